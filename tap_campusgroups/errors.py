@@ -1,0 +1,37 @@
+"""What can go wrong, each as one line for the person at the terminal.
+
+Every message names the stream where there is one and says what to do. None carries a response
+body, a header or a record: those may hold the secret or a student's data.
+"""
+
+from __future__ import annotations
+
+from singer_sdk.exceptions import FatalAPIError, SingerSDKError
+
+
+class CampusGroupsError(SingerSDKError):
+    """Base of the tap's own errors; the command line shows the text in one line, exit code 1."""
+
+
+class SettingsError(CampusGroupsError):
+    """A setting is missing, unknown or out of bounds; raised before the first request."""
+
+
+class InputError(CampusGroupsError):
+    """The state or the catalog handed to the tap cannot be used."""
+
+
+class AccessDeniedError(CampusGroupsError, FatalAPIError):
+    """The service refuses the secret or the school (401 or 403)."""
+
+
+class ExportFailedError(CampusGroupsError, FatalAPIError):
+    """An export came to an end without all of its pages."""
+
+
+class ExportTimeoutError(ExportFailedError):
+    """An export was still queued or running after `export_timeout_minutes`."""
+
+
+class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
+    """A request failed on its way at every try: no connection, 429, 5xx, or no JSON."""

@@ -1,0 +1,150 @@
+"""Runs exports: the window that one covers, and how long to wait for it.
+
+HTTP is the caller's: `run_export` is given a function that sends one step.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import typing as t
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import backoff
+
+from tap_campusgroups.errors import ExportTimeoutError
+from tap_campusgroups.pagination import WAITING, ExportPaginator, Reply, read
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import requests
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range of `updatedOn`, both bounds inclusive, in whole seconds UTC.
+
+    Sub-second parts are cut off: the document shows instants without them. At the start that reads
+    up to a second again; at the end, what it leaves out belongs to the next run.
+    """
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def between(cls, start: datetime, end: datetime) -> Window:
+        """Make a window of two aware instants, cutting both to whole seconds UTC."""
+        return cls(
+            start.astimezone(UTC).replace(microsecond=0),
+            end.astimezone(UTC).replace(microsecond=0),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no instant lies in the window."""
+        return self.end < self.start
+
+    def __str__(self) -> str:
+        """Write the window for a log line."""
+        return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.end:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@dataclass(frozen=True, slots=True)
+class PollPolicy:
+    """How an export that is queued or running is waited for.
+
+    Attributes:
+        longest_interval: Seconds between two polls at most.
+        timeout: Seconds that one export may be queued or running in all.
+    """
+
+    longest_interval: float
+    timeout: float
+
+    FIRST_INTERVAL: t.ClassVar[float] = 1.0
+    """Seconds before the second question; the first is asked at once."""
+
+    GROWTH: t.ClassVar[float] = 1.5
+    """Factor from one interval to the next."""
+
+    def intervals(
+        self, *, uniform: Callable[[float, float], float] = random.uniform
+    ) -> Iterator[float]:
+        """Yield the seconds to wait before each next poll, for ever.
+
+        Each is shortened by up to a fifth at random, so that many clients do not ask in step.
+
+        Args:
+            uniform: Source of chance.
+        """
+        growing = backoff.expo(
+            base=self.GROWTH,
+            factor=min(self.FIRST_INTERVAL, self.longest_interval),
+            max_value=self.longest_interval,
+        )
+        next(growing)  # the library's generators are primed by one empty step
+        for seconds in growing:
+            yield seconds * uniform(0.8, 1.0)
+
+
+class OnWait(t.Protocol):
+    """Told before each wait."""
+
+    def __call__(self, reply: Reply, *, waited: float, interval: float) -> None:
+        """Hear that the export needs time.
+
+        Args:
+            reply: `QUEUED` or `RUNNING`.
+            waited: Seconds waited so far.
+            interval: Seconds until the next question.
+        """
+
+
+def run_export(  # noqa: PLR0913 - the last two are for tests, which have no time
+    paginator: ExportPaginator,
+    send: Callable[[ExportPaginator], requests.Response],
+    policy: PollPolicy,
+    on_wait: OnWait,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[requests.Response]:
+    """Submit an export, wait until it has run, and fetch its pages.
+
+    Args:
+        paginator: The export, before its first step.
+        send: Sends the paginator's current step and returns the whole response.
+        policy: How to wait.
+        on_wait: Told before each wait.
+        clock: Seconds that never go back.
+        sleep: Waits that many seconds.
+
+    Yields:
+        Each response that holds a page, in the service's order; a page may have no rows.
+
+    Raises:
+        ExportEnded: If the export ends before its last page.
+        ExportTimeoutError: If it stays queued or running for longer than the policy allows.
+    """
+    waiting_since: float | None = None
+    intervals = policy.intervals()
+    while not paginator.finished:
+        response = send(paginator)
+        reading = read(response)
+        paginator.advance(response)
+        if reading.reply is Reply.PAGE:
+            waiting_since, intervals = None, policy.intervals()
+            yield response
+        elif reading.reply in WAITING:
+            now = clock()
+            waiting_since = now if waiting_since is None else waiting_since
+            waited = now - waiting_since
+            left = policy.timeout - waited
+            if left <= 0:
+                msg = f"it was still {reading.reply.value} after {waited / 60:.0f} minutes"
+                raise ExportTimeoutError(msg)
+            interval = min(next(intervals), left)
+            on_wait(reading.reply, waited=waited, interval=interval)
+            sleep(interval)

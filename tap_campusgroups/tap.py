@@ -1,0 +1,185 @@
+"""The tap: settings checked, streams discovered, errors told in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import typing as t
+from copy import deepcopy
+from datetime import UTC, datetime
+from functools import cached_property
+
+from singer_sdk import Tap
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.plugin_base import SingerCommand
+
+from tap_campusgroups.errors import CampusGroupsError, InputError, SettingsError
+from tap_campusgroups.records import canonical_instant
+from tap_campusgroups.settings import (
+    CONFIG,
+    Settings,
+    bad_settings,
+    environment_problems,
+    hide_values,
+)
+from tap_campusgroups.streams import STREAMS
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if t.TYPE_CHECKING:
+    import click
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+    from tap_campusgroups.client import CampusGroupsStream
+
+
+class Command(SingerCommand):
+    """The command line, on which the tap's own errors are one line and exit code 1."""
+
+    @override
+    def main(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            return super().main(*args, **kwargs)
+        except CampusGroupsError as error:
+            self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
+            sys.exit(1)
+
+
+class TapCampusGroups(Tap):
+    """Singer tap for the CampusGroups Data Export API."""
+
+    name = "tap-campusgroups"
+    config_jsonschema: t.ClassVar[dict[str, t.Any]] = deepcopy(CONFIG)  # the SDK adds its own
+    message_writer_class = MsgSpecWriter
+
+    # Not BATCH, which would go past stream maps and so past masking, and not ACTIVATE_VERSION: the
+    # service marks deleted rows itself.
+    capabilities: t.ClassVar[list[CapabilitiesEnum]] = [
+        capability
+        for capability in Tap.capabilities
+        if capability not in {PluginCapabilities.BATCH, TapCapabilities.ACTIVATE_VERSION}
+    ]
+
+    @override
+    def __init__(self, *, parse_env_config: bool = False, **kwargs: t.Any) -> None:
+        try:
+            super().__init__(parse_env_config=parse_env_config, **kwargs)
+        except ValueError:
+            if parse_env_config and (problems := environment_problems(os.environ)):
+                raise SettingsError(bad_settings(problems)) from None
+            raise
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, checked.
+
+        Raises:
+            SettingsError: If one of them makes no sense.
+        """
+        return Settings.from_config(self.config)
+
+    @cached_property
+    def read_until(self) -> datetime:
+        """The upper bound of every export of this run, aware: one instant for all streams."""
+        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=UTC)
+        return min(started, self.settings.end_date or started)
+
+    @override
+    def discover_streams(self) -> list[CampusGroupsStream]:
+        return [stream(self) for stream in STREAMS]
+
+    @override
+    def load_state(self, state: dict[str, t.Any]) -> None:
+        """Take over a state, its bookmarks in the one form that they are compared in.
+
+        Args:
+            state: What an earlier run emitted last.
+
+        Raises:
+            InputError: If a bookmark is no instant.
+        """
+        super().load_state(state)
+        for name, bookmark in self.state.get("bookmarks", {}).items():
+            value = bookmark.get("replication_key_value")
+            if value is None:
+                continue
+            if (instant := canonical_instant(value)) is None:
+                msg = (
+                    f"Stream '{name}': the state's replication_key_value is no date. "
+                    "Correct it, or run without state to read everything again."
+                )
+                raise InputError(msg)
+            bookmark["replication_key_value"] = instant
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        # Internal to the SDK, whose messages quote the offending value, be it the secret;
+        # tests/test_settings.py pins it.
+        try:
+            errors = super()._validate_config(raise_errors=raise_errors)
+        except ConfigValidationError as error:
+            raise SettingsError(bad_settings(hide_values(error.errors))) from None
+        if raise_errors:
+            _ = self.settings
+        return errors
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> t.Any:
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError):
+            msg = f"--config {' '.join(value)}: no file, or no JSON object in it."
+            raise SettingsError(msg) from None
+
+    @classmethod
+    @override
+    def invoke(
+        cls,
+        *,
+        state: t.IO[str] | None = None,
+        catalog: t.IO[str] | None = None,
+        **kwargs: t.Any,
+    ) -> None:
+        super().invoke(
+            state=_json_file("--state", state), catalog=_json_file("--catalog", catalog), **kwargs
+        )
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        return Command(
+            name=command.name,
+            callback=command.callback,
+            context_settings=command.context_settings,
+            params=command.params,
+            help=command.help,
+            logger=cls.logger,
+        )
+
+
+def _json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
+    """Make sure that a file holds a JSON object, before the SDK reads it.
+
+    Raises:
+        InputError: If it does not; an empty state file is what an interrupted job leaves behind.
+    """
+    if file is None:
+        return None
+    text = file.read()
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        msg = f"{option} {file.name}: no JSON object in the file."
+        raise InputError(msg)
+    return io.StringIO(text)
