@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import typing as t
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -270,7 +271,14 @@ class CampusGroupsStream(RESTStream[Step]):
                     counter.increment()
                     return self._send(paginator, context)
 
-                for response in run_export(self.get_new_paginator(), send, policy, self._log_wait):
+                for response in run_export(
+                    self.get_new_paginator(),
+                    send,
+                    policy,
+                    self._log_wait,
+                    clock=time.monotonic,
+                    sleep=time.sleep,
+                ):
                     yield from self.parse_response(response)
             self._log_oddities()
         except ExportEnded as ended:

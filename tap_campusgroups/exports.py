@@ -6,7 +6,6 @@ HTTP is the caller's: `run_export` is given a function that sends one step.
 from __future__ import annotations
 
 import random
-import time
 import typing as t
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,15 +68,10 @@ class PollPolicy:
     GROWTH: t.ClassVar[float] = 1.5
     """Factor from one interval to the next."""
 
-    def intervals(
-        self, *, uniform: Callable[[float, float], float] = random.uniform
-    ) -> Iterator[float]:
+    def intervals(self) -> Iterator[float]:
         """Yield the seconds to wait before each next poll, for ever.
 
         Each is shortened by up to a fifth at random, so that many clients do not ask in step.
-
-        Args:
-            uniform: Source of chance.
         """
         growing = backoff.expo(
             base=self.GROWTH,
@@ -86,7 +80,7 @@ class PollPolicy:
         )
         next(growing)  # the library's generators are primed by one empty step
         for seconds in growing:
-            yield seconds * uniform(0.8, 1.0)
+            yield seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret hangs on it
 
 
 class OnWait(t.Protocol):
@@ -102,14 +96,14 @@ class OnWait(t.Protocol):
         """
 
 
-def run_export(  # noqa: PLR0913 - the last two are for tests, which have no time
+def run_export(  # noqa: PLR0913 - the last two are time itself
     paginator: ExportPaginator,
     send: Callable[[ExportPaginator], requests.Response],
     policy: PollPolicy,
     on_wait: OnWait,
     *,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> Iterator[requests.Response]:
     """Submit an export, wait until it has run, and fetch its pages.
 

@@ -82,7 +82,8 @@ class Unconvertible(ValueError):  # noqa: N818 - caught where it is raised, neve
     """A value does not fit its type."""
 
 
-_INTEGER = re.compile(r"[+-]?\d+(?:\.0*)?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,1000}(?:\.0*)?")
+_LONGEST_INTEGER: t.Final = 1000  # digits; 1e999999999 is a number, too
 _TRUE: t.Final = frozenset({"true", "1"})
 _FALSE: t.Final = frozenset({"false", "0"})
 
@@ -90,7 +91,11 @@ _FALSE: t.Final = frozenset({"false", "0"})
 def _to_integer(value: t.Any) -> int | None:
     if isinstance(value, int):
         return int(value)  # a boolean, too, becomes a number
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+    if (
+        isinstance(value, Decimal)
+        and value.adjusted() < _LONGEST_INTEGER
+        and value == value.to_integral_value()
+    ):
         return int(value)
     if isinstance(value, str):
         text = value.strip()

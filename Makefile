@@ -1,0 +1,52 @@
+# make demo: the main job, from a simulated service into a real PostgreSQL, and what arrived
+# make test: the whole test suite
+# make lint, make package: what else .ci/run does
+# Each makes what it needs in a fresh virtual environment, .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint package clean
+
+demo: .meltano/.ready
+	$(BIN)/python -m demo
+
+test: .meltano/.ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/typos
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+package: $(VENV)/.ready
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(PYTHON) -m venv dist/smoke
+	dist/smoke/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd dist && smoke/bin/tap-campusgroups --version
+	cd dist && smoke/bin/tap-campusgroups --about --format json > about.json
+	cd dist && smoke/bin/tap-campusgroups --discover > catalog.json
+	cd dist && smoke/bin/python -c 'import json; n = len(json.load(open("catalog.json"))["streams"]); print(n, "streams from the wheel"); assert n == 23'
+
+clean:
+	rm -rf $(VENV) .meltano dist
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+.meltano/.ready: $(VENV)/.ready meltano.yml
+	$(BIN)/meltano --log-level=warning install
+	touch $@

@@ -1,0 +1,80 @@
+"""Fixtures that most tests use."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness import NEWEST, settings_for
+from tests.simulator import Dataset, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Put the signal handlers back that a tap in this process replaces."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tester's own settings and proxies out."""
+    for name in list(os.environ):
+        if name.startswith("TAP_CAMPUSGROUPS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """The service, with 5 rows a stream."""
+    with Simulator(Dataset(5, newest=NEWEST)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def config(simulator: Simulator) -> dict[str, Any]:
+    """Settings for the service."""
+    return settings_for(simulator)
+
+
+class FakeTime:
+    """Time in which nobody waits: a sleep is noted and moves the clock.
+
+    Attributes:
+        slept: Seconds of each sleep.
+    """
+
+    def __init__(self) -> None:
+        """Start somewhere."""
+        self.slept: list[float] = []
+        self._now = 1000.0
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept.append(round(seconds, 6))
+        self._now += seconds
+
+
+@pytest.fixture
+def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """Take over time and chance: every random number is the least, every wait its longest."""
+    fake = FakeTime()
+    monkeypatch.setattr(time, "sleep", fake.sleep)
+    monkeypatch.setattr(time, "monotonic", fake.monotonic)
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+    monkeypatch.setattr(random, "uniform", lambda _least, most: most)
+    return fake

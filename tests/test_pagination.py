@@ -1,0 +1,244 @@
+"""The table of what an answer means, and the paginator's steps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+import requests
+
+from tap_campusgroups.pagination import (
+    TRANSIENT,
+    WAITING,
+    ExportEnded,
+    ExportPaginator,
+    Fetch,
+    Reply,
+    Submit,
+    classify,
+    describe,
+    read,
+)
+
+START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def answer(status: int, body: bytes | object, method: str = "GET") -> requests.Response:
+    """Make a response as `requests` would."""
+    response = requests.Response()
+    response.status_code = status
+    response._content = body if isinstance(body, bytes) else msgspec.json.encode(body)  # noqa: SLF001 - there is no other way in
+    response.request = requests.Request(method, "https://school.example/data/v1/events").prepare()
+    return response
+
+
+SUBMITTED = [
+    (200, {"queryId": "q1"}, Reply.ACCEPTED),
+    (201, {"queryId": "q1"}, Reply.ACCEPTED),
+    (200, {"queryId": ""}, Reply.UNRECOGNISED),
+    (200, {"queryId": 7}, Reply.UNRECOGNISED),
+    (200, {}, Reply.UNRECOGNISED),
+    (200, [], Reply.UNRECOGNISED),
+    (200, {"Results": []}, Reply.UNRECOGNISED),
+    (200, {"message": "Error running query"}, Reply.FAILED),
+    (200, b"", Reply.GARBAGE),
+    (200, b"<html>busy</html>", Reply.GARBAGE),
+    (400, {"message": "updatedStart and updatedEnd are required"}, Reply.REJECTED),
+    (401, {"message": "Error validating API key from API endpoint"}, Reply.DENIED),
+    (403, b"", Reply.DENIED),
+    (404, b"<html>", Reply.REJECTED),
+    (422, {}, Reply.REJECTED),
+    (408, b"", Reply.BUSY),
+    (429, {"message": "Too many requests"}, Reply.BUSY),
+    (500, {"message": "Query execution failed"}, Reply.FAILED),
+    (500, {"message": "Error running query"}, Reply.FAULT),
+    (500, {"message": "Unknown query execution state"}, Reply.FAULT),
+    (500, b"", Reply.FAULT),
+    (502, b"<html>", Reply.FAULT),
+    (503, [], Reply.FAULT),
+    (307, b"", Reply.REDIRECTED),
+]
+
+RETRIEVED = [
+    (201, {"message": "Query is queued and waiting to be executed"}, Reply.QUEUED),
+    (202, {"message": "Accepted query and is running"}, Reply.RUNNING),
+    (201, b"", Reply.QUEUED),
+    (202, b"<html>", Reply.RUNNING),
+    (200, {"Results": []}, Reply.PAGE),
+    (200, {"Results": [{"id": 1}], "NextToken": "t"}, Reply.PAGE),
+    (200, {"Results": [], "message": "Error"}, Reply.PAGE),
+    (200, {"message": "Query is still RUNNING"}, Reply.RUNNING),
+    (200, {"message": "Query is queued and waiting to be executed"}, Reply.QUEUED),
+    (200, {"message": "ERROR: something"}, Reply.FAILED),
+    (200, {"message": "error while running"}, Reply.FAILED),
+    (200, {"message": "Query execution was cancelled"}, Reply.CANCELLED),
+    (200, {"message": "Good morning"}, Reply.UNRECOGNISED),
+    (200, {"message": 5}, Reply.UNRECOGNISED),
+    (200, {"Results": None}, Reply.UNRECOGNISED),
+    (200, {"Results": {}}, Reply.UNRECOGNISED),
+    (200, {"Results": "[]"}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "NextToken": 5}, Reply.UNRECOGNISED),
+    (200, {"NextToken": "t"}, Reply.UNRECOGNISED),
+    (200, {"queryId": "q1"}, Reply.UNRECOGNISED),
+    (200, {}, Reply.UNRECOGNISED),
+    (200, [], Reply.UNRECOGNISED),
+    (200, 5, Reply.UNRECOGNISED),
+    (204, b"", Reply.GARBAGE),
+    (206, {"Results": []}, Reply.UNRECOGNISED),
+    (200, b'{"Results": [{"id": 1}', Reply.GARBAGE),
+    (200, b"\x00\xff", Reply.GARBAGE),
+    (302, b"", Reply.REDIRECTED),
+    (400, {"message": "?"}, Reply.EXPIRED),
+    (404, b"", Reply.EXPIRED),
+    (405, b"", Reply.REJECTED),
+    (401, {"message": "Error validating API key from API endpoint"}, Reply.DENIED),
+    (403, b"", Reply.DENIED),
+    (408, b"", Reply.BUSY),
+    (410, {"message": "Query execution was cancelled"}, Reply.CANCELLED),
+    (410, b"", Reply.CANCELLED),
+    (429, b"", Reply.BUSY),
+    (500, {"message": "Query execution failed"}, Reply.FAILED),
+    (500, {"message": "Query execution was canceled"}, Reply.CANCELLED),
+    (500, {"message": "error getting query execution status"}, Reply.FAULT),
+    (500, {"message": "Error retrieving query result"}, Reply.FAULT),
+    (503, b"", Reply.FAULT),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "body", "reply"),
+    [("POST", *row) for row in SUBMITTED] + [("GET", *row) for row in RETRIEVED],
+)
+def test_what_an_answer_means(
+    method: str, status: int, body: bytes | object, reply: Reply
+) -> None:
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    assert classify(method, status, content).reply is reply
+
+
+def test_every_meaning_is_in_the_table() -> None:
+    shown = {row[2] for row in SUBMITTED + RETRIEVED}
+    assert shown == set(Reply) - {Reply.LOOPED}
+
+
+@pytest.mark.parametrize(
+    ("tail", "token"),
+    [
+        ({"NextToken": "a"}, "a"),
+        ({"nextToken": "b"}, "b"),
+        ({"NextToken": "a", "nextToken": "b"}, "a"),
+        ({"NextToken": None, "nextToken": "b"}, "b"),
+        ({"NextToken": None}, None),
+        ({"NextToken": ""}, None),
+        ({}, None),
+    ],
+    ids=repr,
+)
+def test_both_spellings_of_the_token_and_its_absence(
+    tail: dict[str, object], token: str | None
+) -> None:
+    reading = classify("GET", 200, msgspec.json.encode({"Results": [{"id": 1}], **tail}))
+    assert (reading.reply, reading.token) == (Reply.PAGE, token)
+    assert reading.results is not None
+    assert bytes(reading.results) == b'[{"id":1}]'
+
+
+def test_the_steps_of_an_export() -> None:
+    paginator = ExportPaginator(START, END)
+    steps: list[object] = [paginator.current_value]
+    for response in (
+        answer(200, {"queryId": "q1"}, "POST"),
+        answer(201, {"message": "Query is queued and waiting to be executed"}),
+        answer(202, {"message": "Accepted query and is running"}),
+        answer(200, {"Results": [{"id": 1}], "NextToken": "t1"}),
+        answer(202, b""),
+        answer(200, {"Results": [], "nextToken": "t2"}),
+        answer(200, {"Results": [{"id": 2}], "NextToken": None}),
+    ):
+        assert not paginator.finished
+        assert paginator.continue_if_empty(response)
+        paginator.advance(response)
+        steps.append(paginator.current_value)
+    assert paginator.finished
+    assert steps == [
+        Submit(START, END),
+        Fetch("q1"),
+        Fetch("q1", polls=1),
+        Fetch("q1", polls=2),
+        Fetch("q1", "t1"),
+        Fetch("q1", "t1", polls=1),
+        Fetch("q1", "t2"),
+        Fetch("q1", "t2"),
+    ]
+
+
+def test_an_export_without_rows_is_one_page() -> None:
+    paginator = ExportPaginator(START, END)
+    paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
+    paginator.advance(answer(200, {"Results": []}))
+    assert paginator.finished
+
+
+@pytest.mark.parametrize("again", ["t1", "t2"])
+def test_a_token_handed_out_twice_ends_the_export(again: str) -> None:
+    paginator = ExportPaginator(START, END)
+    paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
+    paginator.advance(answer(200, {"Results": [], "NextToken": "t1"}))
+    paginator.advance(answer(200, {"Results": [], "NextToken": "t2"}))
+    with pytest.raises(ExportEnded) as ended:
+        paginator.advance(answer(200, {"Results": [], "NextToken": again}))
+    assert ended.value.reply is Reply.LOOPED
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "body", "reply"),
+    [
+        (method, status, body, reply)
+        for method, table in (("POST", SUBMITTED), ("GET", RETRIEVED))
+        for status, body, reply in table
+        if reply not in {Reply.ACCEPTED, Reply.PAGE, *WAITING}
+    ],
+    ids=repr,
+)
+def test_whatever_else_ends_the_export(
+    method: str, status: int, body: bytes | object, reply: Reply
+) -> None:
+    """The transient ones, too: the stream tries those again before it asks the paginator."""
+    paginator = ExportPaginator(START, END)
+    if method == "GET":
+        paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
+    with pytest.raises(ExportEnded) as ended:
+        paginator.advance(answer(status, body, method))
+    assert ended.value.reply is reply
+    assert f"HTTP {status}" in str(ended.value)
+    assert not paginator.finished
+
+
+def test_transient_and_waiting_are_apart() -> None:
+    assert not TRANSIENT & WAITING
+
+
+def test_a_response_is_read_once() -> None:
+    response = answer(200, {"Results": [], "NextToken": "t"})
+    assert read(response) is read(response)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (500, {"message": "Query execution failed"}, 'HTTP 500: "Query execution failed"'),
+        (500, {"message": "no row for jane.doe@uni.example"}, "does not document"),
+        (200, {"Results": None, "jane.doe@uni.example": 1}, "Results: null, (another key): number"),
+        (200, [1], "JSON of type array"),
+        (200, {}, "an object of no keys"),
+        (502, b"<html>jane.doe@uni.example</html>", "33 bytes that are no JSON"),
+    ],
+    ids=repr,
+)
+def test_an_answer_is_described_without_its_content(
+    status: int, body: bytes | object, words: str
+) -> None:
+    text = describe(answer(status, body))
+    assert words in text
+    assert "jane" not in text

@@ -1,0 +1,210 @@
+"""Conversion by schema, and the one form of an instant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_campusgroups.records import (
+    Converter,
+    Oddities,
+    canonical_instant,
+    decode_rows,
+    parse_instant,
+)
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "updatedOn": {"type": ["string", "null"], "format": "date-time"},
+        "count": {"type": ["integer", "null"]},
+        "price": {"type": ["number", "null"]},
+        "deleted": {"type": ["boolean", "null"]},
+        "name": {"type": ["string", "null"]},
+        "day": {"type": ["string", "null"], "format": "date"},
+        "status": {
+            "type": ["object", "null"],
+            "properties": {"id": {"type": ["integer", "null"]}, "name": {"type": ["string", "null"]}},
+        },
+        "tags": {
+            "type": ["array", "null"],
+            "items": {"type": "object", "properties": {"id": {"type": ["integer", "null"]}}},
+        },
+        "admins": {"type": ["array", "null"], "items": {"type": "integer"}},
+        "free": {"type": ["object", "null"]},
+        "either": {"type": ["string", "integer", "null"]},
+        "any": {},
+    },
+}
+
+
+def convert(row: dict[str, Any]) -> tuple[dict[str, Any], Oddities]:
+    """Convert one row by `SCHEMA`."""
+    oddities = Oddities()
+    converter = Converter(SCHEMA, replication_key="updatedOn", oddities=oddities)
+    return converter(row), oddities
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "converted"),
+    [
+        ("count", 7, 7),
+        ("count", "7", 7),
+        ("count", " -7 ", -7),
+        ("count", "7.0", 7),
+        ("count", Decimal("7.00"), 7),
+        ("count", True, 1),
+        ("count", "", None),
+        ("count", 2**70, 2**70),
+        ("price", "12.50", Decimal("12.50")),
+        ("price", Decimal("12.50"), Decimal("12.50")),
+        ("price", 12, 12),
+        ("price", False, 0),
+        ("price", " ", None),
+        ("deleted", "false", False),
+        ("deleted", "FALSE", False),
+        ("deleted", "0", False),
+        ("deleted", 0, False),
+        ("deleted", "true", True),
+        ("deleted", "1", True),
+        ("deleted", 1, True),
+        ("deleted", "", None),
+        ("name", "", ""),
+        ("name", "Zoë", "Zoë"),
+        ("name", 7, "7"),
+        ("name", Decimal("1.50"), "1.50"),
+        ("name", True, "true"),
+        ("name", {"a": [1]}, '{"a":[1]}'),
+        ("day", "2024-02-29", "2024-02-29"),
+        ("day", "", None),
+        ("status", {"id": "3", "name": None}, {"id": 3, "name": None}),
+        ("status", '{"id": "3"}', {"id": 3}),
+        ("status", "", None),
+        ("tags", [{"id": "1"}, {"id": 2}], [{"id": 1}, {"id": 2}]),
+        ("tags", '[{"id": 1}]', [{"id": 1}]),
+        ("tags", [], []),
+        ("tags", [None], [None]),
+        ("admins", ["1", 2], [1, 2]),
+        ("free", {"a": "1"}, {"a": "1"}),
+        ("either", 5, 5),
+        ("any", [1, "x"], [1, "x"]),
+        ("name", None, None),
+        ("tags", None, None),
+    ],
+    ids=repr,
+)
+def test_a_value_that_fits(field: str, value: object, converted: object) -> None:
+    record, oddities = convert({"id": 1, "updatedOn": None, field: value})
+    assert record[field] == converted
+    assert type(record[field]) is type(converted)
+    assert str(record[field]) == str(converted)  # digits, too
+    assert oddities == Oddities()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "where"),
+    [
+        ("count", "seven", "count"),
+        ("count", Decimal("7.5"), "count"),
+        ("count", Decimal("1e999999999"), "count"),
+        ("count", "9" * 5000, "count"),
+        ("count", "٣", "count"),
+        ("count", [7], "count"),
+        ("price", "12,50", "price"),
+        ("price", "Infinity", "price"),
+        ("price", {}, "price"),
+        ("deleted", "maybe", "deleted"),
+        ("deleted", 2, "deleted"),
+        ("deleted", [], "deleted"),
+        ("status", "open", "status"),
+        ("status", [1], "status"),
+        ("status", {"id": "x"}, "status.id"),
+        ("tags", "x", "tags"),
+        ("tags", [{"id": "x"}], "tags[].id"),
+        ("tags", [5], "tags[]"),
+        ("admins", ["x"], "admins[]"),
+    ],
+    ids=repr,
+)
+def test_a_value_that_does_not_fit_is_passed_on_and_counted(
+    field: str, value: object, where: str
+) -> None:
+    record, oddities = convert({"id": 1, "updatedOn": None, field: value})
+    assert record[field] == value
+    assert dict(oddities.unconvertible) == {where: 1}
+
+
+def test_unknown_fields_are_left_out_and_counted() -> None:
+    record, oddities = convert({"id": 1, "updatedOn": None, "new": 1, "status": {"new": 2}})
+    assert record == {"id": 1, "updatedOn": None, "status": {}}
+    assert dict(oddities.unknown) == {"new": 1, "status.new": 1}
+
+
+@pytest.mark.parametrize("row", [{"id": 1}, {"id": 1, "updatedOn": None}, {"id": 1, "updatedOn": ""}])
+def test_without_updated_on_it_is_null(row: dict[str, Any]) -> None:
+    record, oddities = convert(row)
+    assert record == {"id": 1, "updatedOn": None}
+    assert not oddities.unconvertible
+
+
+@pytest.mark.parametrize("value", ["soon", 1714557600])
+def test_an_updated_on_that_is_no_instant_is_counted(value: object) -> None:
+    record, oddities = convert({"id": 1, "updatedOn": value})
+    assert record["updatedOn"] == str(value)
+    assert dict(oddities.unconvertible) == {"updatedOn": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.000000Z"),
+        ("2024-05-01T10:00:00.5Z", "2024-05-01T10:00:00.500000Z"),
+        ("2024-05-01T10:00:00.123456Z", "2024-05-01T10:00:00.123456Z"),
+        ("2024-05-01T10:00:00.123456789Z", "2024-05-01T10:00:00.123456Z"),
+        ("2024-05-01 10:00:00", "2024-05-01T10:00:00.000000Z"),
+        ("2024-05-01T10:00:00+05:00", "2024-05-01T05:00:00.000000Z"),
+        ("2024-05-01T10:00:00.250-0530", "2024-05-01T15:30:00.250000Z"),
+        (" 2024-05-01 ", "2024-05-01T00:00:00.000000Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ("0001-01-01T00:00:00+10:00", None),  # before the calendar begins
+        ("", None),
+        ("soon", None),
+        (None, None),
+        (5, None),
+    ],
+    ids=repr,
+)
+def test_one_form_of_an_instant(value: object, form: str | None) -> None:
+    assert canonical_instant(value) == form
+
+
+@given(
+    st.datetimes(timezones=st.timezones(), min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),  # noqa: DTZ001 - hypothesis wants bounds without a zone
+    st.datetimes(timezones=st.timezones(), min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),  # noqa: DTZ001 - as above
+)
+def test_the_form_orders_as_the_instants_do(one: datetime, other: datetime) -> None:
+    a, b = canonical_instant(one.isoformat()), canonical_instant(other.isoformat())
+    assert a is not None
+    assert b is not None
+    assert (a < b) == (one.astimezone(UTC) < other.astimezone(UTC))
+    assert parse_instant(a) == one
+    assert canonical_instant(a) == a
+
+
+def test_rows_keep_their_digits() -> None:
+    (row,) = decode_rows(msgspec.Raw(b'[{"price": 12.50, "big": 12345678901234567890123, "n": 1e2}]'))
+    assert str(row["price"]) == "12.50"
+    assert row["big"] == 12345678901234567890123
+
+
+@pytest.mark.parametrize("results", [b"[1]", b"[[]]", b"[null]", b'["\xff"]'])
+def test_a_row_that_is_no_object_is_an_error(results: bytes) -> None:
+    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+        decode_rows(msgspec.Raw(results))
