@@ -39,6 +39,9 @@ def decode_rows(results: msgspec.Raw) -> list[Record]:
     return _rows_decoder.decode(results)
 
 
+_DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # without hyphens it may be any number
+
+
 def parse_instant(value: object) -> datetime | None:
     """Read an instant in any ISO 8601 form.
 
@@ -49,7 +52,7 @@ def parse_instant(value: object) -> datetime | None:
     Returns:
         The instant, aware, in UTC; `None` if the value is none.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _DATE.match(value):
         return None
     try:
         instant = datetime.fromisoformat(value.strip())

@@ -110,9 +110,7 @@ RETRIEVED = [
     ("method", "status", "body", "reply"),
     [("POST", *row) for row in SUBMITTED] + [("GET", *row) for row in RETRIEVED],
 )
-def test_what_an_answer_means(
-    method: str, status: int, body: bytes | object, reply: Reply
-) -> None:
+def test_what_an_answer_means(method: str, status: int, body: bytes | object, reply: Reply) -> None:
     content = body if isinstance(body, bytes) else msgspec.json.encode(body)
     assert classify(method, status, content).reply is reply
 

@@ -1,0 +1,62 @@
+"""A simulator of the CampusGroups Data Export API: the service's double for tests and benchmarks.
+
+It is written from specification 1.1 of the service and shares no code with the tap; of the project
+it reads the streams' JSON schemas only.
+"""
+
+from __future__ import annotations
+
+from .faults import (
+    CancelQuery,
+    EmptyPage,
+    FailQuery,
+    Fault,
+    Garbage,
+    Hang,
+    Html,
+    Kind,
+    MessageOnly,
+    Phase,
+    Redirect,
+    RepeatToken,
+    Reset,
+    Status,
+    TokenEmpty,
+    TokenNull,
+    TokenSpelling,
+    Truncated,
+    WrongJson,
+)
+from .queries import Timing
+from .rows import Dataset, Row
+from .service import DEFAULT_SCHOOL, DEFAULT_SECRET, RecordedRequest
+from .simulator import Simulator
+
+__all__ = [
+    "DEFAULT_SCHOOL",
+    "DEFAULT_SECRET",
+    "CancelQuery",
+    "Dataset",
+    "EmptyPage",
+    "FailQuery",
+    "Fault",
+    "Garbage",
+    "Hang",
+    "Html",
+    "Kind",
+    "MessageOnly",
+    "Phase",
+    "RecordedRequest",
+    "Redirect",
+    "RepeatToken",
+    "Reset",
+    "Row",
+    "Simulator",
+    "Status",
+    "Timing",
+    "TokenEmpty",
+    "TokenNull",
+    "TokenSpelling",
+    "Truncated",
+    "WrongJson",
+]

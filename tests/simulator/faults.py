@@ -1,0 +1,381 @@
+"""Faults on demand: what goes wrong (a kind), and when (a fault).
+
+    simulator.inject(Fault(Status(503), stream="events", phase="submit", times=2))
+    simulator.inject(Reset().on("events", "later_page", after=1))
+
+A kind decides by `applies` which requests it has a meaning for, and by `outcome` what the client
+gets. Messages and statuses are those of specification 1.1, POST and GET responses.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from random import Random
+from threading import Lock
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from .answers import (
+    CANCELLED,
+    FAILED,
+    JSON,
+    RUNNING,
+    Answer,
+    Cut,
+    Dropped,
+    Held,
+    Outcome,
+    json_answer,
+    message_answer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .service import Exchange
+
+Phase: TypeAlias = Literal["submit", "poll", "first_page", "later_page"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+PAGES = frozenset({"first_page", "later_page"})
+
+
+class Kind(ABC):
+    """What goes wrong with a request."""
+
+    def applies(self, exchange: Exchange) -> bool:  # noqa: ARG002 - most kinds take any request
+        """Tell whether this kind has a meaning for the request; if not, it is not used up by it."""
+        return True
+
+    @abstractmethod
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Return what the client gets; `exchange.answer()` is what the service would have said."""
+
+    def on(
+        self,
+        stream: str | None = None,
+        phase: Phase | None = None,
+        *,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> Fault:
+        """Return a fault of this kind."""
+        return Fault(self, stream=stream, phase=phase, times=times, after=after)
+
+
+@dataclass
+class Fault:
+    """A kind, and the requests it hits: of a stream and in a phase (None: of any, in any).
+
+    The first `after` matching requests are spared, the next `times` are hit (None: all of them).
+    Phases: submit (POST), poll (GET that would answer 201 or 202), first_page (GET without a token
+    that would answer 200), later_page (GET with a token). A request that the service refuses by
+    itself (401, 400, ...) is in no phase and matches only a fault without one. `fired` counts hits.
+    """
+
+    kind: Kind
+    stream: str | None = None
+    phase: Phase | None = None
+    times: int | None = 1
+    after: int = 0
+    fired: int = field(default=0, init=False)
+    _seen: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what could never match."""
+        if self.phase is not None and self.phase not in PHASES:
+            message = f"phase must be one of {', '.join(PHASES)}, not {self.phase!r}"
+            raise ValueError(message)
+        if (self.times is not None and self.times < 1) or self.after < 0:
+            message = "times must be at least 1 (or None), after at least 0"
+            raise ValueError(message)
+
+    def matches(self, exchange: Exchange) -> bool:
+        """Tell whether the request is one of this fault's, hit or spared."""
+        return (
+            self.stream in {None, exchange.stream}
+            and self.phase in {None, exchange.phase}
+            and self.kind.applies(exchange)
+        )
+
+    def due(self) -> bool:
+        """Count a matching request; tell whether it is to be hit."""
+        self._seen += 1
+        return self._seen > self.after and (self.times is None or self.fired < self.times)
+
+
+class FaultList:
+    """The injected faults. Each counts every request that matches it; the first due one hits."""
+
+    def __init__(self) -> None:
+        """Start without faults."""
+        self._faults: list[Fault] = []
+        self._lock = Lock()
+
+    def add(self, fault: Fault) -> None:
+        """Add a fault behind those that are there."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear(self) -> None:
+        """Forget all faults."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, exchange: Exchange) -> Fault | None:
+        """Return the fault that hits the request, counted as fired."""
+        with self._lock:
+            due = [fault for fault in self._faults if fault.matches(exchange) and fault.due()]
+            if not due:
+                return None
+            due[0].fired += 1
+            return due[0]
+
+
+# -- answers that the service did not mean -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Status(Kind):
+    """Any status code, with {"message": ...} (default: the code's own phrase) and more headers.
+
+    `headers` may hold, for instance, Retry-After. `value` takes the place of the message's object.
+    """
+
+    code: int
+    message: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    value: object = None
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the status; the service does nothing."""
+        del exchange
+        if self.value is not None:
+            return json_answer(self.code, self.value, self.headers)
+        known = self.code in {status.value for status in HTTPStatus}
+        phrase = HTTPStatus(self.code).phrase if known else "Unknown"
+        return message_answer(self.code, self.message or phrase, self.headers)
+
+
+@dataclass(frozen=True)
+class WrongJson(Kind):
+    """200 with a given JSON value, for instance [], {"Results": null} or {"message": "Error"}."""
+
+    value: object
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the value; the service does nothing."""
+        del exchange
+        return json_answer(HTTPStatus.OK, self.value)
+
+
+@dataclass(frozen=True)
+class Garbage(Kind):
+    """200 with `length` random bytes that are called JSON."""
+
+    length: int = 512
+    seed: int = 0
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the bytes; the service does nothing."""
+        del exchange
+        # The first byte rules out that the rest happens to be JSON.
+        body = b"\xff" + Random(self.seed).randbytes(self.length)  # noqa: S311 - not for secrets
+        return Answer(HTTPStatus.OK, body[: self.length], {"Content-Type": JSON})
+
+
+@dataclass(frozen=True)
+class Html(Kind):
+    """A page of HTML, as a proxy's error or login page (200 by default)."""
+
+    code: int = HTTPStatus.OK
+    page: str = "<!doctype html><html><title>Sign in</title><body>Please sign in.</body></html>"
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the page; the service does nothing."""
+        del exchange
+        return Answer(self.code, self.page.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+
+@dataclass(frozen=True)
+class Redirect(Kind):
+    """302 or 307 to a URL."""
+
+    location: str
+    code: int = HTTPStatus.FOUND
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the redirect; the service does nothing."""
+        del exchange
+        return Answer(self.code, b"", {"Location": self.location})
+
+
+@dataclass(frozen=True)
+class MessageOnly(Kind):
+    """200 with only a message while the query runs, in place of 202."""
+
+    message: str | None = None
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to what would be answered 202."""
+        return exchange.planned == HTTPStatus.ACCEPTED
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer 200 with the message of the 202, or another one; the poll counts."""
+        answer = exchange.answer()
+        if self.message is not None:
+            return message_answer(HTTPStatus.OK, self.message)
+        return Answer(HTTPStatus.OK, answer.body) if answer is RUNNING else answer
+
+
+# -- connections that break ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reset(Kind):
+    """A TCP RST before any byte of the answer."""
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Drop the connection; the service does nothing."""
+        del exchange
+        return Dropped()
+
+
+@dataclass(frozen=True)
+class Truncated(Kind):
+    """The real answer's headers and a share of its body, then the end of the connection.
+
+    `mode` is how the body's end is announced: by Content-Length or by chunks.
+    """
+
+    share: float = 0.5
+    mode: Literal["length", "chunked"] = "length"
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Cut the service's answer; what the service did, a submit for instance, is done."""
+        answer = exchange.answer()
+        return Cut(answer, int(len(answer.body) * self.share), chunked=self.mode == "chunked")
+
+
+@dataclass(frozen=True)
+class Hang(Kind):
+    """Silence until `simulator.release()`, then the answer that was due when the request came."""
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Hold the answer back; a submit, for instance, happens only on release."""
+        return Held(exchange.answer)
+
+
+# -- odd pages -----------------------------------------------------------------------------------
+
+
+class _PageKind(Kind):
+    """A kind that has a meaning for pages only."""
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to pages."""
+        return exchange.phase in PAGES
+
+
+@dataclass(frozen=True)
+class EmptyPage(_PageKind):
+    """200 {"Results": [], "NextToken": ...}; the page that was due comes under that token."""
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Put an empty page before the one that was asked for."""
+        exchange.live_query.hollow(exchange.token)
+        return exchange.page().answer()
+
+
+@dataclass(frozen=True)
+class RepeatToken(Kind):
+    """A later page whose NextToken is the token just used, or the first one of the query."""
+
+    which: Literal["used", "first"] = "used"
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to pages after the first: before, there is no token to repeat."""
+        return exchange.phase == "later_page"
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the right rows with a token that leads back."""
+        query = exchange.live_query
+        token = exchange.token if self.which == "used" else query.first_token
+        return replace(exchange.page(), next_token=token).answer()
+
+
+@dataclass(frozen=True)
+class TokenSpelling(_PageKind):
+    """A page whose token stands under another key."""
+
+    key: str = "nextToken"
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to pages with another one after them."""
+        return super().applies(exchange) and exchange.peek().next_token is not None
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the page under the other spelling."""
+        return exchange.page().answer(key=self.key)
+
+
+class _LastTokenKind(_PageKind):
+    """A last page with a token key all the same."""
+
+    token: object
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to last pages."""
+        return super().applies(exchange) and exchange.peek().next_token is None
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the page with the key."""
+        return exchange.page().answer(last=(self.token,))
+
+
+class TokenNull(_LastTokenKind):
+    """A last page with "NextToken": null."""
+
+    token = None
+
+
+class TokenEmpty(_LastTokenKind):
+    """A last page with "NextToken": ""."""
+
+    token = ""
+
+
+# -- queries that end badly ----------------------------------------------------------------------
+
+
+class _EndQuery(Kind):
+    """Ends the query that the request starts or asks for; on a submit, its first GET shows it."""
+
+    answer: Answer
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to requests that the service does not refuse by itself."""
+        return exchange.phase in PHASES
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """End the query, from now on."""
+        if exchange.phase == "submit":
+            submitted = exchange.answer()
+            if exchange.query is not None:
+                exchange.query.end(self.answer)
+            return submitted
+        exchange.live_query.end(self.answer)
+        exchange.live_query.observed = True
+        return self.answer
+
+
+class FailQuery(_EndQuery):
+    """The query fails: 500 "Query execution failed" from then on."""
+
+    answer = FAILED
+
+
+class CancelQuery(_EndQuery):
+    """The query is cancelled: 410 "Query execution was cancelled" from then on."""
+
+    answer = CANCELLED

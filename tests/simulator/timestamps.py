@@ -1,0 +1,90 @@
+"""The date forms the service reads and writes.
+
+Instants are aware UTC `datetime`s, or whole milliseconds since 1970-01-01 UTC where speed matters.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_EPOCH_ORDINAL = EPOCH.toordinal()
+_CLOCK = tuple(f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in range(60))
+_BOUND = re.compile(
+    r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?", re.ASCII
+)
+
+
+def to_milliseconds(instant: datetime) -> int:
+    """Return whole milliseconds since 1970-01-01 UTC, rounded down."""
+    return (instant - EPOCH) // timedelta(milliseconds=1)
+
+
+@cache
+def day_text(day: int) -> str:
+    """Return `YYYY-MM-DD` for a number of days since 1970-01-01."""
+    return date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
+
+
+def usual_text(milliseconds: int) -> str:
+    """Return the usual form, `2026-01-31T12:34:56.789Z`."""
+    day, rest = divmod(milliseconds, DAY)
+    minute, rest = divmod(rest, MINUTE)
+    return f"{day_text(day)}T{_CLOCK[minute]}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
+
+
+def _whole_second(milliseconds: int) -> str:
+    return usual_text(milliseconds)[:-5] + "Z"
+
+
+def _zero_offset(milliseconds: int) -> str:
+    return usual_text(milliseconds)[:-1] + "+00:00"
+
+
+def _western_offset(milliseconds: int) -> str:
+    return usual_text(milliseconds - 5 * HOUR)[:-1] + "-05:00"
+
+
+def _eastern_offset(milliseconds: int) -> str:
+    return usual_text(milliseconds + 5 * HOUR + 30 * MINUTE)[:-1] + "+05:30"
+
+
+def _blank(milliseconds: int) -> str:
+    return usual_text(milliseconds).replace("T", " ")
+
+
+# Valid spellings of an instant that order wrongly when they are compared as strings.
+ODD_FORMS = (_whole_second, _zero_offset, _western_offset, _eastern_offset, _blank)
+
+
+def parse_bound(text: str) -> datetime | None:
+    """Read `updatedStart` or `updatedEnd`; None when the service would not accept it.
+
+    Accepted are a date (its midnight UTC) and a date-time with `Z` or an offset, with or without a
+    fraction (specification 1.1, parameters UpdatedStart and UpdatedEnd).
+    """
+    if _BOUND.fullmatch(text) is None:
+        return None
+    return parse_instant(text)
+
+
+def parse_instant(value: object) -> datetime | None:
+    """Read a row's `updatedOn` leniently as UTC; None when it is no usable date."""
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+        if instant.tzinfo is UTC:
+            return instant
+        if instant.tzinfo is None:
+            return instant.replace(tzinfo=UTC)
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

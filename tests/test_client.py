@@ -1,0 +1,412 @@
+"""Requests as the service sees them, and what becomes of its answers, over real HTTP."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from singer_sdk.streams import RESTStream
+
+from tap_campusgroups import client
+from tap_campusgroups.client import CampusGroupsStream, retry_after
+from tap_campusgroups.errors import (
+    AccessDeniedError,
+    CampusGroupsError,
+    ExportFailedError,
+    ExportTimeoutError,
+    ServiceUnavailableError,
+)
+from tap_campusgroups.tap import TapCampusGroups
+from tests.harness import NEWEST, settings_for, sync
+from tests.simulator import (
+    CancelQuery,
+    Dataset,
+    EmptyPage,
+    FailQuery,
+    Fault,
+    Garbage,
+    Html,
+    MessageOnly,
+    Phase,
+    Redirect,
+    RepeatToken,
+    Reset,
+    Simulator,
+    Status,
+    TokenEmpty,
+    TokenNull,
+    TokenSpelling,
+    Truncated,
+    WrongJson,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import FakeTime
+    from tests.simulator import Kind
+
+ROWS = 25
+
+
+@pytest.fixture
+def simulator(fake_time: FakeTime) -> Iterator[Simulator]:
+    """The service with 25 rows a stream, in the tests' time."""
+    with Simulator(Dataset(ROWS, newest=NEWEST), clock=fake_time.monotonic) as simulator:
+        yield simulator
+
+
+def ids(records: list[dict[str, Any]]) -> list[int]:
+    """List the ids of records in order."""
+    return sorted(record["id"] for record in records)
+
+
+# What is asked
+
+
+def test_what_every_request_carries(simulator: Simulator) -> None:
+    simulator.timing.queued_polls = 1
+    output = sync(settings_for(simulator, page_size=10), "events", "rsvp")
+    assert output.error is None
+    assert len(simulator.requests) == 2 * (1 + 1 + 3)
+    version = TapCampusGroups.get_plugin_version()
+    for request in simulator.requests:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        assert headers["x-cg-api-secret"] == simulator.api_secret
+        assert headers["x-cg-school"] == simulator.school_code
+        assert headers["user-agent"] == f"tap-campusgroups/{version}"
+        assert headers["accept"] == "application/json"
+        if request.method == "GET":
+            assert request.query["size"] == "10"
+        else:
+            assert set(request.query) == {"updatedStart", "updatedEnd"}
+            assert headers["content-length"] == "0"
+
+
+def test_one_upper_bound_for_all_streams(simulator: Simulator) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    sync(settings_for(simulator, start_date="2025-01-01T05:00:00+05:00"))
+    after = datetime.now(UTC)
+    submitted = [request.query for request in simulator.requests if request.method == "POST"]
+    assert len(submitted) == 23
+    (bounds,) = {(query["updatedStart"], query["updatedEnd"]) for query in submitted}
+    assert bounds[0] == "2025-01-01T00:00:00Z"
+    assert before <= datetime.fromisoformat(bounds[1]) <= after
+
+
+def test_end_date_is_the_upper_bound_unless_it_is_to_come(simulator: Simulator) -> None:
+    sync(settings_for(simulator, end_date="2025-03-01"), "events")
+    sync(settings_for(simulator, end_date="2999-01-01"), "events")
+    first, second = [r.query["updatedEnd"] for r in simulator.requests if r.method == "POST"]
+    assert first == "2025-03-01T00:00:00Z"
+    assert second < "2100"
+
+
+def test_a_range_of_nothing_asks_nothing(simulator: Simulator) -> None:
+    output = sync(settings_for(simulator, start_date="2999-01-01"), "events")
+    assert (output.error, output.records, simulator.requests) == (None, {}, [])
+
+
+def test_deselected_streams_ask_nothing(simulator: Simulator) -> None:
+    sync(settings_for(simulator), "tags")
+    assert {request.stream for request in simulator.requests} == {"tags"}
+
+
+@pytest.mark.parametrize("size", [1, 7, 25, 999])
+def test_every_row_once_for_any_page_size(simulator: Simulator, size: int) -> None:
+    output = sync(settings_for(simulator, page_size=size), "users")
+    assert output.error is None
+    assert ids(output.records["users"]) == list(range(1, ROWS + 1))
+
+
+# What comes back
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        EmptyPage().on("events", "first_page"),
+        EmptyPage().on("events", "later_page"),
+        TokenSpelling().on("events", times=None),
+        TokenNull().on("events", times=None),
+        TokenEmpty().on("events", times=None),
+        MessageOnly().on("events", times=None),
+        MessageOnly("Query is still running").on("events", times=None),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.phase}",
+)
+def test_odd_but_good_answers(simulator: Simulator, fault: Fault) -> None:
+    simulator.timing.running_polls = 2
+    simulator.inject(fault)
+    output = sync(settings_for(simulator, page_size=10), "events")
+    assert output.error is None
+    assert fault.fired
+    assert ids(output.records["events"]) == list(range(1, ROWS + 1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (FailQuery().on("events"), 'the query failed (HTTP 500: "Query execution failed")'),
+        (CancelQuery().on("events"), "the query was cancelled (HTTP 410"),
+        (RepeatToken().on("events"), "handed out a page token twice"),
+        (RepeatToken("first").on("events"), "handed out a page token twice"),
+        (WrongJson([]).on("events", "first_page"), "unknown shape (HTTP 200, JSON of type array)"),
+        (WrongJson({"Results": None}).on("events", "later_page"), "an object of Results: null"),
+        (WrongJson({"message": "Error: x"}).on("events", "poll"), "the query failed (HTTP 200"),
+        (WrongJson({"message": "hello"}).on("events", "poll"), "unknown shape"),
+        (WrongJson({"Results": [1]}).on("events", "first_page"), "no array of objects"),
+        (WrongJson({"id": "q"}).on("events", "submit"), "an object of id: string"),
+        (Status(404).on("events", "submit"), "Check api_url and school_code, or deselect"),
+        (Status(404).on("events", "later_page"), "no longer knows the query"),
+        (Status(400).on("events", "submit"), "rejects the request (HTTP 400"),
+        (Redirect("https://elsewhere.example/").on("events", "submit"), "Check api_url."),
+    ],
+    ids=lambda value: f"{value.kind} {value.phase}" if isinstance(value, Fault) else "",
+)
+def test_what_ends_a_stream(simulator: Simulator, fault: Fault, words: str) -> None:
+    simulator.timing.queued_polls = 1
+    simulator.inject(fault)
+    state = {
+        "bookmarks": {
+            "events": {
+                "replication_key": "updatedOn",
+                "replication_key_value": "2024-06-01T00:00:00Z",
+            }
+        }
+    }
+    output = sync(settings_for(simulator, page_size=10), "events", state=state)
+    assert isinstance(output.error, ExportFailedError)
+    assert words in str(output.error)
+    assert str(output.error).startswith("Stream 'events': ")
+    assert "\n" not in str(output.error)
+    assert output.bookmarks["events"] == "2024-06-01T00:00:00.000000Z"
+
+
+def test_a_redirect_takes_the_secret_nowhere(simulator: Simulator) -> None:
+    with Simulator(Dataset(1, newest=NEWEST)) as elsewhere:
+        simulator.inject(Redirect(f"{elsewhere.url}/events", 307).on("events"))
+        assert isinstance(sync(settings_for(simulator), "events").error, ExportFailedError)
+        assert elsewhere.requests == []
+
+
+def test_a_wrong_secret_is_told_after_one_request(simulator: Simulator) -> None:
+    output = sync(settings_for(simulator, api_secret="wrong-sentinel"))  # noqa: S106 - a wrong one
+    assert isinstance(output.error, AccessDeniedError)
+    assert "api_secret" in str(output.error)
+    assert "school_code" in str(output.error)
+    assert "wrong-sentinel" not in str(output.error)
+    assert len(simulator.requests) == 1
+    assert output.records == {}
+
+
+def test_an_export_that_never_runs(simulator: Simulator, fake_time: FakeTime) -> None:
+    simulator.timing.running_seconds = 1e9
+    output = sync(settings_for(simulator, export_timeout_minutes=2), "events")
+    assert isinstance(output.error, ExportTimeoutError)
+    assert "still running after 2 minutes" in str(output.error)
+    assert "Raise export_timeout_minutes" in str(output.error)
+    assert sum(fake_time.slept) == pytest.approx(120)
+    assert len([r for r in simulator.requests if r.method == "POST"]) == 1
+
+
+# Tries again
+
+
+def test_exact_waits_between_tries(simulator: Simulator, fake_time: FakeTime) -> None:
+    simulator.inject(Status(503).on("events", "submit", times=7))
+    output = sync(settings_for(simulator), "events")
+    assert output.error is None
+    assert fake_time.slept == [1, 2, 4, 8, 16, 32, 60]
+    assert len(output.records["events"]) == ROWS
+
+
+def test_the_last_try_is_the_eighth(simulator: Simulator, fake_time: FakeTime) -> None:
+    simulator.inject(Status(503).on("events", "submit", times=None))
+    output = sync(settings_for(simulator), "events")
+    assert isinstance(output.error, ServiceUnavailableError)
+    assert str(output.error) == (
+        "Stream 'events': gave up after 8 tries of POST /events: the service has an internal error "
+        "(HTTP 503, a message of 19 characters that the vendor does not document)."
+    )
+    assert fake_time.slept == [1, 2, 4, 8, 16, 32, 60]
+    assert len(simulator.requests) == 8
+
+
+def test_jitter_is_added_but_not_to_what_it_replaces(
+    simulator: Simulator, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.25)
+    simulator.inject(Status(503).on("events", "submit", times=2))
+    sync(settings_for(simulator), "events")
+    assert fake_time.slept == [1.25, 2.25]
+
+
+def test_retry_after_in_both_its_forms(simulator: Simulator, fake_time: FakeTime) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=300)
+    for header in ("7", format_datetime(at, usegmt=True), "86400", "soon"):
+        simulator.inject(Status(429, headers={"Retry-After": header}).on("events", "submit"))
+    assert sync(settings_for(simulator), "events").error is None
+    assert fake_time.slept[0] == 7
+    assert fake_time.slept[1] == pytest.approx(300, abs=5)
+    assert fake_time.slept[2:] == [600, 8]  # at most ten minutes; then the usual fourth wait
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        ("601", 600.0),
+        ("Wed, 01 Jan 2025 00:01:40 GMT", 100.0),
+        ("Wed, 01 Jan 2025 00:01:40 -0000", 100.0),
+        ("Tue, 31 Dec 2024 00:00:00 GMT", 0.0),
+        ("", None),
+        ("1.5", None),
+        ("-5", None),
+        ("tomorrow", None),
+    ],
+)
+def test_reading_retry_after(value: str, seconds: float | None) -> None:
+    response = requests.Response()
+    response.headers["Retry-After"] = value
+    assert retry_after(response, now=datetime(2025, 1, 1, tzinfo=UTC)) == seconds
+    assert retry_after(None, now=datetime(2025, 1, 1, tzinfo=UTC)) is None
+
+
+PHASES: tuple[Phase, ...] = ("submit", "poll", "first_page", "later_page")
+TRANSPORT: tuple[Kind, ...] = (
+    Status(429),
+    Status(500, "Error retrieving query result"),
+    Status(502),
+    Status(503),
+    Status(504),
+    Reset(),
+    Truncated(),
+    Truncated(mode="chunked"),
+    Garbage(),
+    Html(),
+    Html(502),
+)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("kind", TRANSPORT, ids=repr)
+def test_a_transport_fault_is_tried_again(
+    simulator: Simulator, fake_time: FakeTime, kind: Kind, phase: Phase
+) -> None:
+    # An answer to a poll that is cut off counts as given.
+    simulator.timing.queued_polls = 3 if phase == "poll" and isinstance(kind, Truncated) else 1
+    fault = simulator.inject(kind.on("events", phase, times=2))
+    output = sync(settings_for(simulator, page_size=10, poll_interval_max_seconds=1), "events")
+    assert output.error is None
+    assert fault.fired == 2
+    assert ids(output.records["events"]) == list(range(1, ROWS + 1))
+    assert sorted(fake_time.slept) == [1, 1, 2]  # one poll, two tries
+
+
+@pytest.mark.parametrize("kind", [Reset(), Truncated(), Garbage(), Html(), Status(503)], ids=repr)
+def test_a_transport_fault_that_stays_ends_the_stream(simulator: Simulator, kind: Kind) -> None:
+    simulator.inject(kind.on("events", "later_page", times=None))
+    state = {
+        "bookmarks": {
+            "events": {
+                "replication_key": "updatedOn",
+                "replication_key_value": "2024-06-01T00:00:00Z",
+            }
+        }
+    }
+    output = sync(settings_for(simulator, page_size=10), "events", state=state)
+    assert isinstance(output.error, ServiceUnavailableError)
+    assert "Stream 'events': gave up after 8 tries of GET /events: " in str(output.error)
+    assert output.bookmarks["events"] == "2024-06-01T00:00:00.000000Z"
+    assert len(output.records["events"]) == 10  # the first page went out; nothing is taken back
+
+
+def test_a_status_is_named_with_garbage(simulator: Simulator) -> None:
+    simulator.inject(Html().on("events", times=None))
+    error = sync(settings_for(simulator), "events").error
+    length = len(Html().page)
+    assert f"the body is not JSON (HTTP 200, {length} bytes that are no JSON)" in str(error)
+
+
+# What is logged
+
+
+def test_the_log_says_what_is_waited_for(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.timing.queued_seconds = 10
+    simulator.timing.running_seconds = 140
+    sync(settings_for(simulator, start_date="2025-01-01", end_date="2025-07-01"), "events")
+    lines = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
+    assert (
+        "Stream 'events': exporting updatedOn 2025-01-01T00:00:00Z to 2025-07-01T00:00:00Z" in lines
+    )
+    waiting = [line for line in lines if "asking again" in line]
+    assert waiting[0] == "Stream 'events': its export is queued since 0 s; asking again in 1.0 s"
+    assert len(waiting) == 3  # at once, then about once a minute
+
+
+def test_a_try_again_is_one_line_without_addresses(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.inject(Reset().on("events", "later_page"))
+    simulator.inject(Status(503, "jane.doe@uni.example").on("events", "later_page"))
+    sync(settings_for(simulator, page_size=10), "events")
+    lines = [
+        r.getMessage()
+        for r in caplog.records
+        if r.levelno >= logging.WARNING and "try" in r.getMessage()
+    ]
+    assert len(lines) == 2
+    assert lines[0] == (
+        "Stream 'events': ConnectionError on the way to the service; try 2 of 8 in 1.0 s"
+    )
+    assert "HTTP 503" in lines[1]
+    assert "token" not in caplog.text
+    assert "jane" not in caplog.text
+    assert simulator.api_secret not in caplog.text
+
+
+def test_unknown_fields_and_odd_values_are_told_by_name(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.dataset["events"][0] |= {"shoeSize": "sentinel-44", "capacity": "sentinel-many"}
+    output = sync(settings_for(simulator), "events")
+    assert output.error is None
+    warnings = [
+        r.getMessage() for r in caplog.records if "Stream 'events': values" in r.getMessage()
+    ]
+    unknown, odd = warnings
+    assert unknown.endswith("left out, for the schema does not have them: shoeSize (1)")
+    assert odd.endswith("passed on as they are, for they do not fit their type: capacity (1)")
+    assert "sentinel" not in caplog.text
+
+
+# The SDK
+
+
+def test_the_sdk_s_internals_are_as_we_use_them() -> None:
+    """`_send` calls what the SDK's own loop calls; this fails when that changes."""
+    loop = inspect.getsource(RESTStream.request_records)
+    assert "self.request_decorator(self._request)" in loop
+    assert "self._prepare_request(context=context, page=paginator)" in loop
+    assert "decorated_request(prepared_request, context)" in loop
+    assert list(inspect.signature(RESTStream._request).parameters) == [  # noqa: SLF001
+        "self",
+        "prepared_request",
+        "context",
+    ]
+
+
+def test_errors_are_of_one_family() -> None:
+    assert issubclass(AccessDeniedError, CampusGroupsError)
+    assert issubclass(ServiceUnavailableError, CampusGroupsError)
+    assert client.MAX_TRIES == 8
+    assert CampusGroupsStream.allow_redirects is False

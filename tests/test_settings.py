@@ -1,0 +1,204 @@
+"""What settings are taken, and the one line that a bad one gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_campusgroups.errors import SettingsError
+from tap_campusgroups.settings import CONFIG, EARLIEST, Settings, environment_problems
+from tap_campusgroups.tap import TapCampusGroups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cr3t-sentinel"  # noqa: S105 - nobody's
+GOOD: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
+
+
+def test_defaults() -> None:
+    settings = Settings.from_config(GOOD)
+    assert settings.api_url == "https://readyeducation.service.campusgroups.com/data/v1"
+    assert settings.start_date == EARLIEST
+    assert settings.end_date is None
+    assert settings.page_size == 999
+    assert settings.lookback == timedelta(hours=48)
+    assert settings.poll_interval_max == 30
+    assert settings.export_timeout == 1800
+    assert settings.request_timeout == 60
+    assert settings.user_agent.startswith("tap-campusgroups/")
+    assert SECRET not in repr(settings)
+
+
+def test_null_means_the_default() -> None:
+    nothing = dict.fromkeys(set(CONFIG["properties"]) - set(GOOD))
+    assert Settings.from_config(GOOD | nothing) == Settings.from_config(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-09-01", datetime(2024, 9, 1, tzinfo=UTC)),
+        ("2024-09-01T00:00:00Z", datetime(2024, 9, 1, tzinfo=UTC)),
+        ("2024-09-01T02:00:00+02:00", datetime(2024, 9, 1, tzinfo=UTC)),
+    ],
+)
+def test_forms_of_a_date(text: str, instant: datetime) -> None:
+    settings = Settings.from_config(GOOD | {"start_date": text, "end_date": text})
+    assert (settings.start_date, settings.end_date) == (instant, instant)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://eu.example.org/data/v1/",
+        "http://127.0.0.1:8080/data/v1",
+        "http://localhost/x",
+        "http://[::1]:5/x",
+    ],
+)
+def test_good_urls(url: str) -> None:
+    assert Settings.from_config(GOOD | {"api_url": url}).api_url == url.rstrip("/")
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"api_secret": None}, "api_secret must be text and not empty"),
+    ({"api_secret": ""}, "api_secret must be text and not empty"),
+    ({"api_secret": 5}, "api_secret must be text and not empty"),
+    ({"api_secret": f"{SECRET}\n"}, "api_secret has blanks or line breaks around it"),
+    ({"api_secret": f"{SECRET}é"}, "api_secret has"),
+    ({"school_code": ""}, "school_code"),
+    ({"school_code": "a.b/c"}, "school_code 'a.b/c' is no school code"),
+    ({"start_date": "yesterday"}, "start_date 'yesterday' is no date; write it like 2024-09-01"),
+    ({"start_date": ""}, "start_date '' is no date"),
+    ({"end_date": "2024-13-01"}, "end_date '2024-13-01' is no date"),
+    ({"start_date": "2024-02-01", "end_date": "2024-01-01"}, "end_date is before start_date"),
+    ({"page_size": 0}, "page_size"),
+    ({"page_size": 1000}, "1000 is greater than the maximum of 999 in config['page_size']"),
+    ({"page_size": "999"}, "page_size"),
+    ({"page_size": 10.5}, "page_size"),
+    ({"lookback_hours": -1}, "lookback_hours"),
+    ({"poll_interval_max_seconds": 0}, "poll_interval_max_seconds"),
+    ({"export_timeout_minutes": 0}, "export_timeout_minutes"),
+    ({"request_timeout_seconds": 0}, "request_timeout_seconds"),
+    ({"user_agent": "two\nlines"}, "user_agent"),
+    ({"api_url": "http://example.org/data/v1"}, "api_url must be https"),
+    ({"api_url": "http://127.0.0.1.example.org/"}, "api_url must be https"),
+    ({"api_url": "example.org"}, "api_url is no https URL"),
+    ({"api_url": "https://[::1/"}, "api_url is no URL"),
+    ({"api_url": "https://example.org:port/"}, "api_url is no URL"),
+    ({"api_url": "https://user:word@example.org/"}, "api_url must have neither a user"),
+    ({"api_url": "https://example.org/?x=1"}, "api_url must have neither a user"),
+    ({"api_secert": SECRET}, "'api_secert' was unexpected"),
+    ({"batch_config": {}}, "'batch_config' was unexpected"),
+    ({"stream_map_config": [SECRET]}, "stream_map_config is not valid"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD, ids=repr)
+def test_a_bad_setting_gets_one_line(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        TapCampusGroups(config=GOOD | change)
+    line = str(error.value)
+    assert words in line
+    assert line.startswith("Bad settings: ")
+    assert "\n" not in line
+    assert SECRET not in line
+    assert "word@" not in line
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"start_date 'x'.*school_code 'y z'.*api_url is no"):
+        TapCampusGroups(
+            config=GOOD | {"start_date": "x", "school_code": "y z", "api_url": "ftp://a"}
+        )
+
+
+def test_the_sdk_still_validates_where_we_take_over() -> None:
+    """The override of an internal: it must be called, and quote the value that we hide."""
+    with pytest.raises(SettingsError):
+        TapCampusGroups(config={})
+    tap = TapCampusGroups(config={}, validate_config=False)
+    assert any(
+        "'api_secret' is a required property" in line
+        for line in tap._validate_config(raise_errors=False)  # noqa: SLF001 - the one we override
+    )
+
+
+def test_a_number_in_the_environment_that_is_none() -> None:
+    assert environment_problems({"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"}) == [
+        "TAP_CAMPUSGROUPS_PAGE_SIZE must be a whole number"
+    ]
+    assert environment_problems({"TAP_CAMPUSGROUPS_PAGE_SIZE": "9", "OTHER": "x"}) == []
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "tap_campusgroups", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--config", "bad.json"], {}, "Bad settings: 1000 is greater than the maximum of 999"),
+        (["--config", "bad.json", "--test"], {}, "Bad settings: 1000 is greater"),
+        (["--config", "missing.json"], {}, "missing.json: no file, or no JSON object in it"),
+        (["--config", "list.json"], {}, "list.json: no file, or no JSON object in it"),
+        (["--config", "good.json", "--state", "empty.json"], {}, "--state"),
+        (["--config", "good.json", "--state", "odd-state.json"], {}, "replication_key_value"),
+        (["--config", "good.json", "--catalog", "list.json"], {}, "--catalog"),
+        (["--config", "ENV"], {"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"}, "_PAGE_SIZE must be a whole"),
+        ([], {}, "'api_secret' is a required property"),
+    ],
+    ids=repr,
+)
+def test_the_command_line_says_it_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environment: dict[str, str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bookmark = {"replication_key": "updatedOn", "replication_key_value": "soon"}
+    for name, content in {
+        "good.json": json.dumps(GOOD),
+        "bad.json": json.dumps(GOOD | {"page_size": 1000}),
+        "list.json": "[1]",
+        "empty.json": "",
+        "odd-state.json": json.dumps({"bookmarks": {"events": bookmark}}),
+    }.items():
+        (tmp_path / name).write_text(content)
+    done = run(*arguments, **environment)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert SECRET not in done.stderr
+
+
+def test_discovery_and_about_need_no_settings() -> None:
+    assert len(json.loads(run("--discover").stdout)["streams"]) == 23
+    about = json.loads(run("--about", "--format", "json").stdout)
+    assert about["settings"]["properties"]["api_secret"]["secret"] is True
+    assert run("--version").stdout.startswith("tap-campusgroups v")
+
+
+def test_every_setting_has_a_title_and_a_description() -> None:
+    for name, definition in CONFIG["properties"].items():
+        assert definition["title"], name
+        assert definition["description"].endswith("."), name
