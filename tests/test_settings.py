@@ -95,7 +95,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"api_url": "https://example.org:port/"}, "api_url is no URL"),
     ({"api_url": "https://user:word@example.org/"}, "api_url must have neither a user"),
     ({"api_url": "https://example.org/?x=1"}, "api_url must have neither a user"),
-    ({"api_secert": SECRET}, "'api_secert' was unexpected"),
+    ({"api_secretx": SECRET}, "'api_secretx' was unexpected"),
     ({"batch_config": {}}, "'batch_config' was unexpected"),
     ({"stream_map_config": [SECRET]}, "stream_map_config is not valid"),
 ]

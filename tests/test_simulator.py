@@ -493,7 +493,7 @@ def test_faults_queue_up(simulator: Simulator, client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"phase": "sumbit"}, {"times": 0}, {"after": -1}, {"stream": "event"}]
+    "wrong", [{"phase": "begin"}, {"times": 0}, {"after": -1}, {"stream": "event"}]
 )
 def test_a_fault_that_could_never_happen_is_refused(
     simulator: Simulator, wrong: dict[str, Any]
