@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -193,7 +193,7 @@ def test_one_form_of_an_instant(value: object, form: str | None) -> None:
 
 # Hypothesis wants bounds without a zone; two days keep any offset within the calendar.
 INSTANTS = st.datetimes(
-    timezones=st.timezones(),
+    timezones=st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m))),
     min_value=datetime(1, 1, 3),  # noqa: DTZ001
     max_value=datetime(9999, 12, 29),  # noqa: DTZ001
 )
@@ -204,7 +204,7 @@ def test_the_form_orders_as_the_instants_do(one: datetime, other: datetime) -> N
     a, b = canonical_instant(one.isoformat()), canonical_instant(other.isoformat())
     assert a is not None
     assert b is not None
-    assert (a < b) == (one.astimezone(UTC) < other.astimezone(UTC))
+    assert (a < b) == (one < other)
     assert parse_instant(a) == one
     assert canonical_instant(a) == a
 
