@@ -7,7 +7,6 @@ import sys
 import time
 import typing as t
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 
 import backoff
@@ -46,6 +45,8 @@ from tap_campusgroups.records import (
     decode_rows,
     parse_instant,
 )
+from tap_campusgroups.retries import MAX_TRIES, RETRIED, name_fault, waits
+from tap_campusgroups.settings import Settings
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -56,32 +57,13 @@ if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
     from backoff.types import Details
+    from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
-    from tap_campusgroups.settings import Settings
-    from tap_campusgroups.tap import TapCampusGroups
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """What the API's date range selects on (document, "Date Ranges and Pagination")."""
-
-RETRIED: t.Final = (
-    RetriableAPIError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
-"""Failures of the transport, which the same request may not meet again."""
-
-MAX_TRIES: t.Final = 8
-"""Tries of one request; the waits between them add up to about two minutes."""
-
-LONGEST_RETRY_WAIT: t.Final = 60.0
-"""Seconds to wait before another try, unless the service asks for more."""
-
-LONGEST_RETRY_AFTER: t.Final = 600.0
-"""Seconds of a `Retry-After` that are obeyed at most: a nightly run must end."""
 
 WAIT_LOG_INTERVAL: t.Final = 60.0
 """Seconds between two lines about the same waiting export."""
@@ -90,29 +72,6 @@ WAIT_LOG_INTERVAL: t.Final = 60.0
 def instant_parameter(instant: datetime) -> str:
     """Write an instant as the document's examples do: `2020-01-01T00:00:00Z`."""
     return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def retry_after(response: requests.Response | None, *, now: datetime) -> float | None:
-    """Read how long the service asks to wait.
-
-    Args:
-        response: An answer, if there was one.
-        now: The present instant, aware.
-
-    Returns:
-        Seconds, from either form of `Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date);
-        `None` without one that can be read.
-    """
-    value = "" if response is None else response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        seconds = float(value)
-    else:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
 class CampusGroupsStream(RESTStream[Step]):
@@ -132,21 +91,26 @@ class CampusGroupsStream(RESTStream[Step]):
     # `records.Converter` does it, by the same schema but without making "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: TapCampusGroups) -> None:
+    def __init__(self, tap: Tap) -> None:
         """Make the stream of a tap.
 
         Args:
             tap: The tap.
         """
         super().__init__(tap, path=f"/{self.name}")
-        self._campusgroups = tap
+        self._started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
         self._wait_logged = 0.0
         self.oddities = Oddities()
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
-        """The tap's settings."""
-        return self._campusgroups.settings
+        """The settings, checked."""
+        return Settings.from_config(self.config)
+
+    @property
+    def read_until(self) -> datetime:
+        """The upper bound of this run's export, aware: one instant for all streams of a tap."""
+        return min(self._started, self.settings.end_date or self._started)
 
     # What is asked
 
@@ -303,11 +267,12 @@ class CampusGroupsStream(RESTStream[Step]):
         try:
             return self.request_decorator(self._request)(prepared, context)
         except RETRIED as error:
-            reason = str(error) if isinstance(error, RetriableAPIError) else _name(error)
             msg = (
                 f"Stream '{self.name}': gave up after {MAX_TRIES} tries of "
-                f"{prepared.method} {self.path}: {reason}."
+                f"{prepared.method} {self.path}: {name_fault(error)}."
             )
+            if isinstance(error, requests.exceptions.ConnectionError):
+                msg += " Check the network, school_code and api_url."
             raise ServiceUnavailableError(msg) from error
 
     def _log_wait(self, reply: Reply, *, waited: float, interval: float) -> None:
@@ -353,29 +318,14 @@ class CampusGroupsStream(RESTStream[Step]):
 
     @override
     def backoff_wait_generator(self) -> Generator[float, t.Any, None]:
-        """Wait 1, 2, 4 ... seconds, or as long as the service asks.
-
-        Yields:
-            Seconds before the next try, without jitter.
-        """
-        growing = backoff.expo(base=2, factor=1, max_value=LONGEST_RETRY_WAIT)
-        next(growing)  # the library's generators are primed by one empty step
-
-        def seconds(error: Exception) -> float:
-            usual = next(growing)
-            response = error.response if isinstance(error, RetriableAPIError) else None
-            asked = retry_after(response, now=datetime.now(UTC))
-            return usual if asked is None else asked
-
-        return self.backoff_runtime(value=seconds)
+        return self.backoff_runtime(value=waits())
 
     @override
     def backoff_handler(self, details: Details) -> None:
-        error = details.get("exception")
         self.logger.warning(
             "Stream '%s': %s; try %d of %d in %.1f s",
             self.name,
-            error if isinstance(error, RetriableAPIError) else _name(error),
+            name_fault(details.get("exception")),
             details["tries"] + 1,
             MAX_TRIES,
             details.get("wait", 0.0),
@@ -408,14 +358,14 @@ class CampusGroupsStream(RESTStream[Step]):
             start_date=settings.start_date,
             lookback=settings.lookback,
         )
-        return Window.between(start, self._campusgroups.read_until)
+        return Window.between(start, self.read_until)
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> str | None:
         # In the bookmarks' own form: the SDK compares the two as strings.
         if not self.replication_key:
             return None
-        return canonical_instant(self._campusgroups.read_until.isoformat())
+        return canonical_instant(self.read_until.isoformat())
 
     @override
     def _increment_stream_state(
@@ -426,8 +376,3 @@ class CampusGroupsStream(RESTStream[Step]):
         seen = canonical_instant(latest_record.get(REPLICATION_KEY))
         if bookmarks.moves_to(seen, self.stream_state.get("replication_key_value")):
             super()._increment_stream_state(latest_record, context=context)
-
-
-def _name(error: BaseException | None) -> str:
-    """Name a transport error; its own text has the URL in it."""
-    return f"{type(error).__name__} on the way to the service"

@@ -8,8 +8,6 @@ import os
 import sys
 import typing as t
 from copy import deepcopy
-from datetime import UTC, datetime
-from functools import cached_property
 
 from singer_sdk import Tap
 from singer_sdk.contrib.msgspec import MsgSpecWriter
@@ -76,21 +74,6 @@ class TapCampusGroups(Tap):
                 raise SettingsError(bad_settings(problems)) from None
             raise
 
-    @cached_property
-    def settings(self) -> Settings:
-        """The settings, checked.
-
-        Raises:
-            SettingsError: If one of them makes no sense.
-        """
-        return Settings.from_config(self.config)
-
-    @cached_property
-    def read_until(self) -> datetime:
-        """The upper bound of every export of this run, aware: one instant for all streams."""
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=UTC)
-        return min(started, self.settings.end_date or started)
-
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
         return [stream(self) for stream in STREAMS]
@@ -127,7 +110,7 @@ class TapCampusGroups(Tap):
         except ConfigValidationError as error:
             raise SettingsError(bad_settings(hide_values(error.errors))) from None
         if raise_errors:
-            _ = self.settings
+            Settings.from_config(self.config)
         return errors
 
     @classmethod

@@ -12,8 +12,7 @@ import pytest
 import requests
 from singer_sdk.streams import RESTStream
 
-from tap_campusgroups import client
-from tap_campusgroups.client import CampusGroupsStream, retry_after
+from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.errors import (
     AccessDeniedError,
     CampusGroupsError,
@@ -21,6 +20,7 @@ from tap_campusgroups.errors import (
     ExportTimeoutError,
     ServiceUnavailableError,
 )
+from tap_campusgroups.retries import MAX_TRIES, retry_after
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST, settings_for, sync
 from tests.simulator import (
@@ -328,6 +328,15 @@ def test_a_transport_fault_that_stays_ends_the_stream(simulator: Simulator, kind
     assert len(output.records["events"]) == 10  # the first page went out; nothing is taken back
 
 
+def test_a_service_that_is_not_there(simulator: Simulator) -> None:
+    config = settings_for(simulator)
+    simulator.close()
+    error = sync(config, "events").error
+    assert isinstance(error, ServiceUnavailableError)
+    assert "ConnectionError (NewConnectionError) on the way to the service" in str(error)
+    assert "Check the network, school_code and api_url." in str(error)
+
+
 def test_a_status_is_named_with_garbage(simulator: Simulator) -> None:
     simulator.inject(Html().on("events", times=None))
     error = sync(settings_for(simulator), "events").error
@@ -408,5 +417,5 @@ def test_the_sdk_s_internals_are_as_we_use_them() -> None:
 def test_errors_are_of_one_family() -> None:
     assert issubclass(AccessDeniedError, CampusGroupsError)
     assert issubclass(ServiceUnavailableError, CampusGroupsError)
-    assert client.MAX_TRIES == 8
+    assert MAX_TRIES == 8
     assert CampusGroupsStream.allow_redirects is False

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 
-from tap_campusgroups import client
+from tap_campusgroups import retries
 from tap_campusgroups.settings import CONFIG
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
@@ -100,8 +100,8 @@ def test_the_readme_s_streams() -> None:
 @pytest.mark.parametrize(
     "fact",
     [
-        f"{client.MAX_TRIES} tries",
-        f"{client.LONGEST_RETRY_AFTER / 60:.0f} minutes",
+        f"{retries.MAX_TRIES} tries",
+        f"{retries.LONGEST_RETRY_AFTER / 60:.0f} minutes",
         "exit code 1",
         "make demo",
         "make test",
