@@ -40,6 +40,7 @@ def decode_rows(results: msgspec.Raw) -> list[Record]:
 
 
 _DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # without hyphens it may be any number
+_MIDNIGHT = re.compile(r"(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 
 
 def parse_instant(value: object) -> datetime | None:
@@ -146,8 +147,38 @@ def _to_string(value: t.Any) -> str:
 
 
 def _to_instant(value: t.Any) -> str | None:
+    """Write an instant with an offset in UTC: some loaders cut the offset off, and it would shift.
+
+    One without an offset stays as it is: of which zone it is, only the school knows.
+    """
+    text = _to_string(value).strip()
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise Unconvertible from None
+    return canonical_instant(text) if instant.utcoffset() else text
+
+
+def _to_canonical(value: t.Any) -> str | None:
     text = _to_string(value)
-    return text if text.strip() else None
+    if not text.strip():
+        return None
+    if instant := canonical_instant(text):
+        return instant
+    raise Unconvertible
+
+
+def _to_date(value: t.Any) -> str | None:
+    """Take a date, also one that arrives as its midnight."""
+    text = _to_string(value).strip()
+    if not text:
+        return None
+    day, midnight = text[:10], text[10:]
+    if _DATE.fullmatch(day) and _MIDNIGHT.fullmatch(midnight):
+        return day
+    raise Unconvertible
 
 
 def _from_json_text(value: t.Any, wanted: type) -> t.Any:
@@ -168,7 +199,10 @@ def _as_it_is(value: t.Any) -> t.Any:
     return value
 
 
-_SCALARS: t.Final[dict[str, Callable[[t.Any], t.Any]]] = {
+Convert: t.TypeAlias = "Callable[[t.Any], t.Any]"
+
+_FORMATS: t.Final[dict[str, Convert]] = {"date-time": _to_instant, "date": _to_date}
+_SCALARS: t.Final[dict[str, Convert]] = {
     "integer": _to_integer,
     "number": _to_number,
     "boolean": _to_boolean,
@@ -190,9 +224,6 @@ class Oddities:
     unknown: Counter[str] = field(default_factory=Counter)
 
 
-Convert: t.TypeAlias = "Callable[[t.Any], t.Any]"
-
-
 class Converter:
     """Converts the rows of one stream by its schema.
 
@@ -200,7 +231,8 @@ class Converter:
     * a number, boolean, object or array where it has a string: its JSON text;
     * JSON text where it has an object or an array: decoded;
     * empty text where it has anything but a plain string: null;
-    * `updatedOn` in canonical form, null if there is none;
+    * an instant with an offset: in UTC; a date that arrives as its midnight: the date;
+    * `updatedOn` always in canonical form, null if there is none;
     * a value that does not fit, and a field that the schema does not have: see `Oddities`.
     """
 
@@ -214,7 +246,7 @@ class Converter:
         """
         self._replication_key = replication_key
         self._oddities = oddities
-        self._convert = self._object(schema, path="")
+        self._convert = self._object(schema, path="", special={replication_key: _to_canonical})
 
     def __call__(self, row: Record) -> Record:
         """Convert one row.
@@ -226,12 +258,7 @@ class Converter:
             The record.
         """
         record: Record = self._convert(row)
-        key = self._replication_key
-        value = record.setdefault(key, None)
-        if instant := canonical_instant(value):
-            record[key] = instant
-        elif value is not None:
-            self._oddities.unconvertible[key] += 1
+        record.setdefault(self._replication_key, None)
         return record
 
     def _property(self, schema: Schema, path: str) -> Convert:
@@ -240,19 +267,21 @@ class Converter:
                 return self._object(schema, path)
             case ["array"] if "items" in schema:
                 return self._array(schema, path)
-            case ["string"] if "format" in schema:
-                return _to_instant
+            case ["string"] if schema.get("format") in _FORMATS:
+                return _FORMATS[schema["format"]]
             case [kind] if kind in _SCALARS:
                 return _SCALARS[kind]
             case _:  # a catalog may bring a schema of the user's own
                 return _as_it_is
 
-    def _object(self, schema: Schema, path: str) -> Convert:
+    def _object(
+        self, schema: Schema, path: str, special: Mapping[str, Convert] | None = None
+    ) -> Convert:
         prefix = f"{path}." if path else ""
         fields = {
             name: self._property(definition, prefix + name)
             for name, definition in schema["properties"].items()
-        }
+        } | dict(special or {})
         oddities = self._oddities
 
         def convert(value: t.Any) -> t.Any:

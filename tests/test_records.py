@@ -28,6 +28,7 @@ SCHEMA: dict[str, Any] = {
         "price": {"type": ["number", "null"]},
         "deleted": {"type": ["boolean", "null"]},
         "name": {"type": ["string", "null"]},
+        "at": {"type": ["string", "null"], "format": "date-time"},
         "day": {"type": ["string", "null"], "format": "date"},
         "status": {
             "type": ["object", "null"],
@@ -87,6 +88,14 @@ def convert(row: dict[str, Any]) -> tuple[dict[str, Any], Oddities]:
         ("name", {"a": [1]}, '{"a":[1]}'),
         ("day", "2024-02-29", "2024-02-29"),
         ("day", "", None),
+        ("day", "2024-02-29T00:00:00.000Z", "2024-02-29"),
+        ("day", "2024-02-29 00:00", "2024-02-29"),
+        ("at", "2024-02-29T10:00:00Z", "2024-02-29T10:00:00Z"),
+        ("at", "2024-02-29T10:00:00.5+00:00", "2024-02-29T10:00:00.5+00:00"),
+        ("at", "2024-02-29T10:00:00.5-05:00", "2024-02-29T15:00:00.500000Z"),
+        ("at", "2024-02-29 10:00:00", "2024-02-29 10:00:00"),
+        ("at", "2024-02-29", "2024-02-29"),
+        ("at", " ", None),
         ("status", {"id": "3", "name": None}, {"id": 3, "name": None}),
         ("status", '{"id": "3"}', {"id": 3}),
         ("status", "", None),
@@ -126,6 +135,11 @@ def test_a_value_that_fits(field: str, value: object, converted: object) -> None
         ("deleted", "maybe", "deleted"),
         ("deleted", 2, "deleted"),
         ("deleted", [], "deleted"),
+        ("day", "2024-02-29T10:00:00Z", "day"),
+        ("day", "2024-02-29T00:00:00-05:00", "day"),
+        ("day", "soon", "day"),
+        ("at", "soon", "at"),
+        ("at", "10:00", "at"),
         ("status", "open", "status"),
         ("status", [1], "status"),
         ("status", {"id": "x"}, "status.id"),
@@ -162,7 +176,7 @@ def test_without_updated_on_it_is_null(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", ["soon", 1714557600])
 def test_an_updated_on_that_is_no_instant_is_counted(value: object) -> None:
     record, oddities = convert({"id": 1, "updatedOn": value})
-    assert record["updatedOn"] == str(value)
+    assert record["updatedOn"] == value
     assert dict(oddities.unconvertible) == {"updatedOn": 1}
 
 

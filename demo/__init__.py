@@ -1,0 +1,1 @@
+"""The demo: from a simulated service through Meltano into a real PostgreSQL."""

@@ -1,0 +1,106 @@
+"""Runs the demo: `python -m demo`, or `make demo`, which makes first what it needs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demo import pipeline, service, warehouse
+from demo.display import SHOWN_EXPORTS, Display
+from tests.postgres import postgres
+
+if TYPE_CHECKING:
+    from tests.postgres import Postgres
+    from tests.simulator import Simulator
+
+
+class DemoError(Exception):
+    """The demo did not show what it should."""
+
+
+def demonstrate(display: Display, simulator: Simulator, database: Postgres, home: Path) -> None:
+    """Load twice, and look at what arrived.
+
+    Args:
+        display: Where to show it.
+        simulator: The service.
+        database: An empty database.
+        home: An empty folder.
+
+    Raises:
+        DemoError: If a run failed or a table is not as the service is.
+    """
+    environment = pipeline.environment(simulator, database.sqlalchemy_url, home)
+
+    def load() -> int:
+        """Run the pipeline; return the number of requests."""
+        simulator.reset_log()
+        with display.progress() as on_line:
+            finished = pipeline.meltano_run(environment, on_line=on_line)
+        if finished.code != 0:
+            display.fail(f"meltano ended with exit code {finished.code}.", finished.output)
+            raise DemoError
+        return len(simulator.requests)
+
+    dataset = simulator.dataset
+    rows = sum(service.row_counts(dataset).values())
+    display.say("A simulated service, an empty PostgreSQL.")
+    display.say(f"Of the {len(dataset.streams)} streams' exports, {len(SHOWN_EXPORTS)} are shown.")
+    display.say("\nmeltano run tap-campusgroups target-postgres: everything")
+    display.say(f"  {load()} requests, {rows:,} rows")
+
+    display.say(f"\nA day passes: {service.let_a_day_pass(dataset)}.")
+    display.say("\nThe same command: what is newer than the bookmark less 48 hours")
+    since = datetime.now(UTC)
+    requests = load()
+
+    expected = service.row_counts(dataset)
+    with database.connect() as connection:
+        found = warehouse.count(connection, dataset.streams, since=since)
+        loaded = sum(counts.since for counts in found.values())
+        display.say(f"  {requests} requests, {loaded} rows\n")
+        display.tables(expected, found)
+        wrong = [
+            stream for stream, rows in expected.items() if not found[stream].are_each_once(rows)
+        ]
+        if wrong:
+            display.fail(f"Not as in the service: {', '.join(wrong)}.")
+            raise DemoError
+        display.say(f"All {len(expected)} tables have every row of the service, each once.\n")
+        busiest = connection.execute(warehouse.BUSIEST_EVENTS)
+        columns = [column.name for column in busiest.description or ()]
+        display.query(warehouse.BUSIEST_EVENTS.decode(), columns, busiest.fetchall())
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    # As on Ctrl-C, the server is stopped and the folders are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    display = Display()
+    if missing := pipeline.missing_plugins():
+        display.fail(f"Not installed: {', '.join(missing)}. Run `make demo`.")
+        return 1
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="tap-campusgroups-demo-") as home,
+            postgres() as database,
+            service.start_service() as simulator,
+        ):
+            demonstrate(display, simulator, database, Path(home))
+    except DemoError:
+        return 1
+    except TimeoutError as error:
+        display.fail(str(error))
+        return 1
+    except KeyboardInterrupt:
+        display.fail("Stopped.")
+        return 128 + signal.SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
