@@ -13,7 +13,7 @@ import backoff
 import msgspec
 import requests
 from singer_sdk.authenticators import APIKeyAuthenticator
-from singer_sdk.exceptions import RetriableAPIError
+from singer_sdk.exceptions import AbortedSyncExceptionBase, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
@@ -22,6 +22,7 @@ from singer_sdk.streams import RESTStream
 from tap_campusgroups import bookmarks, schemas
 from tap_campusgroups.errors import (
     AccessDeniedError,
+    CampusGroupsError,
     ExportFailedError,
     ExportTimeoutError,
     ServiceUnavailableError,
@@ -281,12 +282,24 @@ class CampusGroupsStream(RESTStream[Step]):
             self._wait_logged = waited
         self.logger.log(
             logging.INFO if is_due else logging.DEBUG,
-            "Stream '%s': its export is %s since %.0f s; asking again in %.1f s",
+            "Stream '%s': waiting for its export, which is %s "
+            "(%.0f s so far, asking again in %.1f s)",
             self.name,
             reply.value,
             waited,
             interval,
         )
+
+    @override
+    def log(self, message: str, *args: t.Any, level: int = logging.INFO, **kwargs: t.Any) -> None:
+        # The SDK calls every end of a stream "unhandled". The command line explains ours in one
+        # line, `--test` means its own, and of a closed pipe nobody else says anything.
+        error = sys.exception()
+        if isinstance(error, (CampusGroupsError, AbortedSyncExceptionBase)):
+            return
+        if isinstance(error, BrokenPipeError):
+            message, args = "Stream '%s': nobody reads the output any more; stopping", (self.name,)
+        super().log(message, *args, level=level, **kwargs)
 
     def _log_oddities(self) -> None:
         for what, counts in (

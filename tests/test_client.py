@@ -52,6 +52,14 @@ if TYPE_CHECKING:
     from tests.simulator import Kind
 
 ROWS = 25
+STATE = {
+    "bookmarks": {
+        "events": {
+            "replication_key": "updatedOn",
+            "replication_key_value": "2024-06-01T00:00:00Z",
+        }
+    }
+}
 
 
 @pytest.fixture
@@ -172,15 +180,7 @@ def test_odd_but_good_answers(simulator: Simulator, fault: Fault) -> None:
 def test_what_ends_a_stream(simulator: Simulator, fault: Fault, words: str) -> None:
     simulator.timing.queued_polls = 1
     simulator.inject(fault)
-    state = {
-        "bookmarks": {
-            "events": {
-                "replication_key": "updatedOn",
-                "replication_key_value": "2024-06-01T00:00:00Z",
-            }
-        }
-    }
-    output = sync(settings_for(simulator, page_size=10), "events", state=state)
+    output = sync(settings_for(simulator, page_size=10), "events", state=STATE)
     assert isinstance(output.error, ExportFailedError)
     assert words in str(output.error)
     assert str(output.error).startswith("Stream 'events': ")
@@ -313,15 +313,7 @@ def test_a_transport_fault_is_tried_again(
 @pytest.mark.parametrize("kind", [Reset(), Truncated(), Garbage(), Html(), Status(503)], ids=repr)
 def test_a_transport_fault_that_stays_ends_the_stream(simulator: Simulator, kind: Kind) -> None:
     simulator.inject(kind.on("events", "later_page", times=None))
-    state = {
-        "bookmarks": {
-            "events": {
-                "replication_key": "updatedOn",
-                "replication_key_value": "2024-06-01T00:00:00Z",
-            }
-        }
-    }
-    output = sync(settings_for(simulator, page_size=10), "events", state=state)
+    output = sync(settings_for(simulator, page_size=10), "events", state=STATE)
     assert isinstance(output.error, ServiceUnavailableError)
     assert "Stream 'events': gave up after 8 tries of GET /events: " in str(output.error)
     assert output.bookmarks["events"] == "2024-06-01T00:00:00.000000Z"
@@ -358,7 +350,10 @@ def test_the_log_says_what_is_waited_for(
         "Stream 'events': exporting updatedOn 2025-01-01T00:00:00Z to 2025-07-01T00:00:00Z" in lines
     )
     waiting = [line for line in lines if "asking again" in line]
-    assert waiting[0] == "Stream 'events': its export is queued since 0 s; asking again in 1.0 s"
+    assert waiting[0] == (
+        "Stream 'events': waiting for its export, which is queued "
+        "(0 s so far, asking again in 1.0 s)"
+    )
     assert len(waiting) == 3  # at once, then about once a minute
 
 

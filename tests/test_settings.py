@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tap_campusgroups.errors import SettingsError
 from tap_campusgroups.settings import CONFIG, EARLIEST, Settings, environment_problems
 from tap_campusgroups.tap import TapCampusGroups
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "s3cr3t-sentinel"  # noqa: S105 - nobody's
 GOOD: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
@@ -136,66 +129,6 @@ def test_a_number_in_the_environment_that_is_none() -> None:
         "TAP_CAMPUSGROUPS_PAGE_SIZE must be a whole number"
     ]
     assert environment_problems({"TAP_CAMPUSGROUPS_PAGE_SIZE": "9", "OTHER": "x"}) == []
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    return subprocess.run(
-        [sys.executable, "-m", "tap_campusgroups", *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environment", "words"),
-    [
-        (["--config", "bad.json"], {}, "Bad settings: 1000 is greater than the maximum of 999"),
-        (["--config", "bad.json", "--test"], {}, "Bad settings: 1000 is greater"),
-        (["--config", "missing.json"], {}, "missing.json: no file, or no JSON object in it"),
-        (["--config", "list.json"], {}, "list.json: no file, or no JSON object in it"),
-        (["--config", "good.json", "--state", "empty.json"], {}, "--state"),
-        (["--config", "good.json", "--state", "odd-state.json"], {}, "replication_key_value"),
-        (["--config", "good.json", "--catalog", "list.json"], {}, "--catalog"),
-        (["--config", "ENV"], {"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"}, "_PAGE_SIZE must be a whole"),
-        ([], {}, "'api_secret' is a required property"),
-    ],
-    ids=repr,
-)
-def test_the_command_line_says_it_in_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    environment: dict[str, str],
-    words: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    bookmark = {"replication_key": "updatedOn", "replication_key_value": "soon"}
-    for name, content in {
-        "good.json": json.dumps(GOOD),
-        "bad.json": json.dumps(GOOD | {"page_size": 1000}),
-        "list.json": "[1]",
-        "empty.json": "",
-        "odd-state.json": json.dumps({"bookmarks": {"events": bookmark}}),
-    }.items():
-        (tmp_path / name).write_text(content)
-    done = run(*arguments, **environment)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
-    assert len(errors) == 1
-    assert words in errors[0]
-    assert SECRET not in done.stderr
-
-
-def test_discovery_and_about_need_no_settings() -> None:
-    assert len(json.loads(run("--discover").stdout)["streams"]) == 23
-    about = json.loads(run("--about", "--format", "json").stdout)
-    assert about["settings"]["properties"]["api_secret"]["secret"] is True
-    assert run("--version").stdout.startswith("tap-campusgroups v")
 
 
 def test_every_setting_has_a_title_and_a_description() -> None:

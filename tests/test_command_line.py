@@ -1,0 +1,148 @@
+"""The command line as a person or Meltano meets it: exit codes, and one line for an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness import catalog_of
+from tests.simulator import FailQuery, Simulator
+from tests.test_settings import GOOD, SECRET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "tap_campusgroups", *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--config", "bad.json"], {}, "Bad settings: 1000 is greater than the maximum of 999"),
+        (["--config", "bad.json", "--test"], {}, "Bad settings: 1000 is greater"),
+        (["--config", "missing.json"], {}, "missing.json: no file, or no JSON object in it"),
+        (["--config", "list.json"], {}, "list.json: no file, or no JSON object in it"),
+        (["--config", "good.json", "--state", "empty.json"], {}, "--state"),
+        (["--config", "good.json", "--state", "odd-state.json"], {}, "replication_key_value"),
+        (["--config", "good.json", "--catalog", "list.json"], {}, "--catalog"),
+        (["--config", "ENV"], {"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"}, "_PAGE_SIZE must be a whole"),
+        ([], {}, "'api_secret' is a required property"),
+    ],
+    ids=repr,
+)
+def test_the_command_line_says_it_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environment: dict[str, str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bookmark = {"replication_key": "updatedOn", "replication_key_value": "soon"}
+    for name, content in {
+        "good.json": json.dumps(GOOD),
+        "bad.json": json.dumps(GOOD | {"page_size": 1000}),
+        "list.json": "[1]",
+        "empty.json": "",
+        "odd-state.json": json.dumps({"bookmarks": {"events": bookmark}}),
+    }.items():
+        (tmp_path / name).write_text(content)
+    done = run(*arguments, **environment)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert SECRET not in done.stderr
+
+
+def test_discovery_and_about_need_no_settings() -> None:
+    assert len(json.loads(run("--discover").stdout)["streams"]) == 23
+    about = json.loads(run("--about", "--format", "json").stdout)
+    assert about["settings"]["properties"]["api_secret"]["secret"] is True
+    assert run("--version").stdout.startswith("tap-campusgroups v")
+
+
+def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Pick the lines that are more than information."""
+    return [line for line in done.stderr.splitlines() if " INFO " not in line]
+
+
+@pytest.fixture
+def good_json(config: dict[str, Any], tmp_path: Path) -> Path:
+    """A file with settings for the service."""
+    path = tmp_path / "good.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_a_wrong_secret(simulator: Simulator, config: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(config | {"api_secret": SECRET}))
+    done = run("--config", path, TAP_CAMPUSGROUPS_LOGLEVEL="DEBUG")
+    assert done.returncode == 1
+    (line,) = [line for line in errors(done) if " DEBUG " not in line]
+    assert " ERROR " in line
+    assert "api_secret" in line
+    assert "school_code" in line
+    assert len(simulator.requests) == 1
+    assert SECRET not in done.stderr
+    assert {json.loads(line)["type"] for line in done.stdout.splitlines()} == {"SCHEMA"}
+
+
+def test_a_stream_that_fails(simulator: Simulator, good_json: Path) -> None:
+    simulator.inject(FailQuery().on("badges"))
+    done = run("--config", good_json)
+    assert done.returncode == 1
+    (line,) = [line for line in errors(done) if " ERROR " in line]
+    assert "Stream 'badges': the export of updatedOn " in line
+    assert "Traceback" not in done.stderr
+
+
+def test_a_connection_test(simulator: Simulator, good_json: Path) -> None:
+    done = run("--config", good_json, "--test")
+    assert done.returncode == 0
+    assert " ERROR " not in done.stderr
+    assert {request.stream for request in simulator.requests} == set(simulator.dataset.streams)
+
+
+def test_a_catalog_with_an_unknown_stream(good_json: Path, tmp_path: Path) -> None:
+    """As in every tap of the SDK: it is not asked for, and is no error."""
+    catalog = catalog_of(["tags"])
+    (tags,) = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == "tags"]
+    catalog["streams"].append(tags | {"tap_stream_id": "parties", "stream": "parties"})
+    path = tmp_path / "catalog.json"
+    path.write_text(json.dumps(catalog))
+    done = run("--config", good_json, "--catalog", path)
+    assert done.returncode == 0
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {record["stream"] for record in records if record["type"] == "RECORD"} == {"tags"}
+
+
+def test_structured_logging(good_json: Path, tmp_path: Path) -> None:
+    path = tmp_path / "logging.yaml"
+    path.write_text(
+        "version: 1\n"
+        "formatters: {json: {(): singer_sdk.logging.StructuredFormatter}}\n"
+        "handlers: {all: {class: logging.StreamHandler, formatter: json, stream: ext://sys.stderr}}\n"
+        "root: {level: INFO, handlers: [all]}\n"
+    )
+    done = run("--config", good_json, SINGER_SDK_LOG_CONFIG=str(path))
+    assert done.returncode == 0
+    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert any("Stream 'events': exporting updatedOn " in message for message in messages)
