@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ from tests.simulator import (
     FailQuery,
     Fault,
     Garbage,
+    Hang,
     Html,
     MessageOnly,
     Phase,
@@ -310,6 +313,26 @@ def test_a_transport_fault_is_tried_again(
     assert sorted(fake_time.slept) == [1, 1, 2]  # one poll, two tries
 
 
+def test_a_service_that_hangs(simulator: Simulator, fake_time: FakeTime) -> None:
+    hanging = simulator.inject(Hang().on("events", "submit"))
+    output = sync(settings_for(simulator, request_timeout_seconds=1), "events")
+    assert output.error is None
+    assert hanging.fired == 1
+    assert fake_time.slept == [1]
+    assert len(output.records["events"]) == ROWS
+
+
+def test_no_connection_stays_open(simulator: Simulator) -> None:
+    sync(settings_for(simulator), "events", "users")
+    simulator.inject(FailQuery().on("events"))
+    sync(settings_for(simulator), "events")
+    gc.collect()  # an error and its traceback hold each other, and the last response
+    for thread in threading.enumerate():
+        if thread.name == "simulator-connection":
+            thread.join(timeout=10)  # the server's side ends when ours does
+            assert not thread.is_alive()
+
+
 @pytest.mark.parametrize("kind", [Reset(), Truncated(), Garbage(), Html(), Status(503)], ids=repr)
 def test_a_transport_fault_that_stays_ends_the_stream(simulator: Simulator, kind: Kind) -> None:
     simulator.inject(kind.on("events", "later_page", times=None))
@@ -373,6 +396,8 @@ def test_a_try_again_is_one_line_without_addresses(
         "Stream 'events': ConnectionError on the way to the service; try 2 of 8 in 1.0 s"
     )
     assert "HTTP 503" in lines[1]
+    # The library's own lines would quote addresses and arguments.
+    assert "Backing off" not in caplog.text
     assert "token" not in caplog.text
     assert "jane" not in caplog.text
     assert simulator.api_secret not in caplog.text
@@ -391,6 +416,16 @@ def test_unknown_fields_and_odd_values_are_told_by_name(
     assert unknown.endswith("left out, for the schema does not have them: shoeSize (1)")
     assert odd.endswith("passed on as they are, for they do not fit their type: capacity (1)")
     assert "sentinel" not in caplog.text
+
+
+def test_a_boolean_that_is_none_does_not_become_true(simulator: Simulator) -> None:
+    """As the SDK's own conversion would make it."""
+    rows = simulator.dataset["events"]
+    rows[0]["draft"], rows[1]["draft"] = "maybe", "false"
+    output = sync(settings_for(simulator), "events")
+    drafts = {record["id"]: record["draft"] for record in output.records["events"]}
+    assert drafts[rows[0]["id"]] == "maybe"
+    assert drafts[rows[1]["id"]] is False
 
 
 # The SDK

@@ -77,6 +77,7 @@ RETRIEVED = [
     (200, {"message": 5}, Reply.UNRECOGNISED),
     (200, {"Results": None}, Reply.UNRECOGNISED),
     (200, {"Results": {}}, Reply.UNRECOGNISED),
+    (200, {"Results": None, "message": "Query is still running"}, Reply.UNRECOGNISED),
     (200, {"Results": "[]"}, Reply.UNRECOGNISED),
     (200, {"Results": [], "NextToken": 5}, Reply.UNRECOGNISED),
     (200, {"NextToken": "t"}, Reply.UNRECOGNISED),

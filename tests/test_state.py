@@ -12,7 +12,7 @@ from singer_sdk import Stream
 from tap_campusgroups.bookmarks import moves_to, read_from
 from tap_campusgroups.errors import ExportFailedError, InputError
 from tests.harness import NEWEST, catalog_of, settings_for, sync
-from tests.simulator import Dataset, FailQuery, Simulator
+from tests.simulator import Dataset, FailQuery, Simulator, WrongJson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,10 +132,12 @@ def test_a_bookmark_does_not_move_back(simulator: Simulator, config: dict[str, A
 def test_a_bookmark_does_not_pass_the_upper_bound(
     simulator: Simulator, config: dict[str, Any]
 ) -> None:
-    simulator.dataset["events"][0]["updatedOn"] = None  # matches every range
-    output = sync(config | {"end_date": "2025-05-01T00:00:00Z"}, "events")
-    assert output.bookmarks["events"] is not None
-    assert output.bookmarks["events"] <= "2025-05-01T00:00:00.000000Z"
+    """Not even if the service sends a row that was not asked for."""
+    row = {"id": 1, "updatedOn": "2999-01-01T00:00:00Z"}
+    simulator.inject(WrongJson({"Results": [row]}).on("events", "first_page"))
+    output = sync(config | {"end_date": "2025-05-01"}, "events")
+    assert output.records["events"][0]["id"] == 1
+    assert output.bookmarks == {"events": "2025-05-01T00:00:00.000000Z"}
 
 
 @pytest.mark.parametrize("form", ["2025-06-01 12:00:00.250", "2025-06-01T14:00:00.25+02:00"])
