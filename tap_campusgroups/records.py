@@ -154,11 +154,14 @@ def _to_instant(value: t.Any) -> str | None:
     text = _to_string(value).strip()
     if not text:
         return None
+    if not _DATE.match(text):
+        raise Unconvertible
     try:
-        instant = datetime.fromisoformat(text)
+        offset = datetime.fromisoformat(text).utcoffset()
     except ValueError:
         raise Unconvertible from None
-    return canonical_instant(text) if instant.utcoffset() else text
+    # In UTC it may be before the year 1.
+    return (offset and canonical_instant(text)) or text
 
 
 def _to_canonical(value: t.Any) -> str | None:

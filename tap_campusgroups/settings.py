@@ -183,9 +183,8 @@ class Settings:
             problems.append("end_date is before start_date")
         school_code = config["school_code"]
         if not _SCHOOL_CODE.fullmatch(school_code):
-            problems.append(
-                f"school_code {school_code!r} is no school code; it has letters, digits and hyphens"
-            )
+            # Not quoted: it might be the secret, in the wrong place.
+            problems.append("school_code is none; it has letters, digits and hyphens only")
         if not _HEADER_VALUE.fullmatch(config["api_secret"]):
             problems.append(
                 "api_secret has blanks or line breaks around it, or characters that no header takes"

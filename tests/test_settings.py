@@ -67,7 +67,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"api_secret": f"{SECRET}\n"}, "api_secret has blanks or line breaks around it"),
     ({"api_secret": f"{SECRET}é"}, "api_secret has"),
     ({"school_code": ""}, "school_code"),
-    ({"school_code": "a.b/c"}, "school_code 'a.b/c' is no school code"),
+    ({"school_code": "a.b/c"}, "school_code is none; it has letters, digits and hyphens only"),
+    ({"school_code": f"{SECRET}!"}, "school_code is none"),
     ({"start_date": "yesterday"}, "start_date 'yesterday' is no date; write it like 2024-09-01"),
     ({"start_date": ""}, "start_date '' is no date"),
     ({"end_date": "2024-13-01"}, "end_date '2024-13-01' is no date"),
@@ -107,7 +108,7 @@ def test_a_bad_setting_gets_one_line(change: dict[str, Any], words: str) -> None
 
 
 def test_every_problem_is_told_at_once() -> None:
-    with pytest.raises(SettingsError, match=r"start_date 'x'.*school_code 'y z'.*api_url is no"):
+    with pytest.raises(SettingsError, match=r"start_date 'x'.*school_code is none.*api_url is no"):
         TapCampusGroups(
             config=GOOD | {"start_date": "x", "school_code": "y z", "api_url": "ftp://a"}
         )
