@@ -28,17 +28,7 @@ from tap_campusgroups.errors import (
     ServiceUnavailableError,
 )
 from tap_campusgroups.exports import PollPolicy, Window, run_export
-from tap_campusgroups.pagination import (
-    TRANSIENT,
-    ExportEnded,
-    ExportPaginator,
-    Fetch,
-    Reply,
-    Step,
-    Submit,
-    describe,
-    read,
-)
+from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
 from tap_campusgroups.records import (
     Converter,
     Oddities,
@@ -46,6 +36,7 @@ from tap_campusgroups.records import (
     decode_rows,
     parse_instant,
 )
+from tap_campusgroups.replies import TRANSIENT, Reply, describe, read
 from tap_campusgroups.retries import MAX_TRIES, RETRIED, name_fault, waits
 from tap_campusgroups.settings import Settings
 

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 import backoff
 
 from tap_campusgroups.errors import ExportTimeoutError
-from tap_campusgroups.pagination import WAITING, ExportPaginator, Reply, read
+from tap_campusgroups.replies import WAITING, Reply, read
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import requests
+
+    from tap_campusgroups.pagination import ExportPaginator
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,18 @@
 """The life of one export as pure steps: submit, poll, follow `NextToken`.
 
-Nothing here does I/O, waits or logs. `classify` is the table of what an answer means; an
+Nothing here does I/O, waits or logs. `replies.classify` says what an answer means; an
 `ExportPaginator` turns each answer into the next step.
 """
 
 from __future__ import annotations
 
-import enum
-import re
 import sys
 import typing as t
 from dataclasses import dataclass
-from http import HTTPStatus
 
-import msgspec
 from singer_sdk.pagination import BaseAPIPaginator
+
+from tap_campusgroups.replies import WAITING, Reply, describe, read
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -59,52 +57,6 @@ class Fetch:
 Step: t.TypeAlias = Submit | Fetch
 
 
-class Reply(enum.Enum):
-    """What an answer of the service means for the export; the value says it in words."""
-
-    ACCEPTED = "accepted"
-    QUEUED = "queued"
-    RUNNING = "running"
-    PAGE = "a page of rows"
-    FAILED = "the query failed"
-    CANCELLED = "the query was cancelled"
-    EXPIRED = "the service no longer knows the query or the page"
-    REJECTED = "the service rejects the request"
-    DENIED = "the service refuses the secret or the school"
-    REDIRECTED = "the service redirects, which is not followed"
-    BUSY = "the service is busy"
-    FAULT = "the service has an internal error"
-    GARBAGE = "the body is not JSON"
-    UNRECOGNISED = "the answer has an unknown shape"
-    LOOPED = "the service handed out a page token twice"
-
-
-WAITING: t.Final = frozenset({Reply.QUEUED, Reply.RUNNING})
-"""Replies of an export that needs time and nothing else."""
-
-TRANSIENT: t.Final = frozenset({Reply.BUSY, Reply.FAULT, Reply.GARBAGE})
-"""Replies that the same request may not get again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One answer, read.
-
-    Attributes:
-        reply: What it means.
-        message: The service's `message`, if it sent one.
-        query_id: The new export's `queryId`, if accepted.
-        results: The page's rows as undecoded JSON, if it is a page: the text of an array.
-        token: Token of the next page; `None` on the last page.
-    """
-
-    reply: Reply
-    message: str | None = None
-    query_id: str | None = None
-    results: msgspec.Raw | None = None
-    token: str | None = None
-
-
 class ExportEnded(Exception):  # noqa: N818 - an outcome; the stream makes an error of it
     """The export is over before its last page.
 
@@ -121,233 +73,6 @@ class ExportEnded(Exception):  # noqa: N818 - an outcome; the stream makes an er
         """
         super().__init__(f"{reply.value} ({describe(response)})")
         self.reply = reply
-
-
-class _Body(msgspec.Struct):
-    """Every key that a body is known to have; the prose spells `nextToken`, the schema not."""
-
-    # The names are the service's.
-    Results: msgspec.Raw = msgspec.Raw(b"")
-    NextToken: t.Any = None
-    nextToken: t.Any = None  # noqa: N815
-    message: t.Any = None
-    queryId: t.Any = None  # noqa: N815
-
-
-_body_decoder = msgspec.json.Decoder(_Body)
-
-# "Query execution failed", "Query execution was cancelled", and a 200 that says "Error ...".
-_FAILED = re.compile(r"^\s*error\b|\bexecution failed\b|\bquery (?:has )?failed\b", re.IGNORECASE)
-_QUERY_FAILED = re.compile(r"\bexecution failed\b|\bquery (?:has )?failed\b", re.IGNORECASE)
-_CANCELLED = re.compile(r"\bcancel+ed\b", re.IGNORECASE)
-_QUEUED = re.compile(r"\b(?:queued|waiting|pending)\b", re.IGNORECASE)
-_RUNNING = re.compile(r"\b(?:running|executing|accepted|in progress)\b", re.IGNORECASE)
-
-_BY_STATUS: t.Final[dict[int, Reply]] = {
-    HTTPStatus.UNAUTHORIZED: Reply.DENIED,
-    HTTPStatus.FORBIDDEN: Reply.DENIED,
-    HTTPStatus.GONE: Reply.CANCELLED,
-    HTTPStatus.REQUEST_TIMEOUT: Reply.BUSY,
-    HTTPStatus.TOO_MANY_REQUESTS: Reply.BUSY,
-}
-_RETRIEVE_BY_STATUS: t.Final[dict[int, Reply]] = {
-    HTTPStatus.CREATED: Reply.QUEUED,
-    HTTPStatus.ACCEPTED: Reply.RUNNING,
-    HTTPStatus.BAD_REQUEST: Reply.EXPIRED,
-    HTTPStatus.NOT_FOUND: Reply.EXPIRED,
-}
-
-
-def classify(  # noqa: PLR0911 - a table: one return a row
-    method: str, status: int, content: bytes
-) -> Reading:
-    """Say what an answer means.
-
-    | status | body | meaning |
-    | --- | --- | --- |
-    | 2xx to a POST | `queryId` | accepted |
-    | 201, 202 to a GET | any | queued, running |
-    | 200 to a GET | `Results` is an array | a page; `NextToken` or `nextToken`, absent, null or
-      empty on the last one |
-    | 200 | only `message` | queued or running by its wording; failed if it starts with "Error" or
-      says that the query failed; cancelled if it says so |
-    | 200 | no JSON | garbage, which is the transport's fault |
-    | 2xx | anything else | unrecognised; never an empty page |
-    | 3xx | any | redirected |
-    | 401, 403 | any | denied |
-    | 408, 429 | any | busy |
-    | 410 | any | cancelled |
-    | 400, 404 to a GET | any | expired |
-    | other 4xx | any | rejected |
-    | 5xx | the message says that the query failed or was cancelled | failed, cancelled |
-    | other 5xx | any | the transport's fault |
-
-    Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
-    Pagination"; 403 and the message-only 200 are reports of public clients.
-
-    Args:
-        method: `POST` for a submitted export, `GET` for anything asked of it later.
-        status: HTTP status.
-        content: The whole body.
-
-    Returns:
-        The meaning, with what the body holds for the next step.
-    """
-    is_submit = method == "POST"
-    body, fault = _decode(content)
-    message = body.message if body and isinstance(body.message, str) else None
-
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Reading(_ended_by(message) or Reply.FAULT, message)
-    if reply := _BY_STATUS.get(status):
-        return Reading(reply, message)
-    if not is_submit and (reply := _RETRIEVE_BY_STATUS.get(status)):
-        return Reading(reply, message)
-    if status >= HTTPStatus.BAD_REQUEST:
-        return Reading(Reply.REJECTED, message)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        return Reading(Reply.REDIRECTED, message)
-    if body is None:
-        return Reading(fault)
-    if is_submit:
-        return _read_submitted(body, message)
-    if status == HTTPStatus.OK:
-        return _read_retrieved(body, message)
-    return Reading(Reply.UNRECOGNISED, message)
-
-
-def _decode(content: bytes) -> tuple[_Body | None, Reply]:
-    """Decode a body, or say why it has none."""
-    try:
-        return _body_decoder.decode(content), Reply.UNRECOGNISED
-    except msgspec.ValidationError:  # JSON, but no object
-        return None, Reply.UNRECOGNISED
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None, Reply.GARBAGE
-
-
-def _ended_by(message: str | None) -> Reply | None:
-    """Say whether a 5xx's message speaks of the query and not of the request."""
-    if message and _CANCELLED.search(message):
-        return Reply.CANCELLED
-    if message and _QUERY_FAILED.search(message):
-        return Reply.FAILED
-    return None
-
-
-def _read_submitted(body: _Body, message: str | None) -> Reading:
-    if isinstance(body.queryId, str) and body.queryId:
-        return Reading(Reply.ACCEPTED, message, query_id=body.queryId)
-    if message and _FAILED.search(message):
-        return Reading(Reply.FAILED, message)
-    return Reading(Reply.UNRECOGNISED, message)
-
-
-def _read_retrieved(body: _Body, message: str | None) -> Reading:
-    results = bytes(memoryview(body.Results)[:1])
-    if results == b"[":
-        token = body.NextToken if body.NextToken is not None else body.nextToken
-        if token is not None and not isinstance(token, str):
-            return Reading(Reply.UNRECOGNISED, message)
-        return Reading(Reply.PAGE, message, results=body.Results, token=token or None)
-    if results or not message:
-        return Reading(Reply.UNRECOGNISED, message)
-    for pattern, reply in (
-        (_CANCELLED, Reply.CANCELLED),
-        (_FAILED, Reply.FAILED),
-        (_QUEUED, Reply.QUEUED),
-        (_RUNNING, Reply.RUNNING),
-    ):
-        if pattern.search(message):
-            return Reading(reply, message)
-    return Reading(Reply.UNRECOGNISED, message)
-
-
-def read(response: requests.Response) -> Reading:
-    """Read a response once, however often it is asked.
-
-    Args:
-        response: A whole response, its request attached.
-
-    Returns:
-        What it means; remembered on the response, for a page may have megabytes.
-    """
-    memo: dict[str, t.Any] = vars(response)
-    reading = memo.get("campusgroups_reading")
-    if not isinstance(reading, Reading):
-        method = response.request.method or "GET"
-        reading = classify(method, response.status_code, response.content)
-        memo["campusgroups_reading"] = reading
-    return reading
-
-
-DOCUMENTED_MESSAGES: t.Final = frozenset(
-    {
-        "query is queued and waiting to be executed",
-        "accepted query and is running",
-        "updatedstart and updatedend are required",
-        "error validating api key from api endpoint",
-        "query execution was cancelled",
-        "query execution failed",
-        "error creating request",
-        "error making request",
-        "error retrieving query result",
-        "error parsing query result",
-        "error getting query execution status",
-        "error parsing start date",
-        "error parsing end date",
-        "error running query",
-        "unknown query execution state",
-    }
-)
-"""The messages of specification 1.1, `responses`, in lower case."""
-
-
-def describe(response: requests.Response) -> str:
-    """Describe an answer without quoting from it.
-
-    A message is quoted only where the specification has it word for word: any other may name a
-    student. Of a body's content only key names and types are told.
-
-    Args:
-        response: A whole response, its request attached.
-
-    Returns:
-        For instance `HTTP 500: "Query execution failed"` or `HTTP 200, an object of Results: null`.
-    """
-    status, message = f"HTTP {response.status_code}", read(response).message
-    if message is None:
-        return f"{status}, {_shape(response.content)}"
-    if message.strip().lower() in DOCUMENTED_MESSAGES:
-        return f'{status}: "{message.strip()}"'
-    return f"{status}, a message of {len(message)} characters that the vendor does not document"
-
-
-_PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}")
-_JSON_TYPES: t.Final[dict[type, str]] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
-
-
-def _shape(content: bytes) -> str:
-    """Tell a body's shape: its type, and of an object the first keys with their types."""
-    try:
-        value = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return f"{len(content)} bytes that are no JSON"
-    if not isinstance(value, dict):
-        return f"JSON of type {_JSON_TYPES[type(value)]}"
-    keys = [
-        f"{key if _PLAIN_KEY.fullmatch(key) else '(another key)'}: {_JSON_TYPES[type(item)]}"
-        for key, item in list(value.items())[:6]
-    ]
-    return f"an object of {', '.join(keys) or 'no keys'}"
 
 
 class ExportPaginator(BaseAPIPaginator[Step]):

@@ -11,7 +11,8 @@ import pytest
 
 from tap_campusgroups.errors import ExportTimeoutError
 from tap_campusgroups.exports import PollPolicy, Window, run_export
-from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Reply
+from tap_campusgroups.pagination import ExportEnded, ExportPaginator
+from tap_campusgroups.replies import Reply
 from tests.test_pagination import answer
 
 if TYPE_CHECKING:

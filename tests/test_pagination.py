@@ -8,18 +8,8 @@ import msgspec
 import pytest
 import requests
 
-from tap_campusgroups.pagination import (
-    TRANSIENT,
-    WAITING,
-    ExportEnded,
-    ExportPaginator,
-    Fetch,
-    Reply,
-    Submit,
-    classify,
-    describe,
-    read,
-)
+from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Submit
+from tap_campusgroups.replies import TRANSIENT, WAITING, Reply, classify, describe, read
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 
