@@ -273,8 +273,7 @@ class CampusGroupsStream(RESTStream[Step]):
             self._wait_logged = waited
         self.logger.log(
             logging.INFO if is_due else logging.DEBUG,
-            "Stream '%s': waiting for its export, which is %s "
-            "(%.0f s so far, asking again in %.1f s)",
+            "Stream '%s': its export is %s (%.0f s so far); asking again in %.1f s",
             self.name,
             reply.value,
             waited,
