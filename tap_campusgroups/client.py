@@ -27,7 +27,7 @@ from tap_campusgroups.errors import (
     ExportTimeoutError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports import PollPolicy, Window, run_export
+from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
 from tap_campusgroups.records import (
     Converter,
@@ -35,6 +35,7 @@ from tap_campusgroups.records import (
     canonical_instant,
     decode_rows,
     parse_instant,
+    write_canonical,
 )
 from tap_campusgroups.replies import TRANSIENT, Reply, describe, read
 from tap_campusgroups.retries import MAX_TRIES, RETRIED, name_fault, waits
@@ -59,11 +60,6 @@ REPLICATION_KEY: t.Final = "updatedOn"
 
 WAIT_LOG_INTERVAL: t.Final = 60.0
 """Seconds between two lines about the same waiting export."""
-
-
-def instant_parameter(instant: datetime) -> str:
-    """Write an instant as the document's examples do: `2020-01-01T00:00:00Z`."""
-    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class CampusGroupsStream(RESTStream[Step]):
@@ -140,8 +136,8 @@ class CampusGroupsStream(RESTStream[Step]):
             case Submit(start, end):
                 request.method = "POST"
                 request.params = {
-                    "updatedStart": instant_parameter(start),
-                    "updatedEnd": instant_parameter(end),
+                    "updatedStart": write_bound(start),
+                    "updatedEnd": write_bound(end),
                 }
             case Fetch(query_id, token):
                 request.params = {
@@ -368,7 +364,7 @@ class CampusGroupsStream(RESTStream[Step]):
         # In the bookmarks' own form: the SDK compares the two as strings.
         if not self.replication_key:
             return None
-        return canonical_instant(self.read_until.isoformat())
+        return write_canonical(self.read_until)
 
     @override
     def _increment_stream_state(

@@ -23,6 +23,15 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.pagination import ExportPaginator
 
 
+def write_bound(instant: datetime) -> str:
+    """Write a bound of a window as the document's examples do: `2020-01-01T00:00:00Z`.
+
+    Args:
+        instant: Aware; of its second only the whole is written.
+    """
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A range of `updatedOn`, both bounds inclusive, in whole seconds UTC.
@@ -49,7 +58,7 @@ class Window:
 
     def __str__(self) -> str:
         """Write the window for a log line."""
-        return f"{self.start:%Y-%m-%dT%H:%M:%SZ} to {self.end:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{write_bound(self.start)} to {write_bound(self.end)}"
 
 
 @dataclass(frozen=True, slots=True)

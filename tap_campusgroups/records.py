@@ -62,6 +62,12 @@ def parse_instant(value: object) -> datetime | None:
         return None
 
 
+def write_canonical(instant: datetime) -> str:
+    """Write an aware instant in canonical form: see `canonical_instant`."""
+    # Not `strftime`: its %Y does not pad years before 1000 everywhere.
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
+
+
 def canonical_instant(value: object) -> str | None:
     """Write an instant in the one form that bookmarks and `updatedOn` have.
 
@@ -74,12 +80,7 @@ def canonical_instant(value: object) -> str | None:
         For instance `2024-05-01T08:00:00.500000Z`; `None` if the value is no instant.
     """
     instant = parse_instant(value)
-    # Not `strftime`: its %Y does not pad years before 1000 everywhere.
-    return (
-        None
-        if instant is None
-        else f"{instant.replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
-    )
+    return None if instant is None else write_canonical(instant)
 
 
 class Unconvertible(ValueError):  # noqa: N818 - caught where it is raised, never shown

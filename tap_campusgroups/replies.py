@@ -76,12 +76,27 @@ class _Body(msgspec.Struct):
 
 _body_decoder = msgspec.json.Decoder(_Body)
 
+_Wording: t.TypeAlias = tuple[re.Pattern[str], Reply]
+
+
+def _wording(pattern: str, reply: Reply) -> _Wording:
+    return re.compile(pattern, re.IGNORECASE), reply
+
+
 # "Query execution failed", "Query execution was cancelled", and a 200 that says "Error ...".
-_FAILED = re.compile(r"^\s*error\b|\bexecution failed\b|\bquery (?:has )?failed\b", re.IGNORECASE)
-_QUERY_FAILED = re.compile(r"\bexecution failed\b|\bquery (?:has )?failed\b", re.IGNORECASE)
-_CANCELLED = re.compile(r"\bcancel+ed\b", re.IGNORECASE)
-_QUEUED = re.compile(r"\b(?:queued|waiting|pending)\b", re.IGNORECASE)
-_RUNNING = re.compile(r"\b(?:running|executing|accepted|in progress)\b", re.IGNORECASE)
+_QUERY_FAILED = r"\bexecution failed\b|\bquery (?:has )?failed\b"
+_FAILED = _wording(rf"^\s*error\b|{_QUERY_FAILED}", Reply.FAILED)
+_CANCELLED = _wording(r"\bcancel+ed\b", Reply.CANCELLED)
+
+# What a message may say, the first that fits: of a 5xx, of an accepted POST, of a 200 to a GET.
+_IN_FAULT: t.Final = (_CANCELLED, _wording(_QUERY_FAILED, Reply.FAILED))
+_IN_SUBMITTED: t.Final = (_FAILED,)
+_IN_RETRIEVED: t.Final = (
+    _CANCELLED,
+    _FAILED,
+    _wording(r"\b(?:queued|waiting|pending)\b", Reply.QUEUED),
+    _wording(r"\b(?:running|executing|accepted|in progress)\b", Reply.RUNNING),
+)
 
 _BY_STATUS: t.Final[dict[int, Reply]] = {
     HTTPStatus.UNAUTHORIZED: Reply.DENIED,
@@ -138,7 +153,7 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     message = body.message if body and isinstance(body.message, str) else None
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Reading(_ended_by(message) or Reply.FAULT, message)
+        return Reading(_said(message, _IN_FAULT) or Reply.FAULT, message)
     if reply := _BY_STATUS.get(status):
         return Reading(reply, message)
     if not is_submit and (reply := _RETRIEVE_BY_STATUS.get(status)):
@@ -166,21 +181,15 @@ def _decode(content: bytes) -> tuple[_Body | None, Reply]:
         return None, Reply.GARBAGE
 
 
-def _ended_by(message: str | None) -> Reply | None:
-    """Say whether a 5xx's message speaks of the query and not of the request."""
-    if message and _CANCELLED.search(message):
-        return Reply.CANCELLED
-    if message and _QUERY_FAILED.search(message):
-        return Reply.FAILED
-    return None
+def _said(message: str | None, wordings: tuple[_Wording, ...]) -> Reply | None:
+    """Find what a message says."""
+    return next((reply for pattern, reply in wordings if message and pattern.search(message)), None)
 
 
 def _read_submitted(body: _Body, message: str | None) -> Reading:
     if isinstance(body.queryId, str) and body.queryId:
         return Reading(Reply.ACCEPTED, message, query_id=body.queryId)
-    if message and _FAILED.search(message):
-        return Reading(Reply.FAILED, message)
-    return Reading(Reply.UNRECOGNISED, message)
+    return Reading(_said(message, _IN_SUBMITTED) or Reply.UNRECOGNISED, message)
 
 
 def _read_retrieved(body: _Body, message: str | None) -> Reading:
@@ -190,17 +199,9 @@ def _read_retrieved(body: _Body, message: str | None) -> Reading:
         if token is not None and not isinstance(token, str):
             return Reading(Reply.UNRECOGNISED, message)
         return Reading(Reply.PAGE, message, results=body.Results, token=token or None)
-    if results or not message:
+    if results:
         return Reading(Reply.UNRECOGNISED, message)
-    for pattern, reply in (
-        (_CANCELLED, Reply.CANCELLED),
-        (_FAILED, Reply.FAILED),
-        (_QUEUED, Reply.QUEUED),
-        (_RUNNING, Reply.RUNNING),
-    ):
-        if pattern.search(message):
-            return Reading(reply, message)
-    return Reading(Reply.UNRECOGNISED, message)
+    return Reading(_said(message, _IN_RETRIEVED) or Reply.UNRECOGNISED, message)
 
 
 def read(response: requests.Response) -> Reading:

@@ -7,6 +7,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import metadata
 from urllib.parse import urlsplit
 
@@ -269,8 +270,9 @@ def environment_problems(environment: Mapping[str, str]) -> list[str]:
     return problems
 
 
+@cache
 def default_user_agent() -> str:
-    """Make the User-Agent of this version."""
+    """Make the User-Agent of this version, which is read from disk once."""
     return f"tap-campusgroups/{metadata.version('tap-campusgroups')}"
 
 

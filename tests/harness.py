@@ -30,6 +30,16 @@ def settings_for(simulator: Simulator, **more: Any) -> dict[str, Any]:
     }
 
 
+def state_of(**bookmarks: str) -> dict[str, Any]:
+    """Make a state."""
+    return {
+        "bookmarks": {
+            name: {"replication_key": "updatedOn", "replication_key_value": value}
+            for name, value in bookmarks.items()
+        }
+    }
+
+
 @dataclass
 class Output:
     """What a run wrote, and how it ended.

@@ -24,7 +24,7 @@ from tap_campusgroups.errors import (
 )
 from tap_campusgroups.retries import MAX_TRIES, retry_after
 from tap_campusgroups.tap import TapCampusGroups
-from tests.harness import NEWEST, settings_for, sync
+from tests.harness import NEWEST, settings_for, state_of, sync
 from tests.simulator import (
     CancelQuery,
     Dataset,
@@ -55,14 +55,7 @@ if TYPE_CHECKING:
     from tests.simulator import Kind
 
 ROWS = 25
-STATE = {
-    "bookmarks": {
-        "events": {
-            "replication_key": "updatedOn",
-            "replication_key_value": "2024-06-01T00:00:00Z",
-        }
-    }
-}
+STATE = state_of(events="2024-06-01T00:00:00Z")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import catalog_of
+from tests.harness import catalog_of, state_of
 from tests.simulator import FailQuery, Simulator
 from tests.test_settings import GOOD, SECRET
 
@@ -28,6 +28,11 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
         check=False,
         timeout=60,
     )
+
+
+def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Pick the lines that are more than information."""
+    return [line for line in done.stderr.splitlines() if " INFO " not in line]
 
 
 @pytest.mark.parametrize(
@@ -53,21 +58,19 @@ def test_the_command_line_says_it_in_one_line(
     words: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    bookmark = {"replication_key": "updatedOn", "replication_key_value": "soon"}
     for name, content in {
         "good.json": json.dumps(GOOD),
         "bad.json": json.dumps(GOOD | {"page_size": 1000}),
         "list.json": "[1]",
         "empty.json": "",
-        "odd-state.json": json.dumps({"bookmarks": {"events": bookmark}}),
+        "odd-state.json": json.dumps(state_of(events="soon")),
     }.items():
         (tmp_path / name).write_text(content)
     done = run(*arguments, **environment)
     assert done.returncode == 1
     assert done.stdout == ""
-    errors = [line for line in done.stderr.splitlines() if " INFO " not in line]
-    assert len(errors) == 1
-    assert words in errors[0]
+    (line,) = errors(done)
+    assert words in line
     assert SECRET not in done.stderr
 
 
@@ -76,11 +79,6 @@ def test_discovery_and_about_need_no_settings() -> None:
     about = json.loads(run("--about", "--format", "json").stdout)
     assert about["settings"]["properties"]["api_secret"]["secret"] is True
     assert run("--version").stdout.startswith("tap-campusgroups v")
-
-
-def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Pick the lines that are more than information."""
-    return [line for line in done.stderr.splitlines() if " INFO " not in line]
 
 
 @pytest.fixture

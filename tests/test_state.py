@@ -11,7 +11,7 @@ from singer_sdk import Stream
 
 from tap_campusgroups.bookmarks import moves_to, read_from
 from tap_campusgroups.errors import ExportFailedError, InputError
-from tests.harness import NEWEST, catalog_of, settings_for, sync
+from tests.harness import NEWEST, catalog_of, settings_for, state_of, sync
 from tests.simulator import Dataset, FailQuery, Simulator, WrongJson
 
 if TYPE_CHECKING:
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 
 BOOKMARK = "2025-06-01T12:00:00.250000Z"
 """`NEWEST` in the one form."""
-
-
-def state_of(**bookmarks: str) -> dict[str, Any]:
-    """Make a state."""
-    return {
-        "bookmarks": {
-            name: {"replication_key": "updatedOn", "replication_key_value": value}
-            for name, value in bookmarks.items()
-        }
-    }
 
 
 def submitted(simulator: Simulator, stream: str = "events") -> list[Mapping[str, str]]:
