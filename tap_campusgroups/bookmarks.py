@@ -4,7 +4,8 @@
   `records.canonical_instant`.
 * A run reads from `bookmark - lookback`, for rows reach the service's data lake late, and never
   from before `start_date`. The true value is stored, not the one with the lookback.
-* A bookmark moves forward only, and only when the whole stream was read.
+* A bookmark moves forward only, never past the run's upper bound, and only when the whole export
+  was emitted.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ def read_from(bookmark: datetime | None, *, start_date: datetime, lookback: time
     return start_date if bookmark is None else max(start_date, bookmark - lookback)
 
 
-def moves_to(seen: str | None, bookmark: str | None) -> bool:
-    """Say whether an emitted row moves the bookmark.
+def after_export(bookmark: str | None, *, newest: str | None, bound: str) -> str | None:
+    """Say where the bookmark stands after an export that was emitted as a whole.
 
     Args:
-        seen: The row's `updatedOn` in canonical form; `None` if it has no usable one.
-        bookmark: The bookmark in canonical form; `None` on the first run.
+        bookmark: The bookmark so far, in canonical form; `None` on the first run.
+        newest: The newest `updatedOn` that was emitted, likewise; `None` without a usable one.
+        bound: The run's upper bound, likewise.
 
     Returns:
-        Whether `seen` is newer. Canonical forms order as strings.
+        The bookmark, which canonical forms let be compared as strings.
     """
-    return seen is not None and (bookmark is None or seen > bookmark)
+    if newest is None:
+        return bookmark
+    return max(bookmark or "", min(newest, bound))

@@ -1,4 +1,4 @@
-"""The base stream: URL, headers, errors and retries, and the state rule applied."""
+"""The HTTP side of a stream: URL, headers, errors and retries, and the run of one export."""
 
 from __future__ import annotations
 
@@ -6,40 +6,26 @@ import logging
 import sys
 import time
 import typing as t
-from datetime import UTC, datetime
 from functools import cached_property
+from http import HTTPStatus
 
 import backoff
-import msgspec
-import requests
 from singer_sdk.authenticators import APIKeyAuthenticator
-from singer_sdk.exceptions import AbortedSyncExceptionBase, RetriableAPIError
-from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.schema.source import SchemaDirectory, StreamSchema
-from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.streams import RESTStream
 
-from tap_campusgroups import bookmarks, schemas
 from tap_campusgroups.errors import (
     AccessDeniedError,
-    CampusGroupsError,
     ExportFailedError,
     ExportTimeoutError,
     ServiceUnavailableError,
 )
 from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
-from tap_campusgroups.records import (
-    Converter,
-    Oddities,
-    canonical_instant,
-    decode_rows,
-    parse_instant,
-    write_canonical,
-)
 from tap_campusgroups.replies import TRANSIENT, Reply, describe, read
-from tap_campusgroups.retries import MAX_TRIES, RETRIED, name_fault, waits
+from tap_campusgroups.retries import MAX_TRIES, waits
 from tap_campusgroups.settings import Settings
+from tap_campusgroups.transport import RETRIED, current_session, name_fault
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -47,58 +33,39 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator
 
+    import requests
     from backoff.types import Details
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
+    from singer_sdk.helpers.types import Auth
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
-
-REPLICATION_KEY: t.Final = "updatedOn"
-"""What the API's date range selects on (document, "Date Ranges and Pagination")."""
-
-WAIT_LOG_INTERVAL: t.Final = 60.0
-"""Seconds between two lines about the same waiting export."""
+    from tap_campusgroups.exports import Page
+    from tap_campusgroups.scheduler import Control
 
 
-class CampusGroupsStream(RESTStream[Step]):
-    """A stream of the Data Export API.
+class ExportClient(RESTStream[Step]):
+    """Asks the Data Export API for the exports of one stream.
 
-    A subclass names itself and nothing else: path and schema have its name.
+    Its methods run in workers, several at a time: they change nothing of the stream.
     """
-
-    name: str
-    schema: t.ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
-    primary_keys: t.ClassVar[Sequence[str]] = ("id",)
-    replication_key = REPLICATION_KEY
 
     # The other host would get the secret: `requests` keeps custom headers across a redirect.
     allow_redirects = False
 
-    # `records.Converter` does it, by the same schema but without making "false" true.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-
     def __init__(self, tap: Tap) -> None:
-        """Make the stream of a tap.
+        """Make the client of a stream.
 
         Args:
             tap: The tap.
         """
         super().__init__(tap, path=f"/{self.name}")
-        self._started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
-        self._wait_logged = 0.0
-        self.oddities = Oddities()
 
     @cached_property
     def settings(self) -> Settings:
         """The settings, checked."""
         return Settings.from_config(self.config)
-
-    @property
-    def read_until(self) -> datetime:
-        """The upper bound of this run's export, aware: one instant for all streams of a tap."""
-        return min(self._started, self.settings.end_date or self._started)
 
     # What is asked
 
@@ -128,6 +95,12 @@ class CampusGroupsStream(RESTStream[Step]):
     @override
     def timeout(self) -> int:
         return self.settings.request_timeout
+
+    @property
+    @override
+    def requests_session(self) -> requests.Session:
+        # A session is for one thread only: each worker has its own.
+        return current_session() or super().requests_session
 
     @override
     def get_http_request(self, *, page: PageContext[Step]) -> HTTPRequest:
@@ -176,43 +149,24 @@ class CampusGroupsStream(RESTStream[Step]):
         # The SDK's own text has the body, which may hold students' data.
         return f"{read(response).reply.value} ({describe(response)})"
 
-    @override
-    def get_new_paginator(self) -> ExportPaginator:
-        window = self.window()
-        return ExportPaginator(window.start, window.end)
+    # One export
 
-    @override
-    def parse_response(self, response: requests.Response) -> Iterable[Record]:
-        results = read(response).results
-        if results is None:
-            return []
-        try:
-            return decode_rows(results)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Not chained: the decoder's own text may quote the row.
-            msg = f"Stream '{self.name}': a page's Results are no array of objects."
-            raise ExportFailedError(msg) from None
-
-    @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:
-        """Export the stream's window and yield its rows.
+    def fetch(self, window: Window, control: Control) -> Generator[Page, None, None]:
+        """Run the export of a window; called in a worker.
 
         In place of the SDK's loop, which can neither wait between two polls nor tell an empty page
         from a page that is not ready.
 
         Args:
-            context: Not used; the streams have no partitions.
+            window: The range of `updatedOn`.
+            control: What to wait with, and whom to tell.
 
         Yields:
-            Rows as the service sends them, in its order.
+            The pages, as the service sends them, in its order.
 
         Raises:
             CampusGroupsError: If not every row of the window arrived; the text names the stream.
         """
-        window = self.window()
-        if window.is_empty:
-            self.logger.info("Stream '%s': nothing to read in %s", self.name, window)
-            return
         settings = self.settings
         policy = PollPolicy(settings.poll_interval_max, settings.export_timeout)
         self.logger.info("Stream '%s': exporting updatedOn %s", self.name, window)
@@ -221,18 +175,19 @@ class CampusGroupsStream(RESTStream[Step]):
 
                 def send(paginator: ExportPaginator) -> requests.Response:
                     counter.increment()
-                    return self._send(paginator, context)
+                    response = self._send(paginator, control)
+                    if (query_id := read(response).query_id) is not None:
+                        control.accepted(query_id)
+                    return response
 
-                for response in run_export(
-                    self.get_new_paginator(),
+                yield from run_export(
+                    ExportPaginator(window.start, window.end),
                     send,
                     policy,
                     self._log_wait,
                     clock=time.monotonic,
-                    sleep=time.sleep,
-                ):
-                    yield from self.parse_response(response)
-            self._log_oddities()
+                    sleep=control.pause,
+                )
         except ExportEnded as ended:
             msg = f"Stream '{self.name}': the export of updatedOn {window} ended early: {ended}."
             if ended.reply is Reply.REJECTED:
@@ -246,132 +201,71 @@ class CampusGroupsStream(RESTStream[Step]):
                 "Raise export_timeout_minutes, or read a shorter range."
             )
             raise ExportTimeoutError(msg) from error
-        finally:
-            self.requests_session.close()
 
-    def _send(self, paginator: ExportPaginator, context: Context | None) -> requests.Response:
+    def _send(self, paginator: ExportPaginator, control: Control) -> requests.Response:
+        """Send a step, again and again if need be."""
         # The two internals are what the SDK's own loop calls; tests/test_client.py pins them.
-        prepared = self._prepare_request(context=context, page=paginator)
-        try:
-            return self.request_decorator(self._request)(prepared, context)
-        except RETRIED as error:
-            msg = (
-                f"Stream '{self.name}': gave up after {MAX_TRIES} tries of "
-                f"{prepared.method} {self.path}: {name_fault(error)}."
+        prepared = self._prepare_request(context=None, page=paginator)
+        has_room = False
+
+        def give_up(error: Exception) -> bool:
+            nonlocal has_room
+            has_room = _is_one_too_many(error) and control.make_room()
+            return has_room
+
+        while True:
+            send = backoff.on_exception(
+                # The library's own sleep could not be broken off: the handler waits.
+                backoff.constant,
+                RETRIED,
+                interval=0,
+                max_tries=MAX_TRIES,
+                jitter=None,
+                giveup=give_up,
+                on_backoff=self._before_next_try(control.pause),
+                logger=None,  # its lines quote URLs and arguments
+            )(self._request)
+            try:
+                return send(prepared, None)
+            except RETRIED as error:
+                if has_room:
+                    continue
+                msg = (
+                    f"Stream '{self.name}': gave up after {MAX_TRIES} tries of "
+                    f"{prepared.method} {self.path}: {name_fault(error)}."
+                )
+                if not isinstance(error, RetriableAPIError):
+                    msg += " Check the network, school_code and api_url."
+                raise ServiceUnavailableError(msg) from error
+
+    def _before_next_try(self, pause: Callable[[float], None]) -> Callable[[Details], None]:
+        usual = waits()
+
+        def before(details: Details) -> None:
+            error = details["exception"]
+            seconds = self.backoff_jitter(usual(error))
+            self.logger.warning(
+                "Stream '%s': %s; try %d of %d in %.1f s",
+                *(self.name, name_fault(error), details["tries"] + 1, MAX_TRIES, seconds),
             )
-            if isinstance(error, requests.exceptions.ConnectionError):
-                msg += " Check the network, school_code and api_url."
-            raise ServiceUnavailableError(msg) from error
+            pause(seconds)
+
+        return before
 
     def _log_wait(self, reply: Reply, *, waited: float, interval: float) -> None:
-        is_due = waited == 0 or waited >= self._wait_logged + WAIT_LOG_INTERVAL
-        if is_due:
-            self._wait_logged = waited
         self.logger.log(
-            logging.INFO if is_due else logging.DEBUG,
+            # The scheduler tells of the whole run, once a minute.
+            logging.INFO if waited == 0 else logging.DEBUG,
             "Stream '%s': its export is %s (%.0f s so far); asking again in %.1f s",
-            self.name,
-            reply.value,
-            waited,
-            interval,
+            *(self.name, reply.value, waited, interval),
         )
 
-    @override
-    def log(self, message: str, *args: t.Any, level: int = logging.INFO, **kwargs: t.Any) -> None:
-        # The SDK calls every end of a stream "unhandled". The command line explains ours in one
-        # line, `--test` means its own, and of a closed pipe nobody else says anything.
-        error = sys.exception()
-        if isinstance(error, (CampusGroupsError, AbortedSyncExceptionBase)):
-            return
-        if isinstance(error, BrokenPipeError):
-            message, args = "Stream '%s': nobody reads the output any more; stopping", (self.name,)
-        super().log(message, *args, level=level, **kwargs)
 
-    def _log_oddities(self) -> None:
-        for what, counts in (
-            ("left out, for the schema does not have them", self.oddities.unknown),
-            ("passed on as they are, for they do not fit their type", self.oddities.unconvertible),
-        ):
-            if counts:
-                fields = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-                self.logger.warning("Stream '%s': values %s: %s", self.name, what, fields)
-
-    # Tries again
-
-    @override
-    def request_decorator(self, func: RequestFunc) -> RequestFunc:
-        # As the SDK's, but the library's own log lines, which quote URLs and arguments, are off.
-        decorate = backoff.on_exception(
-            self.backoff_wait_generator,
-            RETRIED,
-            max_tries=self.backoff_max_tries,
-            on_backoff=self.backoff_handler,
-            jitter=self.backoff_jitter,
-            logger=None,
-        )
-        return decorate(func)
-
-    @override
-    def backoff_max_tries(self) -> int:
-        return MAX_TRIES
-
-    @override
-    def backoff_wait_generator(self) -> Generator[float, t.Any, None]:
-        return self.backoff_runtime(value=waits())
-
-    @override
-    def backoff_handler(self, details: Details) -> None:
-        self.logger.warning(
-            "Stream '%s': %s; try %d of %d in %.1f s",
-            self.name,
-            name_fault(details.get("exception")),
-            details["tries"] + 1,
-            MAX_TRIES,
-            details.get("wait", 0.0),
-        )
-
-    # Records and state
-
-    @cached_property
-    def _converter(self) -> Converter:
-        return Converter(
-            self.effective_schema, replication_key=REPLICATION_KEY, oddities=self.oddities
-        )
-
-    @override
-    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        return self._converter(row)
-
-    def window(self) -> Window:
-        """Say which range of `updatedOn` this run reads.
-
-        Returns:
-            From the bookmark less the lookback, or `start_date`, up to the run's upper bound.
-        """
-        settings = self.settings
-        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
-        start = bookmarks.read_from(
-            parse_instant(self.stream_state.get("replication_key_value"))
-            if is_incremental
-            else None,
-            start_date=settings.start_date,
-            lookback=settings.lookback,
-        )
-        return Window.between(start, self.read_until)
-
-    @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> str | None:
-        # In the bookmarks' own form: the SDK compares the two as strings.
-        if not self.replication_key:
-            return None
-        return write_canonical(self.read_until)
-
-    @override
-    def _increment_stream_state(
-        self, latest_record: Record, *, context: Context | None = None
-    ) -> None:
-        # Internal to the SDK, which alone would raise on a record without `updatedOn`, and move a
-        # bookmark back when the newest row of a run is older than it; tests/test_state.py pins it.
-        seen = canonical_instant(latest_record.get(REPLICATION_KEY))
-        if bookmarks.moves_to(seen, self.stream_state.get("replication_key_value")):
-            super()._increment_stream_state(latest_record, context=context)
+def _is_one_too_many(error: Exception) -> bool:
+    """Say whether a failed try was a `POST` that the service is too busy for."""
+    response = error.response if isinstance(error, RetriableAPIError) else None
+    return (
+        response is not None
+        and response.request.method == "POST"
+        and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    )

@@ -35,3 +35,7 @@ class ExportTimeoutError(ExportFailedError):
 
 class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
     """A request failed on its way at every try: no connection, 429, 5xx, or no JSON."""
+
+
+class ExportsStoppedError(CampusGroupsError):
+    """The run is broken off; whoever works for it ends with this."""

@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 import backoff
 
 from tap_campusgroups.errors import ExportTimeoutError
-from tap_campusgroups.replies import WAITING, Reply, read
+from tap_campusgroups.replies import WAITING, read
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import requests
 
+    from tap_campusgroups.codec import Raw
     from tap_campusgroups.pagination import ExportPaginator
+    from tap_campusgroups.replies import Reply
 
 
 def write_bound(instant: datetime) -> str:
@@ -94,6 +96,21 @@ class PollPolicy:
             yield seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret hangs on it
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of an export, not decoded yet.
+
+    Attributes:
+        results: JSON text of its rows.
+        size: Bytes of the answer that it came in.
+        is_last: Whether the export ends with it.
+    """
+
+    results: Raw
+    size: int
+    is_last: bool
+
+
 class OnWait(t.Protocol):
     """Told before each wait."""
 
@@ -115,7 +132,7 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
     *,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
-) -> Iterator[requests.Response]:
+) -> Iterator[Page]:
     """Submit an export, wait until it has run, and fetch its pages.
 
     Args:
@@ -127,7 +144,7 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
         sleep: Waits that many seconds.
 
     Yields:
-        Each response that holds a page, in the service's order; a page may have no rows.
+        Each page, in the service's order; a page may have no rows.
 
     Raises:
         ExportEnded: If the export ends before its last page.
@@ -139,9 +156,11 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
         response = send(paginator)
         reading = read(response)
         paginator.advance(response)
-        if reading.reply is Reply.PAGE:
+        if reading.results is not None:
             waiting_since, intervals = None, policy.intervals()
-            yield response
+            size = len(response.content)
+            del response  # while the page waits, nothing else of the answer does
+            yield Page(reading.results, size, is_last=paginator.finished)
         elif reading.reply in WAITING:
             now = clock()
             waiting_since = now if waiting_since is None else waiting_since

@@ -11,33 +11,16 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-import msgspec
+from tap_campusgroups.codec import BadJsonError, decode_value, encode_text
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Record: t.TypeAlias = dict[str, t.Any]
+    from tap_campusgroups.codec import Record
+
 Schema: t.TypeAlias = "Mapping[str, t.Any]"
-
-_rows_decoder = msgspec.json.Decoder(list[Record], float_hook=Decimal)
-
-
-def decode_rows(results: msgspec.Raw) -> list[Record]:
-    """Decode a page's rows.
-
-    Args:
-        results: JSON text of an array of objects.
-
-    Returns:
-        The rows; numbers with a decimal point as `Decimal`, so that no digit is lost.
-
-    Raises:
-        msgspec.DecodeError: If it is not such an array.
-    """
-    return _rows_decoder.decode(results)
-
 
 _DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # without hyphens it may be any number
 _MIDNIGHT = re.compile(r"(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
@@ -87,27 +70,37 @@ class Unconvertible(ValueError):  # noqa: N818 - caught where it is raised, neve
     """A value does not fit its type."""
 
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,1000}(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LONGEST_INTEGER: t.Final = 1000  # digits; 1e999999999 is a number, too
+
+LARGEST_WHOLE_DOUBLE: t.Final = 2**53 - 1
+"""Up to here, a double that is whole stands for one integer only."""
+
 _TRUE: t.Final = frozenset({"true", "1"})
 _FALSE: t.Final = frozenset({"false", "0"})
+
+
+def _is_nothing(text: str) -> bool:
+    """Say whether a text in anything but a text field stands for null."""
+    return not text or text.lower() == "null"
 
 
 def _to_integer(value: t.Any) -> int | None:
     if isinstance(value, int):
         return int(value)  # a boolean, too, becomes a number
-    if (
-        isinstance(value, Decimal)
-        and value.adjusted() < _LONGEST_INTEGER
-        and value == value.to_integral_value()
-    ):
-        return int(value)
     if isinstance(value, str):
         text = value.strip()
-        if not text:
+        if _is_nothing(text):
             return None
-        if _INTEGER.fullmatch(text):
-            return int(text.partition(".")[0])
+        if not _NUMBER.fullmatch(text):
+            raise Unconvertible
+        value = Decimal(text)
+    if isinstance(value, Decimal) and value.adjusted() < _LONGEST_INTEGER:
+        if value == value.to_integral_value():
+            return int(value)
+        # As every reader of JSON that uses doubles: 7.00000000000000000001 is 7.
+        if abs(value) <= LARGEST_WHOLE_DOUBLE and (double := float(value)).is_integer():
+            return int(double)
     raise Unconvertible
 
 
@@ -116,14 +109,10 @@ def _to_number(value: t.Any) -> int | Decimal | None:
         return int(value) if isinstance(value, bool) else value
     if isinstance(value, str):
         text = value.strip()
-        if not text:
+        if _is_nothing(text):
             return None
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            raise Unconvertible from None
-        if number.is_finite():
-            return number
+        if _NUMBER.fullmatch(text):
+            return Decimal(text)
     raise Unconvertible
 
 
@@ -133,27 +122,28 @@ def _to_boolean(value: t.Any) -> bool | None:
             return bool(value)
     elif isinstance(value, str):
         text = value.strip().lower()
-        if not text:
+        if _is_nothing(text):
             return None
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
     raise Unconvertible
 
 
-_text_encoder = msgspec.json.Encoder(decimal_format="number")
-
-
 def _to_string(value: t.Any) -> str:
-    return value if isinstance(value, str) else _text_encoder.encode(value).decode()
+    return value if isinstance(value, str) else encode_text(value)
 
 
-def _to_instant(value: t.Any) -> str | None:
-    """Write an instant with an offset in UTC: some loaders cut the offset off, and it would shift.
+def to_instant(value: t.Any) -> str | None:
+    """Convert to an instant: one with an offset in UTC, one without as it is.
 
-    One without an offset stays as it is: of which zone it is, only the school knows.
+    Some loaders cut the offset off, and the value would shift; of which zone one without is, only
+    the school knows.
+
+    Raises:
+        Unconvertible: If it is none.
     """
     text = _to_string(value).strip()
-    if not text:
+    if _is_nothing(text):
         return None
     if not _DATE.match(text):
         raise Unconvertible
@@ -166,18 +156,22 @@ def _to_instant(value: t.Any) -> str | None:
 
 
 def _to_canonical(value: t.Any) -> str | None:
-    text = _to_string(value)
-    if not text.strip():
+    text = _to_string(value).strip()
+    if _is_nothing(text):
         return None
     if instant := canonical_instant(text):
         return instant
     raise Unconvertible
 
 
-def _to_date(value: t.Any) -> str | None:
-    """Take a date, also one that arrives as its midnight."""
+def to_date(value: t.Any) -> str | None:
+    """Convert to a date, also one that arrives as its midnight.
+
+    Raises:
+        Unconvertible: If it is none.
+    """
     text = _to_string(value).strip()
-    if not text:
+    if _is_nothing(text):
         return None
     day, midnight = text[:10], text[10:]
     if _DATE.fullmatch(day) and _MIDNIGHT.fullmatch(midnight):
@@ -188,11 +182,11 @@ def _to_date(value: t.Any) -> str | None:
 def _from_json_text(value: t.Any, wanted: type) -> t.Any:
     """Take an object or array, also one that arrives as JSON text."""
     if isinstance(value, str):
-        if not value.strip():
+        if _is_nothing(value.strip()):
             return None
         try:
-            value = msgspec.json.decode(value, type=t.Any)
-        except msgspec.DecodeError:
+            value = decode_value(value)
+        except BadJsonError:
             raise Unconvertible from None
     if isinstance(value, wanted):
         return value
@@ -205,8 +199,8 @@ def _as_it_is(value: t.Any) -> t.Any:
 
 Convert: t.TypeAlias = "Callable[[t.Any], t.Any]"
 
-_FORMATS: t.Final[dict[str, Convert]] = {"date-time": _to_instant, "date": _to_date}
-_SCALARS: t.Final[dict[str, Convert]] = {
+_FORMATS: t.Final[dict[str, Convert]] = {"date-time": to_instant, "date": to_date}
+_SCALARS: t.Final[dict[str | None, Convert]] = {
     "integer": _to_integer,
     "number": _to_number,
     "boolean": _to_boolean,
@@ -229,12 +223,12 @@ class Oddities:
 
 
 class Converter:
-    """Converts the rows of one stream by its schema.
+    """Converts the rows of one stream by its schema, one at a time.
 
     * text, number and 0/1 where the schema has an integer, a number or a boolean: converted;
     * a number, boolean, object or array where it has a string: its JSON text;
     * JSON text where it has an object or an array: decoded;
-    * empty text where it has anything but a plain string: null;
+    * empty text and the text `null` where it has anything but a plain string: null;
     * an instant with an offset: in UTC; a date that arrives as its midnight: the date;
     * `updatedOn` always in canonical form, null if there is none;
     * a value that does not fit, and a field that the schema does not have: see `Oddities`.
@@ -250,7 +244,7 @@ class Converter:
         """
         self._replication_key = replication_key
         self._oddities = oddities
-        self._convert = self._object(schema, path="", special={replication_key: _to_canonical})
+        self._fields = self._compile_fields(schema) | {replication_key: _to_canonical}
 
     def __call__(self, row: Record) -> Record:
         """Convert one row.
@@ -259,76 +253,83 @@ class Converter:
             row: A decoded row; not changed.
 
         Returns:
-            The record.
+            The record, its fields in the order of the schema.
         """
-        record: Record = self._convert(row)
+        record = self._convert_fields(row, self._fields, prefix="")
         record.setdefault(self._replication_key, None)
         return record
 
-    def _property(self, schema: Schema, path: str) -> Convert:
-        match _types(schema):
-            case ["object"] if "properties" in schema:
-                return self._object(schema, path)
-            case ["array"] if "items" in schema:
-                return self._array(schema, path)
-            case ["string"] if schema.get("format") in _FORMATS:
-                return _FORMATS[schema["format"]]
-            case [kind] if kind in _SCALARS:
-                return _SCALARS[kind]
-            case _:  # a catalog may bring a schema of the user's own
-                return _as_it_is
+    def convert_field(self, name: str, value: t.Any) -> t.Any:
+        """Convert one value of a row.
 
-    def _object(
-        self, schema: Schema, path: str, special: Mapping[str, Convert] | None = None
-    ) -> Convert:
-        prefix = f"{path}." if path else ""
-        fields = {
-            name: self._property(definition, prefix + name)
+        Args:
+            name: A field of the schema, at its top.
+            value: The decoded value.
+        """
+        return self._convert_value(self._fields[name], value, name)
+
+    def _compile_fields(self, schema: Schema, prefix: str = "") -> dict[str, Convert]:
+        return {
+            name: self._compile(definition, prefix + name)
             for name, definition in schema["properties"].items()
-        } | dict(special or {})
-        oddities = self._oddities
+        }
+
+    def _compile(self, schema: Schema, path: str) -> Convert:
+        match main_type(schema), schema:
+            case "object", {"properties": _}:
+                return self._object(schema, path)
+            case "array", {"items": items}:
+                return self._array(items, f"{path}[]")
+            case "string", {"format": kind} if kind in _FORMATS:
+                return _FORMATS[kind]
+            case kind, _ if kind in _SCALARS:
+                return _SCALARS[kind]
+        return _as_it_is  # a catalog may bring a schema of the user's own
+
+    def _object(self, schema: Schema, path: str) -> Convert:
+        prefix = f"{path}."
+        fields = self._compile_fields(schema, prefix)
 
         def convert(value: t.Any) -> t.Any:
             row = _from_json_text(value, dict)
-            if row is None:
-                return None
-            record: Record = {}
-            for name, item in row.items():
-                to_type = fields.get(name)
-                if to_type is None:
-                    oddities.unknown[prefix + name] += 1
-                    continue
-                try:
-                    record[name] = None if item is None else to_type(item)
-                except Unconvertible:
-                    oddities.unconvertible[prefix + name] += 1
-                    record[name] = item
-            return record
+            return None if row is None else self._convert_fields(row, fields, prefix)
 
         return convert
 
-    def _array(self, schema: Schema, path: str) -> Convert:
-        path = f"{path}[]"
-        to_item = self._property(schema["items"], path)
-        oddities = self._oddities
+    def _array(self, items: Schema, path: str) -> Convert:
+        to_item = self._compile(items, path)
 
         def convert(value: t.Any) -> t.Any:
-            items = _from_json_text(value, list)
-            if items is None:
+            values = _from_json_text(value, list)
+            if values is None:
                 return None
-            converted = []
-            for item in items:
-                try:
-                    converted.append(None if item is None else to_item(item))
-                except Unconvertible:
-                    oddities.unconvertible[path] += 1
-                    converted.append(item)
-            return converted
+            return [self._convert_value(to_item, item, path) for item in values]
 
         return convert
 
+    def _convert_fields(self, row: Record, fields: Mapping[str, Convert], prefix: str) -> Record:
+        record = {
+            name: self._convert_value(to_type, row[name], prefix + name)
+            for name, to_type in fields.items()
+            if name in row
+        }
+        if len(record) < len(row):
+            self._oddities.unknown.update(prefix + name for name in row if name not in fields)
+        return record
 
-def _types(schema: Schema) -> list[str]:
-    """List the types of a property other than null."""
+    def _convert_value(self, to_type: Convert, value: t.Any, path: str) -> t.Any:
+        if value is None:
+            return None
+        try:
+            return to_type(value)
+        except Unconvertible:
+            self._oddities.unconvertible[path] += 1
+            return value
+
+
+def main_type(schema: Schema) -> str | None:
+    """Name the one type that a property has beside null; `None` if there is not just one."""
     types = schema.get("type", [])
-    return [name for name in ([types] if isinstance(types, str) else types) if name != "null"]
+    names = [types] if isinstance(types, str) else types
+    named = [name for name in names if name != "null"]
+    return named[0] if len(named) == 1 else None

@@ -11,10 +11,12 @@ import typing as t
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import msgspec
+from tap_campusgroups.codec import BadJsonError, Body, UnexpectedJsonError, decode_body, shape
 
 if t.TYPE_CHECKING:
     import requests
+
+    from tap_campusgroups.codec import Raw
 
 
 class Reply(enum.Enum):
@@ -59,22 +61,9 @@ class Reading:
     reply: Reply
     message: str | None = None
     query_id: str | None = None
-    results: msgspec.Raw | None = None
+    results: Raw | None = None
     token: str | None = None
 
-
-class _Body(msgspec.Struct):
-    """Every key a body is known to have; the prose spells `nextToken`, the schema `NextToken`."""
-
-    # The names are the service's.
-    Results: msgspec.Raw = msgspec.Raw(b"")
-    NextToken: t.Any = None
-    nextToken: t.Any = None  # noqa: N815
-    message: t.Any = None
-    queryId: t.Any = None  # noqa: N815
-
-
-_body_decoder = msgspec.json.Decoder(_Body)
 
 _Wording: t.TypeAlias = tuple[re.Pattern[str], Reply]
 
@@ -171,13 +160,13 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     return Reading(Reply.UNRECOGNISED, message)
 
 
-def _decode(content: bytes) -> tuple[_Body | None, Reply]:
+def _decode(content: bytes) -> tuple[Body | None, Reply]:
     """Decode a body, or say why it has none."""
     try:
-        return _body_decoder.decode(content), Reply.UNRECOGNISED
-    except msgspec.ValidationError:  # JSON, but no object
+        return decode_body(content), Reply.UNRECOGNISED
+    except UnexpectedJsonError:
         return None, Reply.UNRECOGNISED
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except BadJsonError:
         return None, Reply.GARBAGE
 
 
@@ -186,13 +175,13 @@ def _said(message: str | None, wordings: tuple[_Wording, ...]) -> Reply | None:
     return next((reply for pattern, reply in wordings if message and pattern.search(message)), None)
 
 
-def _read_submitted(body: _Body, message: str | None) -> Reading:
+def _read_submitted(body: Body, message: str | None) -> Reading:
     if isinstance(body.queryId, str) and body.queryId:
         return Reading(Reply.ACCEPTED, message, query_id=body.queryId)
     return Reading(_said(message, _IN_SUBMITTED) or Reply.UNRECOGNISED, message)
 
 
-def _read_retrieved(body: _Body, message: str | None) -> Reading:
+def _read_retrieved(body: Body, message: str | None) -> Reading:
     results = bytes(memoryview(body.Results)[:1])
     if results == b"[":
         token = body.NextToken if body.NextToken is not None else body.nextToken
@@ -258,34 +247,7 @@ def describe(response: requests.Response) -> str:
     """
     status, message = f"HTTP {response.status_code}", read(response).message
     if message is None:
-        return f"{status}, {_shape(response.content)}"
+        return f"{status}, {shape(response.content)}"
     if message.strip().lower() in DOCUMENTED_MESSAGES:
         return f'{status}: "{message.strip()}"'
     return f"{status}, a message of {len(message)} characters that the vendor does not document"
-
-
-_PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}")
-_JSON_TYPES: t.Final[dict[type, str]] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
-
-
-def _shape(content: bytes) -> str:
-    """Tell a body's shape: its type, and of an object the first keys with their types."""
-    try:
-        value = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return f"{len(content)} bytes that are no JSON"
-    if not isinstance(value, dict):
-        return f"JSON of type {_JSON_TYPES[type(value)]}"
-    keys = [
-        f"{key if _PLAIN_KEY.fullmatch(key) else '(another key)'}: {_JSON_TYPES[type(item)]}"
-        for key, item in list(value.items())[:6]
-    ]
-    return f"an object of {', '.join(keys) or 'no keys'}"

@@ -7,20 +7,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import backoff
-import requests
 from singer_sdk.exceptions import RetriableAPIError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
-RETRIED: t.Final = (
-    RetriableAPIError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
-"""Failures of the transport, which the same request may not meet again."""
+    import requests
 
 MAX_TRIES: t.Final = 8
 """Tries of one request; the waits between them add up to about two minutes."""
@@ -36,8 +28,8 @@ def waits() -> Callable[[Exception], float]:
     """Make the waits of one request.
 
     Returns:
-        A function that takes the failure of a try and gives the seconds before the next one,
-        without jitter: 1, 2, 4 ..., or what the service asks for.
+        A function that takes the failure of a try and gives the seconds before the next one: about
+        1, 2, 4 ..., or what the service asks for.
     """
     growing = backoff.expo(base=2, factor=1, max_value=LONGEST_WAIT)
     next(growing)  # the library's generators are primed by one empty step
@@ -72,20 +64,3 @@ def retry_after(response: requests.Response | None, *, now: datetime) -> float |
             return None
         seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-def name_fault(error: BaseException | None) -> str:
-    """Name a failure of the transport without its text, which has the URL in it.
-
-    Args:
-        error: The failure of a try.
-
-    Returns:
-        Our own text about an answer; for instance `ConnectionError (NameResolutionError) on the way
-        to the service` where there was none.
-    """
-    if isinstance(error, RetriableAPIError):
-        return str(error)
-    inner = getattr(error.args[0], "reason", None) if error and error.args else None
-    detail = f" ({type(inner).__name__})" if isinstance(inner, Exception) else ""
-    return f"{type(error).__name__}{detail} on the way to the service"

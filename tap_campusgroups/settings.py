@@ -83,6 +83,16 @@ CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "max_concurrent_exports",
+        th.IntegerType(minimum=1, maximum=32),
+        default=4,
+        title="Concurrent exports",
+        description=(
+            "How many exports may be queued or running at the service at once, all streams "
+            "together. With 1, each stream's export begins when the stream before it is done."
+        ),
+    ),
+    th.Property(
         "poll_interval_max_seconds",
         th.IntegerType(minimum=1, maximum=600),
         default=30,
@@ -135,6 +145,7 @@ class Settings:
         end_date: Last instant to read, aware, UTC; `None` for the start of the run.
         page_size: Rows.
         lookback: How far before the bookmark to read.
+        max_concurrent_exports: Exports at the service at once, all streams together.
         poll_interval_max: Seconds.
         export_timeout: Seconds.
         request_timeout: Seconds.
@@ -148,6 +159,7 @@ class Settings:
     end_date: datetime | None
     page_size: int
     lookback: timedelta
+    max_concurrent_exports: int
     poll_interval_max: float
     export_timeout: float
     request_timeout: int
@@ -208,6 +220,7 @@ class Settings:
             end_date=end_date,
             page_size=config["page_size"],
             lookback=timedelta(hours=config["lookback_hours"]),
+            max_concurrent_exports=config["max_concurrent_exports"],
             poll_interval_max=float(config["poll_interval_max_seconds"]),
             export_timeout=60.0 * config["export_timeout_minutes"],
             request_timeout=config["request_timeout_seconds"],

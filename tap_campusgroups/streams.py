@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tap_campusgroups.client import CampusGroupsStream
+from tap_campusgroups.base import CampusGroupsStream
 
 
 class Events(CampusGroupsStream):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 import typing as t
 from copy import deepcopy
 
 from singer_sdk import Tap
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import SingerCommand
 
+from tap_campusgroups.base import schedule_exports
 from tap_campusgroups.errors import CampusGroupsError, InputError, SettingsError
 from tap_campusgroups.records import canonical_instant
 from tap_campusgroups.settings import (
@@ -25,6 +26,7 @@ from tap_campusgroups.settings import (
     hide_values,
 )
 from tap_campusgroups.streams import STREAMS
+from tap_campusgroups.writer import PageWriter
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -32,10 +34,34 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
+    from types import FrameType
+
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.base import CampusGroupsStream
+    from tap_campusgroups.scheduler import Scheduler, Task
+
+
+SECONDS_FOR_LAST_WRITE: t.Final = 2.0
+"""How long after a signal the target may take to read what is being written."""
+
+
+class Terminated(SystemExit):
+    """A signal ends the run; the exit code is the shell's: 130 after SIGINT, 143 after SIGTERM.
+
+    Attributes:
+        signal: Its name.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Make the exit code of a signal.
+
+        Args:
+            number: The signal.
+        """
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number).name
 
 
 class Command(SingerCommand):
@@ -48,6 +74,12 @@ class Command(SingerCommand):
         except CampusGroupsError as error:
             self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
             sys.exit(1)
+        except Terminated as terminated:
+            self.logger.error(  # noqa: TRY400 - likewise
+                "Stopped by %s. Run again: what the state does not have yet is read anew.",
+                terminated.signal,
+            )
+            raise
 
 
 class TapCampusGroups(Tap):
@@ -55,7 +87,7 @@ class TapCampusGroups(Tap):
 
     name = "tap-campusgroups"
     config_jsonschema: t.ClassVar[dict[str, t.Any]] = deepcopy(CONFIG)  # the SDK adds its own
-    message_writer_class = MsgSpecWriter
+    message_writer_class = PageWriter
 
     # Not BATCH, which would go past stream maps and so past masking, and not ACTIVATE_VERSION: the
     # service marks deleted rows itself.
@@ -67,6 +99,7 @@ class TapCampusGroups(Tap):
 
     @override
     def __init__(self, *, parse_env_config: bool = False, **kwargs: t.Any) -> None:
+        self._scheduler: Scheduler | None = None
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError:
@@ -76,7 +109,38 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        return [stream(self) for stream in STREAMS]
+        return [stream(self, self._schedule) for stream in STREAMS]
+
+    def _schedule(self, stream: CampusGroupsStream) -> tuple[Scheduler, Task]:
+        """Let a stream's export run together with those of the selected streams after it.
+
+        The stream that is synced first makes the schedule; the others find their tasks in it.
+        """
+        if (
+            self._scheduler is None
+            or stream.task is None
+            or not self._scheduler.expects(stream.task)
+        ):
+            streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
+            self._scheduler = schedule_exports(
+                [
+                    later
+                    for later in streams[streams.index(stream) :]
+                    if later.selected and not later.window().is_empty
+                ]
+            )
+        return self._scheduler, t.cast("Task", stream.task)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        # Internal to the SDK, whose own would write a STATE in the midst of what is being written,
+        # and exit with 0. The last state is out already; tests/test_command_line.py pins it.
+        terminated = Terminated(signum)
+        if isinstance(self.message_writer, PageWriter) and self.message_writer.interrupt(
+            terminated
+        ):
+            return
+        raise terminated
 
     @override
     def load_state(self, state: dict[str, t.Any]) -> None:
@@ -147,6 +211,10 @@ class TapCampusGroups(Tap):
             help=command.help,
             logger=cls.logger,
         )
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:

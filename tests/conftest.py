@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_campusgroups import scheduler
 from tests.harness import NEWEST, settings_for
 from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from threading import Event
 
 
 @pytest.fixture(autouse=True)
@@ -68,12 +70,18 @@ class FakeTime:
         self.slept.append(round(seconds, 6))
         self._now += seconds
 
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Let time pass, unless the event has happened."""
+        if not event.is_set():
+            self.sleep(seconds)
+        return event.is_set()
+
 
 @pytest.fixture
 def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     """Take over time and chance: every random number is the least, every wait its longest."""
     fake = FakeTime()
-    monkeypatch.setattr(time, "sleep", fake.sleep)
+    monkeypatch.setattr(scheduler, "wait", fake.wait)
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
     monkeypatch.setattr(random, "random", lambda: 0.0)
     monkeypatch.setattr(random, "uniform", lambda _least, most: most)

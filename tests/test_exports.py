@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tap_campusgroups.codec import decode_rows
 from tap_campusgroups.errors import ExportTimeoutError
 from tap_campusgroups.exports import PollPolicy, Window, run_export
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from tap_campusgroups.exports import Page
     from tests.conftest import FakeTime
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
@@ -46,7 +48,7 @@ class Service:
         """Note a wait."""
         self.waits.append((reply, round(waited, 3), round(interval, 3)))
 
-    def run(self, policy: PollPolicy, time: FakeTime) -> list[requests.Response]:
+    def run(self, policy: PollPolicy, time: FakeTime) -> list[Page]:
         """Run an export to its end."""
         return list(
             run_export(
@@ -70,7 +72,9 @@ def test_waits_grow_to_the_longest_and_start_anew_after_a_page(fake_time: FakeTi
         SUBMITTED, QUEUED, QUEUED, *[RUNNING] * 5, page(1, after="t"), RUNNING, page(2)
     )
     pages = service.run(PollPolicy(longest_interval=5, timeout=1800), fake_time)
-    assert [response.json()["Results"] for response in pages] == [[{"id": 1}], [{"id": 2}]]
+    assert [decode_rows(page.results) for page in pages] == [[{"id": 1}], [{"id": 2}]]
+    assert [page.is_last for page in pages] == [False, True]
+    assert pages[1].size == len(b'{"Results":[{"id":2}],"NextToken":null}')
     assert fake_time.slept == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0, 5.0, 1.0]
     assert service.waits[0] == (Reply.QUEUED, 0.0, 1.0)
     assert service.waits[2] == (Reply.RUNNING, 2.5, 2.25)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from singer_sdk import Stream
 
-from tap_campusgroups.bookmarks import moves_to, read_from
+from tap_campusgroups.bookmarks import after_export, read_from
 from tap_campusgroups.errors import ExportFailedError, InputError
 from tests.harness import NEWEST, catalog_of, settings_for, state_of, sync
 from tests.simulator import Dataset, FailQuery, Simulator, WrongJson
@@ -216,12 +216,23 @@ def test_where_a_run_begins(bookmark: str | None, start: str, expected: str) -> 
     ) == day(expected)
 
 
-def test_when_a_bookmark_moves() -> None:
-    assert moves_to("2024-01-02", None)
-    assert moves_to("2024-01-02", "2024-01-01")
-    assert not moves_to("2024-01-01", "2024-01-01")
-    assert not moves_to("2023-12-31", "2024-01-01")
-    assert not moves_to(None, None)
+@pytest.mark.parametrize(
+    ("bookmark", "newest", "expected"),
+    [
+        (None, "2024-01-02", "2024-01-02"),
+        ("2024-01-01", "2024-01-02", "2024-01-02"),
+        ("2024-01-01", "2024-01-01", "2024-01-01"),
+        ("2024-01-01", "2023-12-31", "2024-01-01"),  # never back
+        ("2024-01-01", "2999-12-31", "2024-02-01"),  # never past the run's upper bound
+        ("2024-03-01", "2999-12-31", "2024-03-01"),
+        ("2024-01-01", None, "2024-01-01"),
+        (None, None, None),
+    ],
+)
+def test_where_a_bookmark_stands_after_an_export(
+    bookmark: str | None, newest: str | None, expected: str | None
+) -> None:
+    assert after_export(bookmark, newest=newest, bound="2024-02-01") == expected
 
 
 def test_the_sdk_still_asks_us_before_it_moves_a_bookmark() -> None:

@@ -1,0 +1,427 @@
+"""Exports side by side: the one module that knows threads.
+
+Workers run the exports of all selected streams ahead of the stream whose turn it is, and put their
+pages into one buffer. The main thread takes the pages, task by task in their order; so the output
+is the same whatever the concurrency. What an export is, and HTTP, is the task's business.
+
+* At most `cap` exports are queued or running at the server, started in the order of the tasks. One
+  leaves the cap as soon as it has run, before its other pages are read. A server that is asked too
+  much (429) lowers the cap for the rest of the run.
+* Pages that nobody has taken yet, and estimates of those on their way, hold `BUFFER_BYTES`. The
+  task whose turn it is may always fetch one page more, or all would wait for each other.
+* A failure stays with its task until its turn: what comes before it is emitted first.
+* Until the server has accepted an export, and with a cap of 1, no task starts before its turn.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+import typing as t
+from collections import deque
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Condition, Event, Thread
+
+from tap_campusgroups.errors import ExportsStoppedError
+
+if t.TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from tap_campusgroups.exports import Page
+
+MAX_WORKERS: t.Final = 32
+"""Exports under way at most, those included that have run and whose pages are not all fetched."""
+
+BUFFER_BYTES: t.Final = 64 * 2**20
+"""Bytes of pages that are fetched ahead, over all streams."""
+
+PAGE_ESTIMATE: t.Final = 2**20
+"""Bytes that the first page of an export is taken for before it is there."""
+
+PROGRESS_INTERVAL: t.Final = 60.0
+"""Seconds between two lines about the run."""
+
+SECONDS_TO_STOP: t.Final = 5.0
+"""How long the workers may take to end when a run is broken off."""
+
+_JOIN_INTERVAL: t.Final = 0.1
+
+
+def wait(event: Event, seconds: float) -> bool:
+    """Wait for an event, but not longer than some seconds; tests let time pass here."""
+    return event.wait(seconds)
+
+
+class Stage(enum.Enum):
+    """Where an export is."""
+
+    WAITING = "to be submitted"
+    AT_SERVER = "queued or running"
+    READING = "has run"
+    DONE = "done"
+
+
+@dataclass(eq=False)
+class Task:
+    """One export, as the scheduler sees it.
+
+    Attributes:
+        stream: Name of its stream.
+        fetch: Runs the export in a worker; yields its pages.
+        rows: Rows that the main thread has counted so far.
+        stage: Like all that follows, kept by the scheduler.
+        since: When the stage began, in seconds of the monotonic clock.
+        query_id: Once the server has accepted the export.
+        pages: Fetched, and not taken yet.
+        reserved: Bytes that the page on its way is taken for.
+        error: What ended the export, for the main thread.
+    """
+
+    stream: str
+    fetch: Callable[[Control], Generator[Page, None, None]]
+    rows: int = 0
+    stage: Stage = field(default=Stage.WAITING, init=False)
+    since: float = field(default=0.0, init=False)
+    query_id: str | None = field(default=None, init=False)
+    pages: deque[Page] = field(default_factory=deque, init=False)
+    reserved: int = field(default=0, init=False)
+    error: BaseException | None = field(default=None, init=False)
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage."""
+        self.stage, self.since = stage, time.monotonic()
+
+
+class Control(t.Protocol):
+    """What a task may ask of the scheduler while it runs, in its worker."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait some seconds.
+
+        Raises:
+            ExportsStoppedError: If the run is broken off meanwhile.
+        """
+
+    def accepted(self, query_id: str) -> None:
+        """Tell that the server has accepted the export."""
+
+    def make_room(self) -> bool:
+        """Tell that the server does not want another export now; wait for the end of one.
+
+        Returns:
+            Whether to submit again now; if not, no other export of this run is at the server.
+
+        Raises:
+            ExportsStoppedError: If the run is broken off meanwhile.
+        """
+
+
+class Scheduler:
+    """Runs tasks ahead of the main thread.
+
+    Attributes:
+        tasks: In their order.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        cap: int,
+        around_worker: Callable[[], AbstractContextManager[object]],
+        interrupt: Callable[[], None],
+        logger: logging.Logger,
+    ) -> None:
+        """Plan the tasks; nothing runs before the first `pages`.
+
+        Args:
+            tasks: In the order in which `pages` will be asked for.
+            cap: Exports that may be queued or running at the server.
+            around_worker: Makes what each worker thread lives in.
+            interrupt: Ends requests that workers wait for; called when the run is broken off.
+            logger: For the run's progress.
+        """
+        self.tasks = tuple(tasks)
+        self._pending = deque(tasks)
+        self._cap = cap
+        self._is_sequential = cap == 1
+        self._around_worker = around_worker
+        self._interrupt = interrupt
+        self._logger = logger
+        self._stop = Event()
+        self._changed = Condition()
+        # All below is guarded by `_changed`.
+        self._threads: list[Thread] = []
+        self._idle = 0
+        self._at_server = 0
+        self._refused: list[Task] = []
+        self._is_proven = False
+        self._held = 0
+        self._turn: Task | None = None
+        self._failure: BaseException | None = None
+
+    # The main thread's side
+
+    def expects(self, task: Task) -> bool:
+        """Say whether the pages of a task are still to be asked for."""
+        turn = self._turn
+        later = self.tasks[self.tasks.index(turn) + 1 :] if turn else self.tasks
+        return not self._stop.is_set() and task in later
+
+    def pages(self, task: Task) -> Iterator[Page]:
+        """Take the pages of a task; the tasks are asked for in their order.
+
+        After the last task the workers are at their end, and joined.
+
+        Args:
+            task: The next task.
+
+        Yields:
+            Its pages, in the order of the service.
+
+        Raises:
+            BaseException: What the task raised in its worker, after the pages before it.
+            ExportsStoppedError: After `close`.
+        """
+        began = time.monotonic()
+        with self._changed:
+            if self._turn is None:
+                self._start(self._report, "progress")
+            self._turn = task
+            self._look_around()
+        while (page := self._take(task)) is not None:
+            yield page
+        seconds = time.monotonic() - began
+        self._logger.info(
+            "Stream '%s': %s rows in %.1f s, %.0f rows/s; %s",
+            *(task.stream, f"{task.rows:,}", seconds, task.rows / max(seconds, 0.001)),
+            self.progress(),
+            extra={"rows": task.rows, "seconds": round(seconds, 3)},
+        )
+        if task is self.tasks[-1]:
+            self.close()
+
+    def _take(self, task: Task) -> Page | None:
+        with self._changed:
+            while not task.pages:
+                if self._failure is not None:
+                    raise self._failure
+                if task.stage is Stage.DONE:
+                    if task.error is not None:
+                        raise task.error
+                    return None
+                self._wait_for_change()
+            page = task.pages.popleft()
+            self._held -= page.size
+            self._changed.notify_all()
+            return page
+
+    def close(self) -> None:
+        """Break the run off, or end it: join the workers. May be repeated.
+
+        Workers that do not end within `SECONDS_TO_STOP` are named in the log and left to the end of
+        the process.
+        """
+        with self._changed:
+            if self._stop.is_set():
+                return
+            self._stop.set()
+            self._changed.notify_all()
+            self._pending.clear()
+            for task in self.tasks:
+                if task.stage is Stage.AT_SERVER and task.query_id is not None:
+                    self._logger.info(
+                        "Stream '%s': its export is left at the server, queryId %s",
+                        *(task.stream, task.query_id),
+                    )
+        deadline = time.monotonic() + SECONDS_TO_STOP
+        alive = self._threads
+        while alive and time.monotonic() < deadline:
+            # Again and again: a worker may have been on its way to its next request.
+            self._interrupt()
+            for thread in alive:
+                thread.join(_JOIN_INTERVAL / len(alive))
+            alive = [thread for thread in alive if thread.is_alive()]
+        if alive:
+            self._logger.warning("%d requests did not end in time and are left alone", len(alive))
+        for task in self.tasks:
+            task.pages.clear()
+
+    # The workers' side
+
+    def _start(self, run: Callable[[], None], name: str) -> None:
+        thread = Thread(target=run, name=f"tap-campusgroups-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        try:
+            with self._around_worker():
+                while (task := self._next_task()) is not None:
+                    self._run(task)
+        except ExportsStoppedError:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _next_task(self) -> Task | None:
+        with self._changed:
+            while self._pending:
+                if self._may_start(self._pending[0]):
+                    task = self._pending.popleft()
+                    task.enter(Stage.AT_SERVER)
+                    self._at_server += 1
+                    self._reserve(task, PAGE_ESTIMATE)
+                    self._look_around()
+                    return task
+                self._idle += 1
+                try:
+                    self._wait_for_change()
+                finally:
+                    self._idle -= 1
+            return None
+
+    def _run(self, task: Task) -> None:
+        error: BaseException | None = None
+        try:
+            with closing(task.fetch(self._control(task))) as pages:
+                for page in pages:
+                    self._store(task, page)
+        except ExportsStoppedError:
+            raise
+        except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
+            caught.add_note(f"In the export of stream '{task.stream}'.")
+            error = caught
+        with self._changed:
+            task.error = error
+            self._leave_server(task, Stage.DONE)
+            self._reserve(task, 0)
+
+    def _control(self, task: Task) -> Control:
+        return _TaskControl(
+            self._pause, partial(self._accepted, task), partial(self._make_room, task)
+        )
+
+    def _pause(self, seconds: float) -> None:
+        if wait(self._stop, seconds):
+            raise ExportsStoppedError
+
+    def _accepted(self, task: Task, query_id: str) -> None:
+        with self._changed:
+            task.query_id = query_id
+            self._is_proven = True
+            self._look_around()
+
+    def _store(self, task: Task, page: Page) -> None:
+        """Put a page into the buffer, and wait until the next one may be fetched."""
+        with self._changed:
+            self._leave_server(task, Stage.READING)
+            task.pages.append(page)
+            self._held += page.size
+            self._reserve(task, 0)
+            if page.is_last:
+                return
+            while self._held + page.size > BUFFER_BYTES and (task is not self._turn or task.pages):
+                self._wait_for_change()
+            self._reserve(task, page.size)
+
+    def _leave_server(self, task: Task, stage: Stage) -> None:
+        if task.stage is Stage.AT_SERVER:
+            self._at_server -= 1
+        if task.stage is not stage:
+            task.enter(stage)
+        self._look_around()
+
+    def _make_room(self, task: Task) -> bool:
+        with self._changed:
+            if self._at_server == 1:
+                return False
+            self._at_server -= 1
+            self._cap = min(self._cap, self._at_server)
+            self._refused.append(task)
+            self._refused.sort(key=self.tasks.index)
+            self._logger.info(
+                "The service takes no more than %d exports at once; so does the rest of this run",
+                self._cap,
+            )
+            while self._at_server >= self._cap or task is not self._refused[0]:
+                self._wait_for_change()
+            self._refused.remove(task)
+            self._at_server += 1
+            self._look_around()
+            return True
+
+    # Both sides, with the lock held
+
+    def _may_start(self, task: Task) -> bool:
+        if self._at_server + len(self._refused) >= self._cap:
+            return False
+        return task is self._turn or (self._is_proven and not self._is_sequential)
+
+    def _look_around(self) -> None:
+        """Let everybody look at what has changed, and see to it that somebody can start a task."""
+        self._changed.notify_all()
+        if (
+            self._pending
+            and not self._idle
+            and len(self._threads) <= MAX_WORKERS  # one of them reports
+            and self._may_start(self._pending[0])
+            and not self._stop.is_set()
+        ):
+            self._start(self._work, f"worker-{len(self._threads)}")
+
+    def _wait_for_change(self) -> None:
+        if self._stop.is_set():
+            raise ExportsStoppedError
+        self._changed.wait()
+        if self._stop.is_set():
+            raise ExportsStoppedError
+
+    def _reserve(self, task: Task, size: int) -> None:
+        self._held += size - task.reserved
+        task.reserved = size
+        self._changed.notify_all()
+
+    # Progress
+
+    def _report(self) -> None:
+        while not self._stop.wait(PROGRESS_INTERVAL):
+            task = self._turn
+            if task is not None:
+                self._logger.info(
+                    "Stream '%s': %s rows so far; %s",
+                    *(task.stream, f"{task.rows:,}", self.progress()),
+                    extra={"rows": task.rows},
+                )
+
+    def progress(self) -> str:
+        """Say in a few words what waits, what runs and what is read ahead."""
+        now = time.monotonic()
+        with self._changed:
+            stages = {
+                stage: [task for task in self.tasks if task.stage is stage] for stage in Stage
+            }
+            ahead = sum(len(task.pages) for task in self.tasks)
+            held = sum(page.size for task in self.tasks for page in task.pages)
+        running = ", ".join(
+            f"{task.stream} {now - task.since:.0f} s" for task in stages[Stage.AT_SERVER]
+        )
+        return (
+            f"exports: {len(stages[Stage.WAITING])} wait, {len(stages[Stage.AT_SERVER])} run"
+            f"{f' ({running})' if running else ''}, {len(stages[Stage.READING])} are read, "
+            f"{len(stages[Stage.DONE])} are done; {ahead} pages ({held / 2**20:.0f} MiB) ahead"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _TaskControl:
+    """`Control` of one task: the scheduler's methods, bound to it."""
+
+    pause: Callable[[float], None]
+    accepted: Callable[[str], None]
+    make_room: Callable[[], bool]

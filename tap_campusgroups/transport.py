@@ -1,0 +1,136 @@
+"""The connections: how a worker's session is made, and how its requests can be broken off."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import typing as t
+import weakref
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+
+import requests
+from requests.adapters import HTTPAdapter
+from singer_sdk.exceptions import RetriableAPIError
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RETRIED: t.Final = (
+    RetriableAPIError,
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+"""Failures of the transport, which the same request may not meet again."""
+
+
+def name_fault(error: BaseException | None) -> str:
+    """Name a failure of the transport without its text, which has the URL in it.
+
+    Args:
+        error: The failure of a try.
+
+    Returns:
+        Our own text about an answer; for instance `ConnectionError (NameResolutionError) on the way
+        to the service` where there was none.
+    """
+    if isinstance(error, RetriableAPIError):
+        return str(error)
+    inner = getattr(error.args[0], "reason", None) if error and error.args else None
+    detail = f" ({type(inner).__name__})" if isinstance(inner, Exception) else ""
+    return f"{type(error).__name__}{detail} on the way to the service"
+
+
+class Connections:
+    """The sessions of a run, one a worker, and the sockets that were opened for them."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self.sockets: list[weakref.ref[socket.socket]] = []
+
+    @contextmanager
+    def session(self) -> Iterator[requests.Session]:
+        """Make the session of a worker; close it, with what it holds, at the end.
+
+        Yields:
+            The session, which `current_session` gives to whoever asks in this thread meanwhile.
+        """
+        session = requests.Session()
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _Adapter())
+        token = _worker.set((session, self))
+        try:
+            yield session
+        finally:
+            _worker.reset(token)
+            session.close()
+
+    def interrupt(self) -> None:
+        """End the requests that are on their way; who waits for one gets a connection error."""
+        for reference in tuple(self.sockets):
+            if (opened := reference()) is not None:
+                # Not the method of a TLS socket, which would say goodbye first, and wait.
+                with suppress(OSError):
+                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
+
+
+_worker: ContextVar[tuple[requests.Session, Connections] | None] = ContextVar(
+    "worker", default=None
+)
+
+
+def current_session() -> requests.Session | None:
+    """Return the session of the worker that asks; `None` outside of one."""
+    return worker[0] if (worker := _worker.get()) else None
+
+
+def _remember(opened: socket.socket | None) -> None:
+    if opened is not None and (worker := _worker.get()) is not None:
+        worker[1].sockets.append(weakref.ref(opened))
+
+
+class _Connection(HTTPConnection):
+    @override
+    def connect(self) -> None:
+        super().connect()
+        _remember(self.sock)
+
+
+class _TLSConnection(HTTPSConnection):
+    @override
+    def connect(self) -> None:
+        super().connect()
+        _remember(self.sock)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The usual adapter, whose sockets can be found."""
+
+    @override
+    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    @override
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: t.Any) -> t.Any:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        if proxy.startswith("http"):  # a SOCKS proxy has connections of its own kind
+            manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager

@@ -1,0 +1,73 @@
+"""Singer messages on stdout: the SDK's msgspec writer, without a flush a record."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib import RecordMessage
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if t.TYPE_CHECKING:
+    from singer_sdk.singerlib import Message
+
+
+class PageWriter(MsgSpecWriter):
+    """Writes whole pages, and flushes after a page or any message other than RECORD.
+
+    Nothing is written from a signal handler, nor is a line cut by one: `interrupt` ends the run
+    once the line or page is out.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing to write."""
+        super().__init__()
+        self._is_writing = False
+        self._interruption: BaseException | None = None
+
+    @override
+    def write_message(self, message: Message) -> None:
+        # The formatted message is one buffer of the SDK's: written before the next one is made.
+        self._write(self.format_message(message), flush=not isinstance(message, RecordMessage))
+
+    def write_lines(self, lines: bytes) -> None:
+        """Write the RECORD messages of a page.
+
+        Args:
+            lines: Of JSON, each with its end.
+        """
+        self._write(lines, flush=True)
+
+    def flush(self) -> None:
+        """Hand everything to the target."""
+        self._write(b"", flush=True)
+
+    def interrupt(self, interruption: BaseException) -> bool:
+        """End the run with an exception, for a signal handler.
+
+        Args:
+            interruption: The exception.
+
+        Returns:
+            Whether something is being written: then `interruption` is raised after it. If not,
+            the caller raises it.
+        """
+        if self._is_writing:
+            self._interruption = interruption
+        return self._is_writing
+
+    def _write(self, data: bytes | bytearray, *, flush: bool) -> None:
+        self._is_writing = True
+        try:
+            sys.stdout.buffer.write(data)
+            if flush:
+                sys.stdout.buffer.flush()
+        finally:
+            self._is_writing = False
+        if self._interruption is not None:
+            raise self._interruption
