@@ -47,7 +47,7 @@ class Display:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:
-        """Show a run: of its log, the lines worth seeing.
+        """Show a run: of its log, the lines worth seeing, as far as they speak of one stream.
 
         Yields:
             What takes the lines of Meltano's log.
@@ -57,8 +57,8 @@ class Display:
             def show(line: str) -> None:
                 if (found := _LINE_OF_TAP.search(line)) is None:
                     return
-                stream, text = found["stream"], found["text"]
-                if text.startswith("exporting"):
+                stream, text = found["stream"], found["text"].partition(";")[0]
+                if text.startswith("exporting") or " rows in " in text:
                     status.update(f"{stream} ...")
                     if stream not in SHOWN_EXPORTS:
                         return

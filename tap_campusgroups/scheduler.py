@@ -161,6 +161,7 @@ class Scheduler:
         self._is_proven = False
         self._held = 0
         self._turn: Task | None = None
+        self._turn_began = 0.0
         self._failure: BaseException | None = None
 
     # The main thread's side
@@ -186,21 +187,14 @@ class Scheduler:
             BaseException: What the task raised in its worker, after the pages before it.
             ExportsStoppedError: After `close`.
         """
-        began = time.monotonic()
         with self._changed:
             if self._turn is None:
                 self._start(self._report, "progress")
-            self._turn = task
+            self._turn, self._turn_began = task, time.monotonic()
             self._look_around()
         while (page := self._take(task)) is not None:
             yield page
-        seconds = time.monotonic() - began
-        self._logger.info(
-            "Stream '%s': %s rows in %.1f s, %.0f rows/s; %s",
-            *(task.stream, f"{task.rows:,}", seconds, task.rows / max(seconds, 0.001)),
-            self.progress(),
-            extra={"rows": task.rows, "seconds": round(seconds, 3)},
-        )
+        self._tell(task)
         if task is self.tasks[-1]:
             self.close()
 
@@ -391,30 +385,43 @@ class Scheduler:
 
     def _report(self) -> None:
         while not self._stop.wait(PROGRESS_INTERVAL):
-            task = self._turn
-            if task is not None:
-                self._logger.info(
-                    "Stream '%s': %s rows so far; %s",
-                    *(task.stream, f"{task.rows:,}", self.progress()),
-                    extra={"rows": task.rows},
-                )
+            if (task := self._turn) is not None:
+                self._tell(task, " so far")
 
-    def progress(self) -> str:
-        """Say in a few words what waits, what runs and what is read ahead."""
+    def _tell(self, task: Task, so_far: str = "") -> None:
+        """Log how the run gets on, in one line: what is read, what runs, what waits."""
         now = time.monotonic()
         with self._changed:
-            stages = {
-                stage: [task for task in self.tasks if task.stage is stage] for stage in Stage
-            }
-            ahead = sum(len(task.pages) for task in self.tasks)
-            held = sum(page.size for task in self.tasks for page in task.pages)
-        running = ", ".join(
-            f"{task.stream} {now - task.since:.0f} s" for task in stages[Stage.AT_SERVER]
-        )
-        return (
-            f"exports: {len(stages[Stage.WAITING])} wait, {len(stages[Stage.AT_SERVER])} run"
-            f"{f' ({running})' if running else ''}, {len(stages[Stage.READING])} are read, "
-            f"{len(stages[Stage.DONE])} are done; {ahead} pages ({held / 2**20:.0f} MiB) ahead"
+            stages = {stage: [one for one in self.tasks if one.stage is stage] for stage in Stage}
+            pages = [page.size for one in self.tasks for page in one.pages]
+            seconds = now - self._turn_began
+        running = {one.stream: round(now - one.since) for one in stages[Stage.AT_SERVER]}
+        extra = {
+            "rows": task.rows,
+            "seconds": round(seconds, 3),
+            "rows_per_second": round(task.rows / max(seconds, 0.001)),
+            "exports_waiting": len(stages[Stage.WAITING]),
+            "exports_running": running,
+            "exports_read": len(stages[Stage.READING]),
+            "exports_done": len(stages[Stage.DONE]),
+            "bytes_ahead": sum(pages),
+        }
+        names = ", ".join(f"{name} {waited} s" for name, waited in running.items())
+        self._logger.info(
+            "Stream '%s': %s rows%s in %.1f s, %s rows/s; "
+            "exports: %d wait, %d run%s, %d are read, %d are done; %.0f MiB ahead",
+            task.stream,
+            f"{task.rows:,}",
+            so_far,
+            seconds,
+            f"{extra['rows_per_second']:,}",
+            extra["exports_waiting"],
+            len(running),
+            f" ({names})" if names else "",
+            extra["exports_read"],
+            extra["exports_done"],
+            sum(pages) / 2**20,
+            extra=extra,
         )
 
 
