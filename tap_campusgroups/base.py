@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import typing as t
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from singer_sdk.exceptions import AbortedSyncExceptionBase
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -17,18 +18,19 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from tap_campusgroups import bookmarks, schemas
 from tap_campusgroups.client import ExportClient
 from tap_campusgroups.codec import BadJsonError, UnexpectedJsonError, decode_rows, record_lines
-from tap_campusgroups.errors import CampusGroupsError, ExportFailedError
-from tap_campusgroups.exports import Window
-from tap_campusgroups.records import (
-    Converter,
-    Oddities,
-    canonical_instant,
-    parse_instant,
-    write_canonical,
+from tap_campusgroups.errors import (
+    CampusGroupsError,
+    ExportFailedError,
+    RowsMissingError,
+    UnknownFieldError,
 )
+from tap_campusgroups.exports import Window
+from tap_campusgroups.oddities import Oddities, plain_path
+from tap_campusgroups.records import Converter
 from tap_campusgroups.scheduler import Scheduler, Task
 from tap_campusgroups.transport import Connections
 from tap_campusgroups.typed import PageConverter
+from tap_campusgroups.values import canonical_instant, parse_instant, write_canonical
 from tap_campusgroups.writer import PageWriter
 
 if sys.version_info >= (3, 12):
@@ -37,7 +39,7 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
@@ -45,55 +47,84 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.exports import Page
 
-    Schedule: t.TypeAlias = Callable[["CampusGroupsStream"], tuple[Scheduler, Task]]
-
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """What the API's date range selects on (document, "Date Ranges and Pagination")."""
+
+PRIMARY_KEY: t.Final = "id"
+
+
+class Run(t.Protocol):
+    """What a stream is synced in together with others."""
+
+    def schedule(self, stream: CampusGroupsStream) -> Scheduler:
+        """Say what runs the tasks that the stream has planned."""
+
+    def goes_on_after(self, stream: CampusGroupsStream, error: BaseException) -> bool:
+        """Hear that a stream did not come to its end; say whether the others go on."""
+
+    def end(self, stream: CampusGroupsStream) -> None:
+        """Hear, for each stream in turn, that all have been synced."""
+
+
+@dataclass(eq=False)
+class Part:
+    """A window of a stream's range, and the task that reads it.
+
+    Attributes:
+        window: The window.
+        task: The task.
+        is_done: Whether its pages have all been taken.
+    """
+
+    window: Window
+    task: Task
+    is_done: bool = False
 
 
 class CampusGroupsStream(ExportClient):
     """A stream of the Data Export API.
 
     A subclass names itself and nothing else: path and schema have its name.
+
+    Attributes:
+        parts: The windows of this run, once they are planned.
+        newest: The newest `updatedOn` that this run has emitted, in canonical form.
+        oddities: What was odd in the rows of this run.
     """
 
     name: str
     schema: t.ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
-    primary_keys: t.ClassVar[Sequence[str]] = ("id",)
+    primary_keys: t.ClassVar[Sequence[str]] = (PRIMARY_KEY,)
     replication_key = REPLICATION_KEY
 
     # `records` does it, by the same schema but without making "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: Tap, schedule: Schedule | None = None) -> None:
+    def __init__(self, tap: Tap, run: Run | None = None) -> None:
         """Make the stream of a tap.
 
         Args:
             tap: The tap.
-            schedule: Says side by side with which other streams' exports a stream's own runs; alone
-                if not given.
+            run: What the stream is synced in together with others; by itself if not given.
         """
         super().__init__(tap)
-        self._schedule = schedule or run_alone
+        self._run = run
         self._scheduler: Scheduler | None = None
-        self.task: Task | None = None
         self._started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
+        self._emitted = 0
         self._newest: str | None = None
         self._record_counter: Counter | None = None
+        self.parts: list[Part] = []
+        self.newest: str | None = None
         self.oddities = Oddities()
 
-    # Which export
-
-    @property
-    def read_until(self) -> datetime:
-        """The upper bound of this run's export, aware: one instant for all streams of a tap."""
-        return min(self._started, self.settings.end_date or self._started)
+    # Which exports
 
     @property
     def _bookmark(self) -> str | None:
         """The bookmark in canonical form."""
-        # Not `stream_state`, which makes an entry: the export is planned before the stream's turn.
+        # Not `stream_state`, which makes an entry: exports are planned before the stream's turn.
         entry = self.tap_state.get("bookmarks", {}).get(self.name, {})
         value: str | None = entry.get("replication_key_value")
         return value
@@ -102,7 +133,8 @@ class CampusGroupsStream(ExportClient):
         """Say which range of `updatedOn` this run reads.
 
         Returns:
-            From the bookmark less the lookback, or `start_date`, up to the run's upper bound.
+            From the bookmark less the lookback, or `start_date`, up to `end_date` or the run's
+            start, which is one instant for all streams of a tap.
         """
         settings = self.settings
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL
@@ -111,19 +143,25 @@ class CampusGroupsStream(ExportClient):
             start_date=settings.start_date,
             lookback=settings.lookback,
         )
-        return Window.between(start, self.read_until)
+        return Window.between(start, min(self._started, settings.end_date or self._started))
 
-    def plan(self) -> Task:
-        """Plan the stream's export of this run, for a scheduler."""
-        window = self.window()
-        self.task = Task(self.name, lambda control: self.fetch(window, control))
-        return self.task
+    def plan(self) -> list[Task]:
+        """Plan the stream's exports of this run, for a scheduler.
+
+        Returns:
+            A task a window, ascending; none if there is nothing to read.
+        """
+        self.parts = [
+            Part(window, Task(self.name, partial(self.fetch, window)))
+            for window in self.window().split(self.settings.export_window)
+        ]
+        return [part.task for part in self.parts]
 
     # From pages to records
 
     @override
     def request_records(self, context: Context | None) -> Iterable[Record]:
-        """Take the pages of the stream's export, and emit or yield their rows.
+        """Take the pages of the stream's exports, and emit or yield their rows.
 
         Args:
             context: Not used; the streams have no partitions.
@@ -134,31 +172,47 @@ class CampusGroupsStream(ExportClient):
             pages are written at once.
 
         Raises:
-            CampusGroupsError: If not every row of the window arrived; the text names the stream.
+            CampusGroupsError: If not every row arrived; the text names the stream.
         """
-        window = self.window()
-        if window.is_empty:
+        if (window := self.window()).is_empty:
             self.logger.info("Stream '%s': nothing to read in %s", self.name, window)
             return
-        schedule = self._schedule if self.ABORT_AT_RECORD_COUNT is None else run_alone
-        self._scheduler, task = schedule(self)
-        self._newest = None
+        if self._run is None or self._is_dry_run:
+            self._scheduler = schedule_exports([self])
+        else:
+            self._scheduler = self._run.schedule(self)
+        for part in self.parts:
+            self._newest, self._emitted = None, 0
+            for page in self._scheduler.pages(part.task):
+                yield from self._emit(page, part.task)
+            self._end_window(part)
+
+    @property
+    def _is_dry_run(self) -> bool:
+        return self.ABORT_AT_RECORD_COUNT is not None
+
+    def _emit(self, page: Page, task: Task) -> Iterable[Record]:
+        """Write a page's rows, or yield them to the SDK."""
         writer = self._tap.message_writer
-        for page in self._scheduler.pages(task):
-            try:
-                if self._is_emitted_as_it_is and isinstance(writer, PageWriter):
-                    task.rows += self._write(page, writer)
-                else:
-                    rows = decode_rows(page.results)
-                    task.rows += len(rows)
-                    yield from rows
-            except (BadJsonError, UnexpectedJsonError):
-                msg = f"Stream '{self.name}': a page's Results are no array of objects."
-                raise ExportFailedError(msg) from None
-            if isinstance(writer, PageWriter):
-                writer.flush()
-        self._move_bookmark()
-        self._log_oddities()
+        try:
+            if self._is_emitted_as_it_is and isinstance(writer, PageWriter):
+                task.rows += self._write(page, writer)
+            else:
+                rows, replaced = decode_rows(page.results)
+                self.oddities.replaced += replaced
+                task.rows += len(rows)
+                yield from rows
+        except (BadJsonError, UnexpectedJsonError):
+            msg = f"Stream '{self.name}': a page's Results are no array of objects."
+            raise ExportFailedError(msg) from None
+        except UnknownFieldError as error:
+            msg = (
+                f"Stream '{self.name}': the service sends a field that the schema does not have, "
+                f"{plain_path(str(error))}, and unknown_fields is 'fail'."
+            )
+            raise UnknownFieldError(msg) from None
+        if isinstance(writer, PageWriter):
+            writer.flush()
 
     @cached_property
     def _is_emitted_as_it_is(self) -> bool:
@@ -169,23 +223,35 @@ class CampusGroupsStream(ExportClient):
             and type(first) is SameRecordTransform
             and not first.flattening_enabled
             and all(self.mask.values())
-            and self.ABORT_AT_RECORD_COUNT is None
+            and not self._is_dry_run
         )
 
     def _write(self, page: Page, writer: PageWriter) -> int:
-        """Write a page; return its number of rows."""
+        """Write a page; return how many rows it has."""
         time_extracted = datetime.now(UTC)
-        rows, newest = self._page_converter(page.results)
-        writer.write_lines(record_lines(self.name, rows, time_extracted=time_extracted))
-        self._see(newest)
+        converted = self._page_converter(page.results)
+        lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
+        writer.write_lines(lines)
+        self._see(converted.newest)
+        self._emitted += lines.count(b"\n")
+        self.oddities.without_id += converted.without_id
+        self.oddities.replaced += converted.replaced
         if self._record_counter is not None:
-            self._record_counter.increment(len(rows))
-        return len(rows)
+            self._record_counter.increment(len(converted.rows))
+        return len(converted.rows) + converted.without_id
 
     @cached_property
     def _converter(self) -> Converter:
         return Converter(
-            self.effective_schema, replication_key=REPLICATION_KEY, oddities=self.oddities
+            self.effective_schema,
+            replication_key=REPLICATION_KEY,
+            oddities=self.oddities,
+            unknown_fields=self.settings.unknown_fields,
+            hidden={
+                breadcrumb[1]
+                for breadcrumb, is_selected in self.mask.items()
+                if breadcrumb and not is_selected
+            },
         )
 
     @cached_property
@@ -194,12 +260,21 @@ class CampusGroupsStream(ExportClient):
             self.effective_schema,
             self._converter,
             replication_key=REPLICATION_KEY,
-            oddities=self.oddities,
+            primary_key=PRIMARY_KEY if self._has_id else None,
         )
+
+    @cached_property
+    def _has_id(self) -> bool:
+        """Whether the schema has the primary key; a catalog may bring one that has not."""
+        return PRIMARY_KEY in self.effective_schema["properties"]
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        return self._converter(row)
+        record = self._converter(row)
+        if self._has_id and record.get(PRIMARY_KEY) is None:
+            self.oddities.without_id += 1
+            return None
+        return record
 
     @override
     def get_record_counter(self, **options: t.Any) -> Counter:
@@ -214,17 +289,20 @@ class CampusGroupsStream(ExportClient):
         # signal, a closed pipe while a record is written; tests/test_scheduler.py pins it.
         try:
             yield from super()._sync_records(context, write_messages=write_messages)
-        except BaseException:
-            if self._scheduler is not None:
+        except BaseException as error:
+            if self._scheduler is not None and (self._run is None or self._is_dry_run):
                 self._scheduler.close()
+            elif self._run is not None and self._run.goes_on_after(self, error):
+                return
             raise
 
     # State
 
     def _see(self, instant: str | None) -> None:
         """Take note of an emitted `updatedOn` in canonical form."""
-        if instant is not None and (self._newest is None or instant > self._newest):
-            self._newest = instant
+        if instant is not None:
+            self._newest = max(self._newest or "", instant)
+            self.newest = max(self.newest or "", instant)
 
     @override
     def _increment_stream_state(
@@ -232,24 +310,53 @@ class CampusGroupsStream(ExportClient):
     ) -> None:
         # Internal to the SDK, which alone would raise on a record without `updatedOn`, move a
         # bookmark back, and take what it has seen of a failed export; tests/test_state.py pins it.
+        self._emitted += 1
         self._see(canonical_instant(latest_record.get(REPLICATION_KEY)))
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        # The bound is `_move_bookmark`'s.
+        # The bound is the window's.
         return None
 
-    def _move_bookmark(self) -> None:
-        """Move the bookmark after the whole export was emitted."""
-        if self.replication_method != REPLICATION_INCREMENTAL:
-            return
-        bookmark = bookmarks.after_export(
-            self._bookmark, newest=self._newest, bound=write_canonical(self.read_until)
-        )
-        if bookmark is not None:
-            self.stream_state.update(
-                replication_key=REPLICATION_KEY, replication_key_value=bookmark
+    def _end_window(self, part: Part) -> None:
+        """Make sure that all of a window's rows were emitted, then move the bookmark over it.
+
+        Raises:
+            RowsMissingError: If they were not; the bookmark stays.
+        """
+        part.is_done = True
+        without_id = self.oddities.without_id
+        if part.task.rows != self._emitted + without_id:
+            msg = (
+                f"Stream '{self.name}': {part.task.rows} rows came and {self._emitted} were "
+                f"emitted of updatedOn {part.window}. Please report this."
             )
+            raise RowsMissingError(msg)
+        if without_id:
+            msg = (
+                f"Stream '{self.name}': {without_id} rows of updatedOn {part.window} have no "
+                "usable id and were left out; the others were emitted. Report it to CampusGroups."
+            )
+            raise RowsMissingError(msg)
+        if self.replication_method == REPLICATION_INCREMENTAL:
+            self.stream_state.update(
+                replication_key=REPLICATION_KEY,
+                replication_key_value=bookmarks.after_window(
+                    self._bookmark,
+                    newest=self._newest,
+                    end=write_canonical(part.window.end),
+                    settled=write_canonical(self._started - self.settings.lookback),
+                ),
+            )
+            if part is not self.parts[-1]:  # the SDK writes the last one
+                self._tap.state_writer.write_state(self.tap_state)
+
+    @override
+    def log_sync_costs(self) -> None:
+        # The SDK calls it for every stream, when all have been synced.
+        super().log_sync_costs()
+        if self._run is not None:
+            self._run.end(self)
 
     # What is logged
 
@@ -264,15 +371,6 @@ class CampusGroupsStream(ExportClient):
             message, args = "Stream '%s': nobody reads the output any more; stopping", (self.name,)
         super().log(message, *args, level=level, **kwargs)
 
-    def _log_oddities(self) -> None:
-        for what, counts in (
-            ("left out, for the schema does not have them", self.oddities.unknown),
-            ("passed on as they are, for they do not fit their type", self.oddities.unconvertible),
-        ):
-            if counts:
-                fields = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-                self.logger.warning("Stream '%s': values %s: %s", self.name, what, fields)
-
 
 def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:
     """Let the exports of some streams wait together.
@@ -281,19 +379,13 @@ def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:
         streams: At least one, in the order in which they will be synced.
 
     Returns:
-        A scheduler with a task for each, which has not begun.
+        A scheduler with the tasks of all, which has not begun.
     """
     connections = Connections()
     return Scheduler(
-        [stream.plan() for stream in streams],
+        [task for stream in streams for task in stream.plan()],
         cap=streams[0].settings.max_concurrent_exports,
         around_worker=connections.session,
         interrupt=connections.interrupt,
         logger=logging.getLogger(streams[0].tap_name),
     )
-
-
-def run_alone(stream: CampusGroupsStream) -> tuple[Scheduler, Task]:
-    """Let the export of a stream run by itself."""
-    scheduler = schedule_exports([stream])
-    return scheduler, scheduler.tasks[0]

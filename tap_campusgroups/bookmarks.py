@@ -1,11 +1,12 @@
 """The state rule: where a run begins to read, and when a bookmark moves.
 
-* A stream has one bookmark: the newest `updatedOn` that was emitted, in the form of
-  `records.canonical_instant`.
-* A run reads from `bookmark - lookback`, for rows reach the service's data lake late, and never
-  from before `start_date`. The true value is stored, not the one with the lookback.
-* A bookmark moves forward only, never past the run's upper bound, and only when the whole export
-  was emitted.
+* A stream has one bookmark, in the form of `values.canonical_instant`: everything up to it was
+  emitted, but for rows that reach the service's data lake late.
+* A run reads from `bookmark - lookback`, for late rows, and never from before `start_date`. The
+  true value is stored, not the one with the lookback.
+* After each window that was emitted as a whole, the bookmark moves to the newest `updatedOn` in it;
+  without any, to the window's end, but not past what the lake may still deliver late. It never
+  moves back.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ def read_from(bookmark: datetime | None, *, start_date: datetime, lookback: time
     return start_date if bookmark is None else max(start_date, bookmark - lookback)
 
 
-def after_export(bookmark: str | None, *, newest: str | None, bound: str) -> str | None:
-    """Say where the bookmark stands after an export that was emitted as a whole.
+def after_window(bookmark: str | None, *, newest: str | None, end: str, settled: str) -> str:
+    """Say where the bookmark stands after a window that was emitted as a whole.
 
     Args:
         bookmark: The bookmark so far, in canonical form; `None` on the first run.
-        newest: The newest `updatedOn` that was emitted, likewise; `None` without a usable one.
-        bound: The run's upper bound, likewise.
+        newest: The newest `updatedOn` in the window, likewise; `None` without a usable one.
+        end: The window's last instant, likewise.
+        settled: The run's start less the lookback, likewise: later than that, the lake may still
+            deliver anything.
 
     Returns:
-        The bookmark, which canonical forms let be compared as strings.
+        The bookmark; canonical forms can be compared as strings.
     """
-    if newest is None:
-        return bookmark
-    return max(bookmark or "", min(newest, bound))
+    return max(bookmark or "", min(newest or "", end), min(end, settled))

@@ -22,7 +22,7 @@ from tap_campusgroups.errors import (
 )
 from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
-from tap_campusgroups.replies import TRANSIENT, Reply, describe, read
+from tap_campusgroups.replies import RESUBMITTED, TRANSIENT, Reply, describe, read
 from tap_campusgroups.retries import MAX_TRIES, waits
 from tap_campusgroups.settings import Settings
 from tap_campusgroups.transport import RETRIED, current_session, name_fault
@@ -39,20 +39,27 @@ if t.TYPE_CHECKING:
     from backoff.types import Details
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth
+    from singer_sdk.metrics import Counter
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
     from tap_campusgroups.exports import Page
     from tap_campusgroups.scheduler import Control
 
+MAX_RESUBMISSIONS: t.Final = 2
+"""How often a range whose export failed is submitted again, in halves if it is long enough."""
+
 
 class ExportClient(RESTStream[Step]):
     """Asks the Data Export API for the exports of one stream.
 
-    Its methods run in workers, several at a time: they change nothing of the stream.
+    Its methods run in workers, several at a time: they change nothing of the stream but `path`.
     """
 
     # The other host would get the secret: `requests` keeps custom headers across a redirect.
     allow_redirects = False
+
+    other_path: str | None = None
+    """Another spelling of the path, which a public client uses; tried once, on a 404."""
 
     def __init__(self, tap: Tap) -> None:
         """Make the client of a stream.
@@ -140,7 +147,7 @@ class ExportClient(RESTStream[Step]):
                 f"Stream '{self.name}': the service refuses access ({describe(response)}). "
                 "Check api_secret and school_code, and that the key may read this data."
             )
-            raise AccessDeniedError(msg)
+            raise AccessDeniedError(msg, status=response.status_code)
         if reply in TRANSIENT:
             raise RetriableAPIError(self.response_error_message(response), response)
 
@@ -167,46 +174,62 @@ class ExportClient(RESTStream[Step]):
         Raises:
             CampusGroupsError: If not every row of the window arrived; the text names the stream.
         """
+        with self.get_http_request_counter() as counter:
+            yield from self._export(window, control, counter, left=MAX_RESUBMISSIONS)
+
+    def _export(
+        self, window: Window, control: Control, counter: Counter, *, left: int
+    ) -> Generator[Page, None, None]:
+        """Run an export, and others in its place if it fails.
+
+        Rows that came before it failed come again: twice is better than never.
+        """
         settings = self.settings
         policy = PollPolicy(settings.poll_interval_max, settings.export_timeout)
+        control.take_place()
         self.logger.info("Stream '%s': exporting updatedOn %s", self.name, window)
+
+        def send(paginator: ExportPaginator) -> requests.Response:
+            counter.increment()
+            response = self._send(paginator, control)
+            if (query_id := read(response).query_id) is not None:
+                control.counts["exports"] += 1
+                control.accepted(query_id)
+            return response
+
         try:
-            with self.get_http_request_counter() as counter:
-
-                def send(paginator: ExportPaginator) -> requests.Response:
-                    counter.increment()
-                    response = self._send(paginator, control)
-                    if (query_id := read(response).query_id) is not None:
-                        control.accepted(query_id)
-                    return response
-
-                yield from run_export(
-                    ExportPaginator(window.start, window.end),
-                    send,
-                    policy,
-                    self._log_wait,
-                    clock=time.monotonic,
-                    sleep=control.pause,
-                )
+            yield from run_export(
+                ExportPaginator(window.start, window.end),
+                send,
+                policy,
+                self._log_wait,
+                clock=time.monotonic,
+                sleep=control.pause,
+            )
         except ExportEnded as ended:
-            msg = f"Stream '{self.name}': the export of updatedOn {window} ended early: {ended}."
-            if ended.reply is Reply.REJECTED:
-                msg += " Check api_url and school_code, or deselect the stream."
-            elif ended.reply is Reply.REDIRECTED:
-                msg += " Check api_url."
-            raise ExportFailedError(msg) from ended
+            what = f"Stream '{self.name}': the export of updatedOn {window} ended early: {ended}"
+            if ended.reply not in RESUBMITTED or not left:
+                msg = f"{what}.{_advice(ended.reply)}"
+                raise ExportFailedError(msg) from ended
         except ExportTimeoutError as error:
             msg = (
                 f"Stream '{self.name}': the export of updatedOn {window} did not finish: {error}. "
-                "Raise export_timeout_minutes, or read a shorter range."
+                "Raise export_timeout_minutes, or set export_window_days for shorter ranges."
             )
             raise ExportTimeoutError(msg) from error
+        else:
+            return
+        parts = window.halves()
+        control.counts["resubmissions"] += len(parts)
+        self.logger.warning("%s; submitting it again%s", what, ", in halves" * (len(parts) > 1))
+        for part in parts:
+            yield from self._export(part, control, counter, left=left - 1)
 
     def _send(self, paginator: ExportPaginator, control: Control) -> requests.Response:
         """Send a step, again and again if need be."""
         # The two internals are what the SDK's own loop calls; tests/test_client.py pins them.
         prepared = self._prepare_request(context=None, page=paginator)
-        has_room = False
+        asked, has_room = self.path, False
 
         def give_up(error: Exception) -> bool:
             nonlocal has_room
@@ -222,11 +245,11 @@ class ExportClient(RESTStream[Step]):
                 max_tries=MAX_TRIES,
                 jitter=None,
                 giveup=give_up,
-                on_backoff=self._before_next_try(control.pause),
+                on_backoff=self._before_next_try(control),
                 logger=None,  # its lines quote URLs and arguments
             )(self._request)
             try:
-                return send(prepared, None)
+                response = send(prepared, None)
             except RETRIED as error:
                 if has_room:
                     continue
@@ -237,8 +260,24 @@ class ExportClient(RESTStream[Step]):
                 if not isinstance(error, RetriableAPIError):
                     msg += " Check the network, school_code and api_url."
                 raise ServiceUnavailableError(msg) from error
+            is_unknown = prepared.method == "POST" and response.status_code == HTTPStatus.NOT_FOUND
+            if is_unknown and self._tries_other_path(asked):
+                return self._send(paginator, control)
+            return response
 
-    def _before_next_try(self, pause: Callable[[float], None]) -> Callable[[Details], None]:
+    def _tries_other_path(self, asked: str) -> bool:
+        """After a 404, say whether there is another path to try, which is the path from then on."""
+        other = self.other_path
+        if other is None or asked == other:
+            return False
+        if self.path != other:
+            self.logger.info(
+                "Stream '%s': no %s at the service; trying %s", self.name, asked, other
+            )
+            self.path = other
+        return True
+
+    def _before_next_try(self, control: Control) -> Callable[[Details], None]:
         usual = waits()
 
         def before(details: Details) -> None:
@@ -248,7 +287,8 @@ class ExportClient(RESTStream[Step]):
                 "Stream '%s': %s; try %d of %d in %.1f s",
                 *(self.name, name_fault(error), details["tries"] + 1, MAX_TRIES, seconds),
             )
-            pause(seconds)
+            control.counts["retries"] += 1
+            control.pause(seconds)
 
         return before
 
@@ -259,6 +299,17 @@ class ExportClient(RESTStream[Step]):
             "Stream '%s': its export is %s (%.0f s so far); asking again in %.1f s",
             *(self.name, reply.value, waited, interval),
         )
+
+
+def _advice(reply: Reply) -> str:
+    """Say what to do about an export that ended for good."""
+    if reply is Reply.REJECTED:
+        return " Check api_url and school_code, or deselect the stream."
+    if reply is Reply.REDIRECTED:
+        return " Check api_url."
+    if reply in RESUBMITTED:
+        return " Run again later, or set export_window_days for shorter ranges."
+    return ""
 
 
 def _is_one_too_many(error: Exception) -> bool:

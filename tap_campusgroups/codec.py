@@ -89,17 +89,45 @@ def decode_value(text: str | Raw) -> t.Any:
     return _decode(_any_decoder, text)
 
 
-def decode_rows(results: Raw) -> list[Record]:
+def decode_rows(results: Raw) -> tuple[list[Record], int]:
     """Decode a page's rows.
 
     Args:
         results: JSON text of an array of objects.
 
+    Returns:
+        The rows, and 1 if characters that are none had to be replaced, else 0.
+
     Raises:
         UnexpectedJsonError: If it is not such an array.
         BadJsonError: If it is no JSON.
     """
-    return _decode(_rows_decoder, results)
+    try:
+        return _decode(_rows_decoder, results), 0
+    except BadJsonError:
+        return _decode(_rows_decoder, replace_bad_characters(results)), 1
+
+
+# Half of a surrogate pair, in a text that has an even number of backslashes before it.
+_HALF_PAIR = re.compile(
+    r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_PAIR_LENGTH: t.Final = len(r"\ud83d\ude00")
+
+
+def replace_bad_characters(text: Raw) -> Raw:
+    """Write U+FFFD for bytes that are no UTF-8 and for halves of surrogate pairs.
+
+    JSON can spell them; neither UTF-8 nor a database can hold them.
+    """
+
+    def replacement(found: re.Match[str]) -> str:
+        is_pair = len(found[2]) == _PAIR_LENGTH
+        return found[0] if is_pair else found[1] + r"\ufffd"
+
+    decoded = bytes(memoryview(text)).decode(errors="replace")
+    return Raw(_HALF_PAIR.sub(replacement, decoded).encode())
 
 
 def split_rows(results: Raw) -> list[dict[str, Raw]]:

@@ -22,7 +22,21 @@ class InputError(CampusGroupsError):
 
 
 class AccessDeniedError(CampusGroupsError, FatalAPIError):
-    """The service refuses the secret or the school (401 or 403)."""
+    """The service refuses the secret or the school (401 or 403).
+
+    Attributes:
+        status: The HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        """Keep the status.
+
+        Args:
+            message: One line.
+            status: The HTTP status.
+        """
+        super().__init__(message)
+        self.status = status
 
 
 class ExportFailedError(CampusGroupsError, FatalAPIError):
@@ -37,5 +51,17 @@ class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
     """A request failed on its way at every try: no connection, 429, 5xx, or no JSON."""
 
 
+class RowsMissingError(CampusGroupsError):
+    """Not every row that came was emitted."""
+
+
+class StreamsFailedError(CampusGroupsError):
+    """The run came to its end without some of the streams."""
+
+
 class ExportsStoppedError(CampusGroupsError):
     """The run is broken off; whoever works for it ends with this."""
+
+
+class UnknownFieldError(CampusGroupsError):
+    """A row has a field that the schema does not have, and `unknown_fields` is `fail`."""

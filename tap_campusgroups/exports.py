@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import typing as t
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import backoff
 
@@ -34,6 +34,10 @@ def write_bound(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+SHORTEST_HALVED: t.Final = timedelta(hours=1)
+"""A window of an export that failed is halved for the next one if it is longer than this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A range of `updatedOn`, both bounds inclusive, in whole seconds UTC.
@@ -52,6 +56,35 @@ class Window:
             start.astimezone(UTC).replace(microsecond=0),
             end.astimezone(UTC).replace(microsecond=0),
         )
+
+    def split(self, days: int | None) -> list[Window]:
+        """Split the window into shorter ones.
+
+        Args:
+            days: How long each may be; `None` for the window as it is.
+
+        Returns:
+            Ascending windows, of which adjacent ones share their bound; none if no instant lies in
+            this one.
+        """
+        if self.is_empty:
+            return []
+        if days is None:
+            return [self]
+        step = timedelta(days=days)
+        windows, start = [], self.start
+        while self.end - start > step:
+            windows.append(Window(start, start + step))
+            start += step
+        return [*windows, Window(start, self.end)]
+
+    def halves(self) -> list[Window]:
+        """Split the window in two that share their bound, unless it is an hour or less."""
+        length = self.end - self.start
+        if length <= SHORTEST_HALVED:
+            return [self]
+        middle = self.start + timedelta(seconds=length // timedelta(seconds=2))
+        return [Window(self.start, middle), Window(middle, self.end)]
 
     @property
     def is_empty(self) -> bool:

@@ -1,229 +1,62 @@
-"""Rows of the service made into records: types by schema, instants in one form.
+"""Rows of the service made into records, one at a time, by the stream's schema.
 
-The service answers from a data lake, and values may arrive as text. Conversion is lenient in what
-it takes and exact in what it gives: decimals keep their digits.
+Nothing of a row gets lost: what its schema does not foresee is kept in `_extra`.
 """
 
 from __future__ import annotations
 
-import re
+import enum
 import typing as t
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 
-from tap_campusgroups.codec import BadJsonError, decode_value, encode_text
+from tap_campusgroups.errors import UnknownFieldError
+from tap_campusgroups.values import (
+    Unconvertible,
+    from_json_text,
+    to_boolean,
+    to_canonical,
+    to_date,
+    to_instant,
+    to_integer,
+    to_number,
+    to_string,
+)
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from tap_campusgroups.codec import Record
+    from tap_campusgroups.oddities import Oddities
 
 Schema: t.TypeAlias = "Mapping[str, t.Any]"
+Convert: t.TypeAlias = "Callable[[t.Any], t.Any]"
 
-_DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # without hyphens it may be any number
-_MIDNIGHT = re.compile(r"(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
-
-
-def parse_instant(value: object) -> datetime | None:
-    """Read an instant in any ISO 8601 form.
-
-    Args:
-        value: For instance `2024-05-01T10:00:00Z`, `2024-05-01 10:00:00.5+02:00` or `2024-05-01`.
-            Without an offset it is UTC.
-
-    Returns:
-        The instant, aware, in UTC; `None` if the value is none.
-    """
-    if not isinstance(value, str) or not _DATE.match(value):
-        return None
-    try:
-        instant = datetime.fromisoformat(value.strip())
-        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+EXTRA: t.Final = "_extra"
+"""Field of every stream for what its schema does not foresee, under the names of the fields."""
 
 
-def write_canonical(instant: datetime) -> str:
-    """Write an aware instant in canonical form: see `canonical_instant`."""
-    # Not `strftime`: its %Y does not pad years before 1000 everywhere.
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
+class UnknownFields(enum.StrEnum):
+    """What to do with fields that a schema does not have."""
 
-
-def canonical_instant(value: object) -> str | None:
-    """Write an instant in the one form that bookmarks and `updatedOn` have.
-
-    UTC and of fixed width, for the SDK compares bookmarks as strings.
-
-    Args:
-        value: As `parse_instant` takes it.
-
-    Returns:
-        For instance `2024-05-01T08:00:00.500000Z`; `None` if the value is no instant.
-    """
-    instant = parse_instant(value)
-    return None if instant is None else write_canonical(instant)
-
-
-class Unconvertible(ValueError):  # noqa: N818 - caught where it is raised, never shown
-    """A value does not fit its type."""
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LONGEST_INTEGER: t.Final = 1000  # digits; 1e999999999 is a number, too
-
-LARGEST_WHOLE_DOUBLE: t.Final = 2**53 - 1
-"""Up to here, a double that is whole stands for one integer only."""
-
-_TRUE: t.Final = frozenset({"true", "1"})
-_FALSE: t.Final = frozenset({"false", "0"})
-
-
-def _is_nothing(text: str) -> bool:
-    """Say whether a text in anything but a text field stands for null."""
-    return not text or text.lower() == "null"
-
-
-def _to_integer(value: t.Any) -> int | None:
-    if isinstance(value, int):
-        return int(value)  # a boolean, too, becomes a number
-    if isinstance(value, str):
-        text = value.strip()
-        if _is_nothing(text):
-            return None
-        if not _NUMBER.fullmatch(text):
-            raise Unconvertible
-        value = Decimal(text)
-    if isinstance(value, Decimal) and value.adjusted() < _LONGEST_INTEGER:
-        if value == value.to_integral_value():
-            return int(value)
-        # As every reader of JSON that uses doubles: 7.00000000000000000001 is 7.
-        if abs(value) <= LARGEST_WHOLE_DOUBLE and (double := float(value)).is_integer():
-            return int(double)
-    raise Unconvertible
-
-
-def _to_number(value: t.Any) -> int | Decimal | None:
-    if isinstance(value, (int, Decimal)):
-        return int(value) if isinstance(value, bool) else value
-    if isinstance(value, str):
-        text = value.strip()
-        if _is_nothing(text):
-            return None
-        if _NUMBER.fullmatch(text):
-            return Decimal(text)
-    raise Unconvertible
-
-
-def _to_boolean(value: t.Any) -> bool | None:
-    if isinstance(value, (int, Decimal)):
-        if value in {0, 1}:
-            return bool(value)
-    elif isinstance(value, str):
-        text = value.strip().lower()
-        if _is_nothing(text):
-            return None
-        if text in _TRUE or text in _FALSE:
-            return text in _TRUE
-    raise Unconvertible
-
-
-def _to_string(value: t.Any) -> str:
-    return value if isinstance(value, str) else encode_text(value)
-
-
-def to_instant(value: t.Any) -> str | None:
-    """Convert to an instant: one with an offset in UTC, one without as it is.
-
-    Some loaders cut the offset off, and the value would shift; of which zone one without is, only
-    the school knows.
-
-    Raises:
-        Unconvertible: If it is none.
-    """
-    text = _to_string(value).strip()
-    if _is_nothing(text):
-        return None
-    if not _DATE.match(text):
-        raise Unconvertible
-    try:
-        offset = datetime.fromisoformat(text).utcoffset()
-    except ValueError:
-        raise Unconvertible from None
-    # In UTC it may be before the year 1.
-    return (offset and canonical_instant(text)) or text
-
-
-def _to_canonical(value: t.Any) -> str | None:
-    text = _to_string(value).strip()
-    if _is_nothing(text):
-        return None
-    if instant := canonical_instant(text):
-        return instant
-    raise Unconvertible
-
-
-def to_date(value: t.Any) -> str | None:
-    """Convert to a date, also one that arrives as its midnight.
-
-    Raises:
-        Unconvertible: If it is none.
-    """
-    text = _to_string(value).strip()
-    if _is_nothing(text):
-        return None
-    day, midnight = text[:10], text[10:]
-    if _DATE.fullmatch(day) and _MIDNIGHT.fullmatch(midnight):
-        return day
-    raise Unconvertible
-
-
-def _from_json_text(value: t.Any, wanted: type) -> t.Any:
-    """Take an object or array, also one that arrives as JSON text."""
-    if isinstance(value, str):
-        if _is_nothing(value.strip()):
-            return None
-        try:
-            value = decode_value(value)
-        except BadJsonError:
-            raise Unconvertible from None
-    if isinstance(value, wanted):
-        return value
-    raise Unconvertible
+    CAPTURE = "capture"
+    IGNORE = "ignore"
+    FAIL = "fail"
 
 
 def _as_it_is(value: t.Any) -> t.Any:
     return value
 
 
-Convert: t.TypeAlias = "Callable[[t.Any], t.Any]"
-
 _FORMATS: t.Final[dict[str, Convert]] = {"date-time": to_instant, "date": to_date}
 _SCALARS: t.Final[dict[str | None, Convert]] = {
-    "integer": _to_integer,
-    "number": _to_number,
-    "boolean": _to_boolean,
-    "string": _to_string,
+    "integer": to_integer,
+    "number": to_number,
+    "boolean": to_boolean,
+    "string": to_string,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Oddities:
-    """What a stream's rows held that its schema does not foresee, counted a field path.
-
-    Attributes:
-        unconvertible: Values that do not fit their type; passed on as they are, so that a loader
-            refuses them loudly.
-        unknown: Values of fields that the schema does not have; left out of the record.
-    """
-
-    unconvertible: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-
-
 class Converter:
-    """Converts the rows of one stream by its schema, one at a time.
+    """Converts the rows of one stream by its schema.
 
     * text, number and 0/1 where the schema has an integer, a number or a boolean: converted;
     * a number, boolean, object or array where it has a string: its JSON text;
@@ -231,20 +64,39 @@ class Converter:
     * empty text and the text `null` where it has anything but a plain string: null;
     * an instant with an offset: in UTC; a date that arrives as its midnight: the date;
     * `updatedOn` always in canonical form, null if there is none;
-    * a value that does not fit, and a field that the schema does not have: see `Oddities`.
+    * a value that does not fit its type: null.
+
+    If a top-level field does not fit, or has a value in it that does not, or a field that the
+    schema does not know, then `_extra` has its whole value as it came, under its name. So it has
+    the top-level fields that the schema does not know.
     """
 
-    def __init__(self, schema: Schema, *, replication_key: str, oddities: Oddities) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        replication_key: str,
+        oddities: Oddities,
+        unknown_fields: UnknownFields = UnknownFields.CAPTURE,
+        hidden: Collection[str] = (),
+    ) -> None:
         """Compile a schema.
 
         Args:
-            schema: The stream's JSON schema.
+            schema: The stream's JSON schema; `_extra` is written only if it has one.
             replication_key: Field that gets the canonical form.
             oddities: Where to count what does not fit.
+            unknown_fields: What to do with fields that the schema does not have.
+            hidden: Top-level fields that must not get into `_extra`: not all of them is selected.
         """
         self._replication_key = replication_key
         self._oddities = oddities
-        self._fields = self._compile_fields(schema) | {replication_key: _to_canonical}
+        self._unknown_fields = unknown_fields
+        self._hidden = frozenset(hidden)
+        self._has_extra = EXTRA in schema["properties"]
+        self._is_odd = False
+        self._fields = self._compile_fields(schema) | {replication_key: to_canonical}
+        self._fields.pop(EXTRA, None)  # the service knows nothing of it
 
     def __call__(self, row: Record) -> Record:
         """Convert one row.
@@ -254,19 +106,62 @@ class Converter:
 
         Returns:
             The record, its fields in the order of the schema.
+
+        Raises:
+            UnknownFieldError: If the row has an unknown field, and that is to be an error.
         """
-        record = self._convert_fields(row, self._fields, prefix="")
+        record: Record = {}
+        extra: Record = {}
+        for name in self._fields:
+            if name in row:
+                record[name] = self.convert_field(name, row[name], extra)
+        if len(record) < len(row):
+            for name in row:
+                if name not in self._fields:
+                    self.keep_unknown(name, row[name], extra)
         record.setdefault(self._replication_key, None)
+        if self._has_extra:
+            record[EXTRA] = extra or None
         return record
 
-    def convert_field(self, name: str, value: t.Any) -> t.Any:
+    def convert_field(self, name: str, value: t.Any, extra: Record) -> t.Any:
         """Convert one value of a row.
 
         Args:
             name: A field of the schema, at its top.
             value: The decoded value.
+            extra: The row's `_extra`, which gets the value if not all of it can be converted.
+
+        Returns:
+            The value for the record.
         """
-        return self._convert_value(self._fields[name], value, name)
+        self._is_odd = False
+        converted = self._convert_value(self._fields[name], value, name)
+        if self._is_odd and name not in self._hidden:
+            extra[name] = value
+        return converted
+
+    def keep_unknown(self, name: str, value: t.Any, extra: Record) -> None:
+        """Deal with a field that the schema does not have.
+
+        Args:
+            name: The field.
+            value: The decoded value.
+            extra: The row's `_extra`.
+
+        Raises:
+            UnknownFieldError: If it is to be an error.
+        """
+        if value is None and name == EXTRA:
+            return
+        self._count_unknown(name, value)
+        if self._unknown_fields is UnknownFields.CAPTURE and name not in self._hidden:
+            extra[name] = value
+
+    def _count_unknown(self, path: str, value: t.Any) -> None:
+        self._oddities.add_unknown(path, value)
+        if self._unknown_fields is UnknownFields.FAIL:
+            raise UnknownFieldError(path)
 
     def _compile_fields(self, schema: Schema, prefix: str = "") -> dict[str, Convert]:
         return {
@@ -291,8 +186,20 @@ class Converter:
         fields = self._compile_fields(schema, prefix)
 
         def convert(value: t.Any) -> t.Any:
-            row = _from_json_text(value, dict)
-            return None if row is None else self._convert_fields(row, fields, prefix)
+            row = from_json_text(value, dict)
+            if row is None:
+                return None
+            record = {
+                name: self._convert_value(to_type, row[name], prefix + name)
+                for name, to_type in fields.items()
+                if name in row
+            }
+            if len(record) < len(row):
+                for name in row:
+                    if name not in fields:
+                        self._count_unknown(prefix + name, row[name])
+                        self._is_odd |= self._unknown_fields is UnknownFields.CAPTURE
+            return record
 
         return convert
 
@@ -300,22 +207,12 @@ class Converter:
         to_item = self._compile(items, path)
 
         def convert(value: t.Any) -> t.Any:
-            values = _from_json_text(value, list)
+            values = from_json_text(value, list)
             if values is None:
                 return None
             return [self._convert_value(to_item, item, path) for item in values]
 
         return convert
-
-    def _convert_fields(self, row: Record, fields: Mapping[str, Convert], prefix: str) -> Record:
-        record = {
-            name: self._convert_value(to_type, row[name], prefix + name)
-            for name, to_type in fields.items()
-            if name in row
-        }
-        if len(record) < len(row):
-            self._oddities.unknown.update(prefix + name for name in row if name not in fields)
-        return record
 
     def _convert_value(self, to_type: Convert, value: t.Any, path: str) -> t.Any:
         if value is None:
@@ -323,8 +220,9 @@ class Converter:
         try:
             return to_type(value)
         except Unconvertible:
-            self._oddities.unconvertible[path] += 1
-            return value
+            self._oddities.add_unconvertible(path)
+            self._is_odd = True
+            return None
 
 
 def main_type(schema: Schema) -> str | None:

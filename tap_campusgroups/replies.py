@@ -42,6 +42,9 @@ class Reply(enum.Enum):
 WAITING: t.Final = frozenset({Reply.QUEUED, Reply.RUNNING})
 """Replies of an export that needs time and nothing else."""
 
+RESUBMITTED: t.Final = frozenset({Reply.FAILED, Reply.CANCELLED, Reply.EXPIRED})
+"""Replies after which the same range may be submitted again."""
+
 TRANSIENT: t.Final = frozenset({Reply.BUSY, Reply.FAULT, Reply.GARBAGE})
 """Replies that the same request may not get again."""
 
@@ -211,43 +214,70 @@ def read(response: requests.Response) -> Reading:
     return reading
 
 
-DOCUMENTED_MESSAGES: t.Final = frozenset(
-    {
-        "query is queued and waiting to be executed",
-        "accepted query and is running",
-        "updatedstart and updatedend are required",
-        "error validating api key from api endpoint",
-        "query execution was cancelled",
-        "query execution failed",
-        "error creating request",
-        "error making request",
-        "error retrieving query result",
-        "error parsing query result",
-        "error getting query execution status",
-        "error parsing start date",
-        "error parsing end date",
-        "error running query",
-        "unknown query execution state",
-    }
+_TELLABLE_WORDS: t.Final = (
+    "a accepted access after again allowed an and api are argument at attempt authorized back "
+    "bad be been before body bucket by bytes canceled canceling cancelled cancelling cannot "
+    "capacity client closed cluster code column columns completed concurrent connection could "
+    "data database date denied deserialize did does doesn't driver due during each empty end "
+    "endpoint engine error errors exceeded exceeding exceeds exception execute executed "
+    "executing execution expired failed failing failure fetch field fields file files for "
+    "forbidden format found from function gateway generic getting has have id in incorrect "
+    "insufficient internal invalid is it its key large later left length limit limits line "
+    "long made making malformed many match maximum memory message method minimum mismatched "
+    "missing moved must no node not null number object of on only operation or out output "
+    "over page parameter parameters parse parsing partition pending permission please "
+    "position primary problem process queries query queryid querying queue queued range rate "
+    "reached read refused rejected remote request requested requests required reset resolved "
+    "resource resources response result results retrieving retry row rows running scale "
+    "schema seconds server service sessions set size slow source split start started state "
+    "status stopped storage syntax system table task temporarily than that the this throttled "
+    "throttling time timed timeout to token tokens too try type unable unauthorized "
+    "unavailable unexpected unknown updatedend updatedon updatedstart updating validating "
+    "value values waiting was were while will with within worker wrong you your "
 )
-"""The messages of specification 1.1, `responses`, in lower case."""
+"""The words of a message that may be told: those of specification 1.1 (`responses`) and those that
+query engines speak of themselves in. Any other may be a student's name."""
+
+_TELLABLE: t.Final = frozenset(_TELLABLE_WORDS.split())
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_LONGEST_QUOTE: t.Final = 300
+
+
+def quote(message: str) -> str:
+    """Quote a message of the service as far as it speaks of the query, not of people.
+
+    Args:
+        message: For instance `Query failed: column 'Jane' not found`.
+
+    Returns:
+        The words that may be told; everything else, numbers included, as `*`:
+        `Query failed: column '*' not found`.
+    """
+    parts, at = [], 0
+    for word in _WORD.finditer(message):
+        is_tellable = word[0].lower() in _TELLABLE
+        parts += [_untold(message[at : word.start()]), word[0] if is_tellable else "*"]
+        at = word.end()
+    told = "".join([*parts, _untold(message[at:])])
+    return re.sub(r"\*(?:[^\w\s,:;()'\"]*\*)+", "*", told).strip()[:_LONGEST_QUOTE]
+
+
+def _untold(between: str) -> str:
+    """Leave of what is between two words only blanks and plain punctuation."""
+    return re.sub(r"\s+", " ", re.sub(r"[^\s,.:;()'\"_-]+", "*", between))
 
 
 def describe(response: requests.Response) -> str:
-    """Describe an answer without quoting from it.
-
-    A message is quoted only where the specification has it word for word: any other may name a
-    student. Of a body's content only key names and types are told.
+    """Describe an answer without telling anything of a student.
 
     Args:
         response: A whole response, its request attached.
 
     Returns:
-        For instance `HTTP 500: "Query execution failed"` or `HTTP 200, an object of Results: null`.
+        For instance `HTTP 500: "Query execution failed"`, its message as `quote` gives it, or `HTTP
+        200, an object of Results: null` without a message.
     """
     status, message = f"HTTP {response.status_code}", read(response).message
     if message is None:
         return f"{status}, {shape(response.content)}"
-    if message.strip().lower() in DOCUMENTED_MESSAGES:
-        return f'{status}: "{message.strip()}"'
-    return f"{status}, a message of {len(message)} characters that the vendor does not document"
+    return f'{status}: "{quote(message)}"'

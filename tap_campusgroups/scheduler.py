@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 import time
 import typing as t
-from collections import deque
+from collections import Counter, deque
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,7 @@ from tap_campusgroups.errors import ExportsStoppedError
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
     from tap_campusgroups.exports import Page
 
@@ -72,23 +72,27 @@ class Task:
         stream: Name of its stream.
         fetch: Runs the export in a worker; yields its pages.
         rows: Rows that the main thread has counted so far.
+        counts: What the task has counted so far, by name.
         stage: Like all that follows, kept by the scheduler.
         since: When the stage began, in seconds of the monotonic clock.
         query_id: Once the server has accepted the export.
         pages: Fetched, and not taken yet.
         reserved: Bytes that the page on its way is taken for.
         error: What ended the export, for the main thread.
+        is_dropped: Whether nobody wants its pages any more.
     """
 
     stream: str
     fetch: Callable[[Control], Generator[Page, None, None]]
     rows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     stage: Stage = field(default=Stage.WAITING, init=False)
     since: float = field(default=0.0, init=False)
     query_id: str | None = field(default=None, init=False)
     pages: deque[Page] = field(default_factory=deque, init=False)
     reserved: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
+    is_dropped: bool = field(default=False, init=False)
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage."""
@@ -96,7 +100,22 @@ class Task:
 
 
 class Control(t.Protocol):
-    """What a task may ask of the scheduler while it runs, in its worker."""
+    """What a task may ask of the scheduler while it runs, in its worker.
+
+    Attributes:
+        counts: The task's.
+    """
+
+    @property
+    def counts(self) -> Counter[str]:
+        """The task's, to count in."""
+
+    def take_place(self) -> None:
+        """Wait until the task may have an export at the server, if it has none there.
+
+        Raises:
+            ExportsStoppedError: If the run is broken off meanwhile.
+        """
 
     def pause(self, seconds: float) -> None:
         """Wait some seconds.
@@ -157,7 +176,7 @@ class Scheduler:
         self._threads: list[Thread] = []
         self._idle = 0
         self._at_server = 0
-        self._refused: list[Task] = []
+        self._returning: list[Task] = []
         self._is_proven = False
         self._held = 0
         self._turn: Task | None = None
@@ -212,6 +231,23 @@ class Scheduler:
             self._held -= page.size
             self._changed.notify_all()
             return page
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the server has accepted an export of this run."""
+        return self._is_proven
+
+    def drop(self, tasks: Collection[Task]) -> None:
+        """Forget tasks whose pages will not be asked for: those not started do not start."""
+        with self._changed:
+            for task in tasks:
+                task.is_dropped = True
+                self._held -= sum(page.size for page in task.pages)
+                task.pages.clear()
+                if task in self._pending:
+                    self._pending.remove(task)
+                    task.enter(Stage.DONE)
+            self._look_around()
 
     def close(self) -> None:
         """Break the run off, or end it: join the workers. May be repeated.
@@ -268,10 +304,7 @@ class Scheduler:
             while self._pending:
                 if self._may_start(self._pending[0]):
                     task = self._pending.popleft()
-                    task.enter(Stage.AT_SERVER)
-                    self._at_server += 1
-                    self._reserve(task, PAGE_ESTIMATE)
-                    self._look_around()
+                    self._enter_server(task)
                     return task
                 self._idle += 1
                 try:
@@ -287,7 +320,8 @@ class Scheduler:
                 for page in pages:
                     self._store(task, page)
         except ExportsStoppedError:
-            raise
+            if not task.is_dropped:
+                raise
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{task.stream}'.")
             error = caught
@@ -298,7 +332,11 @@ class Scheduler:
 
     def _control(self, task: Task) -> Control:
         return _TaskControl(
-            self._pause, partial(self._accepted, task), partial(self._make_room, task)
+            counts=task.counts,
+            take_place=partial(self._take_place, task),
+            pause=self._pause,
+            accepted=partial(self._accepted, task),
+            make_room=partial(self._make_room, task),
         )
 
     def _pause(self, seconds: float) -> None:
@@ -315,6 +353,8 @@ class Scheduler:
         """Put a page into the buffer, and wait until the next one may be fetched."""
         with self._changed:
             self._leave_server(task, Stage.READING)
+            if task.is_dropped:
+                raise ExportsStoppedError
             task.pages.append(page)
             self._held += page.size
             self._reserve(task, 0)
@@ -335,25 +375,40 @@ class Scheduler:
         with self._changed:
             if self._at_server == 1:
                 return False
-            self._at_server -= 1
+            self._leave_server(task, Stage.WAITING)
             self._cap = min(self._cap, self._at_server)
-            self._refused.append(task)
-            self._refused.sort(key=self.tasks.index)
             self._logger.info(
                 "The service takes no more than %d exports at once; so does the rest of this run",
                 self._cap,
             )
-            while self._at_server >= self._cap or task is not self._refused[0]:
-                self._wait_for_change()
-            self._refused.remove(task)
-            self._at_server += 1
-            self._look_around()
+            self._take_place(task)
             return True
+
+    def _take_place(self, task: Task) -> None:
+        with self._changed:
+            if task.stage is Stage.AT_SERVER:
+                return
+            self._returning.append(task)
+            self._returning.sort(key=self.tasks.index)
+            try:
+                while self._at_server >= self._cap or task is not self._returning[0]:
+                    self._wait_for_change()
+                    if task.is_dropped:
+                        raise ExportsStoppedError
+            finally:
+                self._returning.remove(task)
+            self._enter_server(task)
+
+    def _enter_server(self, task: Task) -> None:
+        task.enter(Stage.AT_SERVER)
+        self._at_server += 1
+        self._reserve(task, PAGE_ESTIMATE)
+        self._look_around()
 
     # Both sides, with the lock held
 
     def _may_start(self, task: Task) -> bool:
-        if self._at_server + len(self._refused) >= self._cap:
+        if self._at_server + len(self._returning) >= self._cap:
             return False
         return task is self._turn or (self._is_proven and not self._is_sequential)
 
@@ -429,6 +484,8 @@ class Scheduler:
 class _TaskControl:
     """`Control` of one task: the scheduler's methods, bound to it."""
 
+    counts: Counter[str]
+    take_place: Callable[[], None]
     pause: Callable[[float], None]
     accepted: Callable[[str], None]
     make_room: Callable[[], bool]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import re
 import typing as t
@@ -14,10 +15,19 @@ from urllib.parse import urlsplit
 from singer_sdk import typing as th
 
 from tap_campusgroups.errors import SettingsError
-from tap_campusgroups.records import parse_instant
+from tap_campusgroups.records import UnknownFields
+from tap_campusgroups.values import parse_instant
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class OnStreamError(enum.StrEnum):
+    """What to do with the other streams when one fails."""
+
+    CONTINUE = "continue"
+    ABORT = "abort"
+
 
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Where a first run begins without `start_date`: before the service had any data."""
@@ -83,6 +93,16 @@ CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "export_window_days",
+        th.IntegerType(minimum=1, maximum=36_600),
+        title="Export window (days)",
+        description=(
+            "Longest range of updatedOn that one export asks for. The state is written after each, "
+            "so a long backfill that is interrupted goes on from there. Without it, one export "
+            "reads a stream's whole range."
+        ),
+    ),
+    th.Property(
         "max_concurrent_exports",
         th.IntegerType(minimum=1, maximum=32),
         default=4,
@@ -112,6 +132,26 @@ CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=60,
         title="Request timeout (seconds)",
         description="How long one request may stay without an answer.",
+    ),
+    th.Property(
+        "unknown_fields",
+        th.StringType(allowed_values=[choice.value for choice in UnknownFields]),
+        default=UnknownFields.CAPTURE.value,
+        title="Unknown fields",
+        description=(
+            "What to do with fields that the service sends and the schema does not have: capture "
+            "them in _extra, ignore them, or fail."
+        ),
+    ),
+    th.Property(
+        "on_stream_error",
+        th.StringType(allowed_values=[choice.value for choice in OnStreamError]),
+        default=OnStreamError.CONTINUE.value,
+        title="On stream error",
+        description=(
+            "Whether to continue with the other streams when one fails, or to abort. Either way "
+            "the exit code is 1."
+        ),
     ),
     th.Property(
         "user_agent",
@@ -145,10 +185,13 @@ class Settings:
         end_date: Last instant to read, aware, UTC; `None` for the start of the run.
         page_size: Rows.
         lookback: How far before the bookmark to read.
+        export_window: Days that one export covers at most; `None` for a stream's whole range.
         max_concurrent_exports: Exports at the service at once, all streams together.
         poll_interval_max: Seconds.
         export_timeout: Seconds.
         request_timeout: Seconds.
+        unknown_fields: What to do with fields that a schema does not have.
+        on_stream_error: What to do with the other streams when one fails.
         user_agent: Header value.
     """
 
@@ -159,10 +202,13 @@ class Settings:
     end_date: datetime | None
     page_size: int
     lookback: timedelta
+    export_window: int | None
     max_concurrent_exports: int
     poll_interval_max: float
     export_timeout: float
     request_timeout: int
+    unknown_fields: UnknownFields
+    on_stream_error: OnStreamError
     user_agent: str
 
     @classmethod
@@ -220,10 +266,13 @@ class Settings:
             end_date=end_date,
             page_size=config["page_size"],
             lookback=timedelta(hours=config["lookback_hours"]),
+            export_window=config.get("export_window_days"),
             max_concurrent_exports=config["max_concurrent_exports"],
             poll_interval_max=float(config["poll_interval_max_seconds"]),
             export_timeout=60.0 * config["export_timeout_minutes"],
             request_timeout=config["request_timeout_seconds"],
+            unknown_fields=UnknownFields(config["unknown_fields"]),
+            on_stream_error=OnStreamError(config["on_stream_error"]),
             user_agent=user_agent,
         )
 

@@ -105,6 +105,7 @@ class RoomReservations(CampusGroupsStream):
     """Reservations of rooms."""
 
     name = "room_reservations"
+    other_path = "/rooms_reservations"
 
 
 class Badges(CampusGroupsStream):
@@ -117,6 +118,7 @@ class BadgeCompletions(CampusGroupsStream):
     """Badges won."""
 
     name = "badge_completions"
+    other_path = "/badges_completions"
 
 
 class FeedPosts(CampusGroupsStream):

@@ -15,9 +15,8 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import SingerCommand
 
-from tap_campusgroups.base import schedule_exports
 from tap_campusgroups.errors import CampusGroupsError, InputError, SettingsError
-from tap_campusgroups.records import canonical_instant
+from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
     CONFIG,
     Settings,
@@ -26,6 +25,7 @@ from tap_campusgroups.settings import (
     hide_values,
 )
 from tap_campusgroups.streams import STREAMS
+from tap_campusgroups.values import canonical_instant
 from tap_campusgroups.writer import PageWriter
 
 if sys.version_info >= (3, 12):
@@ -40,7 +40,6 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_campusgroups.base import CampusGroupsStream
-    from tap_campusgroups.scheduler import Scheduler, Task
 
 
 SECONDS_FOR_LAST_WRITE: t.Final = 2.0
@@ -99,7 +98,6 @@ class TapCampusGroups(Tap):
 
     @override
     def __init__(self, *, parse_env_config: bool = False, **kwargs: t.Any) -> None:
-        self._scheduler: Scheduler | None = None
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError:
@@ -109,27 +107,12 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        return [stream(self, self._schedule) for stream in STREAMS]
+        run = SharedRun(self._selected_streams)
+        return [stream(self, run) for stream in STREAMS]
 
-    def _schedule(self, stream: CampusGroupsStream) -> tuple[Scheduler, Task]:
-        """Let a stream's export run together with those of the selected streams after it.
-
-        The stream that is synced first makes the schedule; the others find their tasks in it.
-        """
-        if (
-            self._scheduler is None
-            or stream.task is None
-            or not self._scheduler.expects(stream.task)
-        ):
-            streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
-            self._scheduler = schedule_exports(
-                [
-                    later
-                    for later in streams[streams.index(stream) :]
-                    if later.selected and not later.window().is_empty
-                ]
-            )
-        return self._scheduler, t.cast("Task", stream.task)
+    def _selected_streams(self) -> list[CampusGroupsStream]:
+        streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
+        return [stream for stream in streams if stream.selected]
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

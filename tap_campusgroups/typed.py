@@ -17,17 +17,19 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tap_campusgroups.codec import (
+    BadJsonError,
     Raw,
     UnexpectedJsonError,
     decode_value,
     lenient_decoder,
+    replace_bad_characters,
     split_rows,
 )
-from tap_campusgroups.records import (
+from tap_campusgroups.records import EXTRA, main_type
+from tap_campusgroups.values import (
     LARGEST_WHOLE_DOUBLE,
     Unconvertible,
-    canonical_instant,
-    main_type,
+    to_canonical,
     to_date,
     to_instant,
 )
@@ -35,7 +37,7 @@ from tap_campusgroups.records import (
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tap_campusgroups.records import Converter, Oddities, Schema
+    from tap_campusgroups.records import Converter, Schema
 
 Struct: t.TypeAlias = t.Any
 """A row, or an object in it, as an instance of its struct; the attributes are `f0`, `f1` ..."""
@@ -69,14 +71,44 @@ class _Column:
     def field(self, name: str) -> tuple[str, t.Any, t.Any]:
         """Describe the field to msgspec; one that a row does not have stays out of its record."""
         of = Raw | UnsetType if self.of is Raw else self.of | None | UnsetType
-        return self.attribute, of, msgspec.field(default=UNSET, name=name)
+        default = None if self.of is type(None) else UNSET
+        return self.attribute, of, msgspec.field(default=default, name=name)
+
+
+class _Misfit(Exception):  # noqa: N818 - caught where it is raised
+    """A value of the right type needs `records` all the same.
+
+    Attributes:
+        field: The top-level field that it stands in.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedPage:
+    """The rows of a page, converted.
+
+    Attributes:
+        rows: A struct a row, in their order.
+        newest: The newest replication key in canonical form, if a row has a usable one.
+        without_id: How many rows were left out because they have no usable primary key.
+        replaced: 1 if characters that are none had to be replaced, else 0.
+    """
+
+    rows: list[Struct]
+    newest: str | None
+    without_id: int = 0
+    replaced: int = 0
 
 
 class PageConverter:
     """Converts the pages of one stream: what `records.Converter` gives, as structs."""
 
     def __init__(
-        self, schema: Schema, converter: Converter, *, replication_key: str, oddities: Oddities
+        self, schema: Schema, converter: Converter, *, replication_key: str, primary_key: str | None
     ) -> None:
         """Compile a schema.
 
@@ -84,104 +116,130 @@ class PageConverter:
             schema: The stream's JSON schema.
             converter: Of the same schema; for the columns that do not fit.
             replication_key: Field that gets the canonical form.
-            oddities: Where to count what does not fit.
+            primary_key: Field without which a row is left out, if the schema has it.
         """
         self._converter = converter
         self._key = replication_key
-        self._oddities = oddities
         self._columns: dict[str, _Column] = {}
-        for name, definition in schema["properties"].items():
+        self._loose: dict[str, bool] = {}
+        for name, definition in {**schema["properties"], replication_key: None}.items():
             attribute = f"f{len(self._columns)}"
-            column = _compile(definition, attribute, name, oddities)
-            self._columns[name] = column or self._loose(name, attribute)
-        key = self._columns.get(replication_key)
-        # Its form is `_write_keys`'s business.
-        self._columns[replication_key] = _Column(
-            key.attribute if key else f"f{len(self._columns)}", str
-        )
+            column: _Column | None
+            if name == EXTRA:
+                column = _Column(attribute, type(None))
+            elif name == replication_key:
+                column = _Column(attribute, str, (_finish_keys(attribute, name),))
+            else:
+                column = _compile(definition, attribute, name)
+            if column is None:
+                column, self._loose[name] = _Column(attribute, Raw), True
+            self._columns[name] = column
+        self._extra = self._columns[EXTRA].attribute if EXTRA in self._columns else None
+        self._get_id = attrgetter(self._columns[primary_key].attribute) if primary_key else None
         self._decode = self._make_decoder()
 
-    def __call__(self, results: Raw) -> tuple[list[Struct], str | None]:
+    def __call__(self, results: Raw) -> ConvertedPage:
         """Convert a page.
 
         Args:
             results: JSON text of an array of objects.
 
         Returns:
-            A struct a row, in their order, and the newest replication key in canonical form if a
-            row has a usable one.
+            The page.
 
         Raises:
             UnexpectedJsonError: If it is not such an array.
             BadJsonError: If it is no JSON.
+            UnknownFieldError: If a row has an unknown field, and that is to be an error.
         """
-        try:
-            rows: list[Struct] = self._decode(results)
-        except UnexpectedJsonError:
-            self._loosen(results)
-            rows = self._decode(results)
-        for column in self._columns.values():
-            for finish in column.finishes:
-                finish(rows)
-        return rows, self._write_keys(rows)
+        replaced = 0
+        while True:
+            try:
+                rows: list[Struct] = self._decode(results)
+                for column in self._columns.values():
+                    for finish in column.finishes:
+                        finish(rows)
+                break
+            except UnexpectedJsonError:
+                self._loosen(self._misfits(results))
+            except _Misfit as misfit:
+                self._loosen({misfit.field: True})
+            except BadJsonError:
+                if replaced:
+                    raise
+                results, replaced = replace_bad_characters(results), 1
+        if self._loose:
+            self._convert_loose(rows)
+        newest = self._newest_key(rows)
+        get_id = self._get_id
+        if get_id is None or all(map(get_id, rows)):  # in C; 0 is an id all the same
+            return ConvertedPage(rows, newest, replaced=replaced)
+        kept = [row for row in rows if get_id(row) not in {None, UNSET}]
+        return ConvertedPage(kept, newest, len(rows) - len(kept), replaced)
 
     def _make_decoder(self) -> Callable[[Raw], list[Struct]]:
         return lenient_decoder(list[_struct(self._columns)])  # type: ignore[misc] # made just now
 
-    def _loosen(self, results: Raw) -> None:
-        """Leave the columns of a page that do not fit to `records`."""
+    def _misfits(self, results: Raw) -> dict[str, bool]:
+        """Find the fields of a page that do not fit, and whether the schema has them.
+
+        Raises:
+            UnexpectedJsonError: If a row is no object, or if they all fit.
+        """
         decoders = {
             name: lenient_decoder(column.of if column.of is Raw else column.of | None)
             for name, column in self._columns.items()
         }
+        found: dict[str, bool] = {}
         for row in split_rows(results):
             for name, value in row.items():
                 try:
-                    decoders[name](value)
+                    if name not in found:
+                        decoders[name](value)
                 except (KeyError, UnexpectedJsonError):
-                    decoders[name] = lenient_decoder(Raw)
-                    known = self._columns.get(name)
-                    attribute = known.attribute if known else f"f{len(self._columns)}"
-                    self._columns[name] = self._loose(name, attribute, is_known=known is not None)
+                    found[name] = name in self._columns and name != EXTRA
+        if not found:  # it would go on for ever
+            raise UnexpectedJsonError
+        return found
+
+    def _loosen(self, fields: dict[str, bool]) -> None:
+        """Leave fields to `records` from now on."""
+        self._loose |= fields
+        for name in fields:
+            known = self._columns.get(name)
+            attribute = known.attribute if known else f"f{len(self._columns)}"
+            self._columns[name] = _Column(attribute, Raw)
         self._decode = self._make_decoder()
 
-    def _loose(self, name: str, attribute: str, *, is_known: bool = True) -> _Column:
-        """Make a column whose values `records` converts; values of unknown fields are left out."""
-        get = attrgetter(attribute)
-        convert, unknown = self._converter.convert_field, self._oddities.unknown
-
-        def finish(rows: Sequence[Struct]) -> None:
-            for row in rows:
-                if (raw := get(row)) is UNSET:
+    def _convert_loose(self, rows: Sequence[Struct]) -> None:
+        convert, keep_unknown = self._converter.convert_field, self._converter.keep_unknown
+        loose = [
+            (name, is_known, self._columns[name].attribute)
+            for name, is_known in self._loose.items()
+        ]
+        for row in rows:
+            extra: dict[str, t.Any] = {}
+            for name, is_known, attribute in loose:
+                if (raw := getattr(row, attribute)) is UNSET:
                     continue
+                value = decode_value(raw)
                 if is_known:
-                    setattr(row, attribute, convert(name, decode_value(raw)))
+                    setattr(row, attribute, convert(name, value, extra))
                 else:
                     setattr(row, attribute, UNSET)
-                    unknown[name] += 1
+                    keep_unknown(name, value, extra)
+            if self._extra is not None:
+                setattr(row, self._extra, extra or None)
 
-        return _Column(attribute, Raw, (finish,))
-
-    def _write_keys(self, rows: Sequence[Struct]) -> str | None:
-        """Bring the replication keys into canonical form, and find the newest."""
-        attribute, of = self._columns[self._key].attribute, self._columns[self._key].of
-        get = attrgetter(attribute)
-        convert = self._converter.convert_field
-        newest = ""
-        for row in rows:
-            value = get(row)
-            if (canonical := _plainly_canonical(value)) is None:
-                if value is UNSET:
-                    value = None
-                elif of is not Raw:  # else it is converted already
-                    value = convert(self._key, value)
-                canonical = canonical_instant(value)
-                setattr(row, attribute, value)
-            else:
-                setattr(row, attribute, canonical)
-            if canonical is not None and canonical > newest:
-                newest = canonical
-        return newest or None
+    def _newest_key(self, rows: Sequence[Struct]) -> str | None:
+        """Find the newest replication key; rows without one get null."""
+        attribute = self._columns[self._key].attribute
+        keys = list(map(attrgetter(attribute), rows))
+        if UNSET in keys:
+            for row, key in zip(rows, keys, strict=True):
+                if key is UNSET:
+                    setattr(row, attribute, None)
+        return max(filter(None, keys), default=None)
 
 
 def _plainly_canonical(value: object) -> str | None:
@@ -207,34 +265,40 @@ def _struct(columns: dict[str, _Column]) -> t.Any:
 
 
 def _compile(  # noqa: PLR0911 - a table: one return a row
-    definition: Schema, attribute: str, path: str, oddities: Oddities
+    definition: Schema, attribute: str, top: str
 ) -> _Column | None:
-    """Compile one property, or say by `None` that its values are not for C."""
+    """Compile one property, or say by `None` that its values are not for C.
+
+    Args:
+        definition: Its schema.
+        attribute: Its attribute.
+        top: The top-level field that it stands in.
+    """
     match main_type(definition), definition:
         case "object", {"properties": _}:
-            return _compile_nested(definition, attribute, path, oddities)
+            return _compile_nested(definition, attribute, top)
         case "array", {"items": {"properties": _} as items}:
-            return _compile_nested(items, attribute, f"{path}[]", oddities, in_array=True)
+            return _compile_nested(items, attribute, top, in_array=True)
         case "array", {"items": items}:
-            item = _compile(items, attribute, path, oddities)
+            item = _compile(items, attribute, top)
             if item is not None and not item.finishes:
                 return _Column(attribute, list[item.of | None])  # type: ignore[name-defined]
         case "string", {"format": "date-time"}:
-            return _Column(attribute, str, (_finish_instants(attribute, path, oddities),))
+            return _Column(attribute, str, (_finish_instants(attribute, top),))
         case "string", {"format": "date"}:
-            return _Column(attribute, str, (_finish_dates(attribute, path, oddities),))
+            return _Column(attribute, str, (_finish_dates(attribute, top),))
         case kind, _ if kind in _SCALARS:
             return _Column(attribute, _SCALARS[kind])
     return None
 
 
 def _compile_nested(
-    definition: Schema, attribute: str, path: str, oddities: Oddities, *, in_array: bool = False
+    definition: Schema, attribute: str, top: str, *, in_array: bool = False
 ) -> _Column | None:
     """Compile an object, or an array of them."""
     columns: dict[str, _Column] = {}
     for name, inner in definition["properties"].items():
-        column = _compile(inner, f"f{len(columns)}", f"{path}.{name}", oddities)
+        column = _compile(inner, f"f{len(columns)}", top)
         if column is None:
             return None
         columns[name] = column
@@ -256,8 +320,8 @@ def _compile_nested(
     return _Column(attribute, of, (finish_all,))
 
 
-def _finish_instants(attribute: str, path: str, oddities: Oddities) -> Finish:
-    """Bring instants into the form of `records.to_instant`; most of them are in it."""
+def _finish_instants(attribute: str, top: str) -> Finish:
+    """Bring instants into the form of `values.to_instant`; most of them are in it."""
     get, parse = attrgetter(attribute), datetime.fromisoformat
 
     def finish(rows: Sequence[Struct]) -> None:
@@ -274,12 +338,31 @@ def _finish_instants(attribute: str, path: str, oddities: Oddities) -> Finish:
                 try:
                     setattr(row, attribute, to_instant(text))
                 except Unconvertible:
-                    oddities.unconvertible[path] += 1
+                    raise _Misfit(top) from None
 
     return finish
 
 
-def _finish_dates(attribute: str, path: str, oddities: Oddities) -> Finish:
+def _finish_keys(attribute: str, top: str) -> Finish:
+    """Bring replication keys into canonical form."""
+    get = attrgetter(attribute)
+
+    def finish(rows: Sequence[Struct]) -> None:
+        for row in rows:
+            text = get(row)
+            if (canonical := _plainly_canonical(text)) is None:
+                if text.__class__ is not str:
+                    continue
+                try:
+                    canonical = to_canonical(text)
+                except Unconvertible:
+                    raise _Misfit(top) from None
+            setattr(row, attribute, canonical)
+
+    return finish
+
+
+def _finish_dates(attribute: str, top: str) -> Finish:
     get = attrgetter(attribute)
 
     def finish(rows: Sequence[Struct]) -> None:
@@ -290,6 +373,6 @@ def _finish_dates(attribute: str, path: str, oddities: Oddities) -> Finish:
             try:
                 setattr(row, attribute, to_date(text))
             except Unconvertible:
-                oddities.unconvertible[path] += 1
+                raise _Misfit(top) from None
 
     return finish

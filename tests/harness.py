@@ -6,8 +6,9 @@ import io
 import json
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from tap_campusgroups.tap import TapCampusGroups
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NEWEST = datetime(2025, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 """`updatedOn` of the newest row of the tests' simulators."""
+
+STARTED = NEWEST + timedelta(hours=1)
+"""When the tests' runs start, as far as the tap knows."""
 
 
 def settings_for(simulator: Simulator, **more: Any) -> dict[str, Any]:
@@ -92,6 +96,7 @@ def sync(
     *streams: str,
     state: Mapping[str, Any] | None = None,
     catalog: dict[str, Any] | None = None,
+    started: datetime | None = STARTED,
 ) -> Output:
     """Run the tap; an error is kept in the output, for what was written before it matters.
 
@@ -100,11 +105,16 @@ def sync(
         *streams: The streams to select; all of them if none is named.
         state: State of an earlier run.
         catalog: A catalog in place of `streams`.
+        started: When the run starts, as far as the tap knows; now if `None`.
     """
     written = io.BytesIO()
     error: Exception | None = None
     stdout = io.TextIOWrapper(written, encoding="utf-8")
-    with redirect_stdout(stdout):
+    milliseconds = int((started or datetime.now(UTC)).timestamp() * 1000)
+    with (
+        redirect_stdout(stdout),
+        patch.object(TapCampusGroups, "initialized_at", milliseconds),
+    ):
         try:
             TapCampusGroups(
                 config=dict(config),

@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_campusgroups.codec import BadJsonError, Raw, UnexpectedJsonError, decode_rows
-from tap_campusgroups.records import (
-    Converter,
-    Oddities,
-    canonical_instant,
-    parse_instant,
-)
+from tap_campusgroups.errors import UnknownFieldError
+from tap_campusgroups.oddities import Oddities, plain_path
+from tap_campusgroups.records import Converter, UnknownFields
+from tap_campusgroups.values import canonical_instant, parse_instant
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -44,14 +42,15 @@ SCHEMA: dict[str, Any] = {
         "free": {"type": ["object", "null"]},
         "either": {"type": ["string", "integer", "null"]},
         "any": {},
+        "_extra": {"type": ["object", "null"]},
     },
 }
 
 
-def convert(row: dict[str, Any]) -> tuple[dict[str, Any], Oddities]:
+def convert(row: dict[str, Any], **options: Any) -> tuple[dict[str, Any], Oddities]:
     """Convert one row by `SCHEMA`."""
     oddities = Oddities()
-    converter = Converter(SCHEMA, replication_key="updatedOn", oddities=oddities)
+    converter = Converter(SCHEMA, replication_key="updatedOn", oddities=oddities, **options)
     return converter(row), oddities
 
 
@@ -66,6 +65,10 @@ def convert(row: dict[str, Any]) -> tuple[dict[str, Any], Oddities]:
         ("count", True, 1),
         ("count", "", None),
         ("count", 2**70, 2**70),
+        ("count", "null", None),
+        ("count", "1e3", 1000),
+        ("count", "9007199254740993.0", 2**53 + 1),
+        ("count", Decimal("7.00000000000000000001"), 7),
         ("price", "12.50", Decimal("12.50")),
         ("price", Decimal("12.50"), Decimal("12.50")),
         ("price", 12, 12),
@@ -152,18 +155,96 @@ def test_a_value_that_fits(field: str, value: object, converted: object) -> None
     ],
     ids=repr,
 )
-def test_a_value_that_does_not_fit_is_passed_on_and_counted(
+def test_a_value_that_does_not_fit_is_kept_in_extra_and_counted(
     field: str, value: object, where: str
 ) -> None:
     record, oddities = convert({"id": 1, "updatedOn": None, field: value})
-    assert record[field] == value
+    assert record["_extra"] == {field: value}
     assert dict(oddities.unconvertible) == {where: 1}
+    inner = record[field]
+    if where == "status.id":
+        assert inner == {"id": None}
+    elif where == "tags[].id":
+        assert inner == [{"id": None}]
+    elif where.endswith("[]"):
+        assert inner == [None]
+    else:
+        assert inner is None
 
 
-def test_unknown_fields_are_left_out_and_counted() -> None:
-    record, oddities = convert({"id": 1, "updatedOn": None, "new": 1, "status": {"new": 2}})
-    assert record == {"id": 1, "updatedOn": None, "status": {}}
-    assert dict(oddities.unknown) == {"new": 1, "status.new": 1}
+UNKNOWN: dict[str, Any] = {"id": 1, "updatedOn": None, "new": 1, "status": {"id": "2", "new": 2}}
+
+
+def test_unknown_fields_are_kept_in_extra_with_all_of_the_field_around_them() -> None:
+    record, oddities = convert(UNKNOWN)
+    assert record == {
+        "id": 1,
+        "updatedOn": None,
+        "status": {"id": 2},
+        "_extra": {"new": 1, "status": {"id": "2", "new": 2}},
+    }
+    assert {name: unknown.count for name, unknown in oddities.unknown.items()} == {
+        "new": 1,
+        "status.new": 1,
+    }
+
+
+def test_unknown_fields_are_left_out_and_counted_on_request() -> None:
+    record, oddities = convert(UNKNOWN, unknown_fields=UnknownFields.IGNORE)
+    assert record == {"id": 1, "updatedOn": None, "status": {"id": 2}, "_extra": None}
+    assert set(oddities.unknown) == {"new", "status.new"}
+
+
+@pytest.mark.parametrize("row", [{"new": 1}, {"status": {"new": None}}])
+def test_unknown_fields_are_an_error_on_request(row: dict[str, Any]) -> None:
+    with pytest.raises(UnknownFieldError, match="new"):
+        convert({"id": 1, **row}, unknown_fields=UnknownFields.FAIL)
+
+
+def test_a_field_that_is_not_selected_as_a_whole_never_gets_into_extra() -> None:
+    record, oddities = convert(UNKNOWN | {"count": "x"}, hidden={"status", "count", "new"})
+    assert record["_extra"] is None
+    assert set(oddities.unconvertible) == {"count"}
+
+
+def test_what_the_service_calls_extra_is_an_unknown_field() -> None:
+    record, oddities = convert({"id": 1, "_extra": {"a": 1}})
+    assert record["_extra"] == {"_extra": {"a": 1}}
+    assert set(oddities.unknown) == {"_extra"}
+
+
+def test_without_extra_in_the_catalog_nothing_is_added() -> None:
+    oddities = Oddities()
+    schema = {"properties": {"id": {"type": "integer"}}}
+    converter = Converter(schema, replication_key="updatedOn", oddities=oddities)
+    assert converter({"id": "x", "new": 1}) == {"id": None, "updatedOn": None}
+    assert (set(oddities.unknown), set(oddities.unconvertible)) == ({"new"}, {"id"})
+
+
+@pytest.mark.parametrize(
+    ("values", "suggestion"),
+    [
+        ([1, 2], "integer"),
+        ([1, Decimal("1.5")], "number"),
+        ([True, None], "boolean"),
+        (["x"], "string"),
+        (["2024-05-01T10:00:00Z", None], "date-time"),
+        (["2024-05-01T10:00:00Z", "x"], "string"),
+        ([{}], "object"),
+        ([[], {}], "array/object"),
+        ([None], "null"),
+    ],
+)
+def test_a_type_is_suggested_for_an_unknown_field(values: list[object], suggestion: str) -> None:
+    oddities = Oddities()
+    for value in values:
+        oddities.add_unknown("new", value)
+    assert oddities.unknown["new"].suggestion == suggestion
+
+
+def test_a_name_that_looks_like_data_is_not_told() -> None:
+    assert plain_path("tags[].color") == "tags[].color"
+    assert plain_path("answers.jane@uni.example.x y") == "answers.(a name).(a name).(a name)"
 
 
 @pytest.mark.parametrize(
@@ -171,14 +252,14 @@ def test_unknown_fields_are_left_out_and_counted() -> None:
 )
 def test_without_updated_on_it_is_null(row: dict[str, Any]) -> None:
     record, oddities = convert(row)
-    assert record == {"id": 1, "updatedOn": None}
+    assert record == {"id": 1, "updatedOn": None, "_extra": None}
     assert not oddities.unconvertible
 
 
 @pytest.mark.parametrize("value", ["soon", 1714557600])
-def test_an_updated_on_that_is_no_instant_is_counted(value: object) -> None:
+def test_an_updated_on_that_is_no_instant_is_kept_in_extra_and_counted(value: object) -> None:
     record, oddities = convert({"id": 1, "updatedOn": value})
-    assert record["updatedOn"] == value
+    assert record == {"id": 1, "updatedOn": None, "_extra": {"updatedOn": value}}
     assert dict(oddities.unconvertible) == {"updatedOn": 1}
 
 
@@ -231,7 +312,7 @@ def test_rows_keep_their_digits() -> None:
     assert row["big"] == 12345678901234567890123
 
 
-@pytest.mark.parametrize("results", [b"[1]", b"[[]]", b"[null]", b'["\xff"]'])
+@pytest.mark.parametrize("results", [b"[1]", b"[[]]", b"[null]", b'["\xff"]', b"[{]"])
 def test_a_row_that_is_no_object_is_an_error(results: bytes) -> None:
     with pytest.raises((BadJsonError, UnexpectedJsonError)):
         decode_rows(Raw(results))

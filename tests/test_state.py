@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from singer_sdk import Stream
 
-from tap_campusgroups.bookmarks import after_export, read_from
+from tap_campusgroups.bookmarks import after_window, read_from
 from tap_campusgroups.errors import ExportFailedError, InputError
 from tests.harness import NEWEST, catalog_of, settings_for, state_of, sync
 from tests.simulator import Dataset, FailQuery, Simulator, WrongJson
@@ -217,22 +217,22 @@ def test_where_a_run_begins(bookmark: str | None, start: str, expected: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("bookmark", "newest", "expected"),
+    ("bookmark", "newest", "end", "expected"),
     [
-        (None, "2024-01-02", "2024-01-02"),
-        ("2024-01-01", "2024-01-02", "2024-01-02"),
-        ("2024-01-01", "2024-01-01", "2024-01-01"),
-        ("2024-01-01", "2023-12-31", "2024-01-01"),  # never back
-        ("2024-01-01", "2999-12-31", "2024-02-01"),  # never past the run's upper bound
-        ("2024-03-01", "2999-12-31", "2024-03-01"),
-        ("2024-01-01", None, "2024-01-01"),
-        (None, None, None),
+        (None, "2024-01-09", "2024-01-10", "2024-01-09"),
+        ("2024-01-08", "2024-01-09", "2024-01-10", "2024-01-09"),
+        ("2024-01-10", "2024-01-09", "2024-01-10", "2024-01-10"),  # never back
+        ("2024-01-08", "2999-12-31", "2024-01-10", "2024-01-10"),  # never past the window
+        (None, None, "2024-01-10", "2024-01-07"),  # a quiet stream: not past what may come late
+        (None, None, "2024-01-03", "2024-01-03"),  # a quiet window of long ago: to its end
+        (None, "2024-01-01", "2024-01-03", "2024-01-03"),
+        ("2024-01-08", None, "2024-01-10", "2024-01-08"),
     ],
 )
-def test_where_a_bookmark_stands_after_an_export(
-    bookmark: str | None, newest: str | None, expected: str | None
+def test_where_a_bookmark_stands_after_a_window(
+    bookmark: str | None, newest: str | None, end: str, expected: str
 ) -> None:
-    assert after_export(bookmark, newest=newest, bound="2024-02-01") == expected
+    assert after_window(bookmark, newest=newest, end=end, settled="2024-01-07") == expected
 
 
 def test_the_sdk_still_asks_us_before_it_moves_a_bookmark() -> None:

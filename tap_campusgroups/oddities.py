@@ -1,0 +1,95 @@
+"""What a stream's rows held that its schema does not foresee, counted by field.
+
+Only names, numbers and types are kept here, for they go into the log; values never do.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tap_campusgroups.values import parse_instant
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}(?:\[\])?")
+_TYPES: t.Final[dict[type, str]] = {
+    bool: "boolean",
+    int: "integer",
+    Decimal: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+@dataclass(slots=True)
+class Unknown:
+    """A field that the schema does not have.
+
+    Attributes:
+        count: How often it came.
+        types: The JSON types of its values; `date-time` for text that is an instant.
+    """
+
+    count: int = 0
+    types: set[str] = field(default_factory=set)
+
+    @property
+    def suggestion(self) -> str:
+        """The type that a schema could give it."""
+        types = self.types - {"null"}
+        if types == {"integer", "number"}:
+            types = {"number"}
+        if types == {"date-time", "string"}:
+            types = {"string"}
+        return "/".join(sorted(types)) or "null"
+
+
+@dataclass(slots=True)
+class Oddities:
+    """What was odd in the rows of a stream.
+
+    Attributes:
+        unconvertible: Values that do not fit their type, by field path.
+        unknown: Fields that the schema does not have, by path.
+        without_id: Rows that have no usable primary key.
+        replaced: Pages in which characters that are none were replaced by U+FFFD.
+    """
+
+    unconvertible: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, Unknown] = field(default_factory=dict)
+    without_id: int = 0
+    replaced: int = 0
+
+    def add_unknown(self, path: str, value: t.Any) -> None:
+        """Count a value of a field that the schema does not have."""
+        unknown = self.unknown.setdefault(plain_path(path), Unknown())
+        unknown.count += 1
+        unknown.types.add(_type_of(value))
+
+    def add_unconvertible(self, path: str) -> None:
+        """Count a value that does not fit its type."""
+        self.unconvertible[plain_path(path)] += 1
+
+
+def plain_path(path: str) -> str:
+    """Write a field's path for the log.
+
+    Args:
+        path: For instance `tags[].name`.
+
+    Returns:
+        The path; a name that looks like data rather than like a name is left out.
+    """
+    names = path.split(".")
+    return ".".join(name if _PLAIN_NAME.fullmatch(name) else "(a name)" for name in names)
+
+
+def _type_of(value: t.Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, str) and parse_instant(value) is not None:
+        return "date-time"
+    return _TYPES[type(value)]

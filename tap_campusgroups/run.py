@@ -1,0 +1,129 @@
+"""One run over all selected streams: what waits together, what happens when one fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+import typing as t
+from http import HTTPStatus
+
+from tap_campusgroups.base import CampusGroupsStream, schedule_exports
+from tap_campusgroups.errors import (
+    AccessDeniedError,
+    CampusGroupsError,
+    ExportsStoppedError,
+    StreamsFailedError,
+)
+from tap_campusgroups.report import StreamReport, utc_now, write_summary
+from tap_campusgroups.settings import OnStreamError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tap_campusgroups.scheduler import Scheduler
+
+
+class SharedRun:
+    """What the streams of a tap are synced in together."""
+
+    def __init__(self, streams: Callable[[], Sequence[CampusGroupsStream]]) -> None:
+        """Begin before the first stream.
+
+        Args:
+            streams: Gives the selected streams, in the order of their sync; asked when the first
+                one is synced.
+        """
+        self._find_streams = streams
+        self._streams: Sequence[CampusGroupsStream] = ()
+        self._scheduler: Scheduler | None = None
+        self._began = 0.0
+        self._failures: dict[str, CampusGroupsError] = {}
+
+    def schedule(self, stream: CampusGroupsStream) -> Scheduler:
+        """Let a stream's exports run together with those of the streams after it.
+
+        The stream that is synced first makes the schedule; the others find their tasks in it.
+
+        Args:
+            stream: The stream whose turn it is.
+        """
+        task = stream.parts[0].task if stream.parts else None
+        if self._scheduler is None or task is None or not self._scheduler.expects(task):
+            self._close()
+            self._began = time.monotonic()
+            self._failures = {}
+            streams = list(self._find_streams())
+            self._streams = streams[streams.index(stream) :]
+            self._scheduler = schedule_exports(self._streams)
+        return self._scheduler
+
+    def goes_on_after(self, stream: CampusGroupsStream, error: BaseException) -> bool:
+        """Decide what a failure means for the others, and take note of it.
+
+        Args:
+            stream: The stream that did not come to its end.
+            error: Why.
+
+        Returns:
+            Whether the others go on; if not, the run is over: its workers are joined.
+        """
+        if isinstance(error, CampusGroupsError) and not isinstance(error, ExportsStoppedError):
+            self._failures[stream.name] = error
+            if self._is_about_one_stream(stream, error):
+                logging.getLogger(stream.tap_name).warning("%s The other streams go on.", error)
+                if self._scheduler is not None:
+                    self._scheduler.drop([part.task for part in stream.parts])
+                return True
+        self._close()
+        self._summarise(stream)
+        return False
+
+    def _is_about_one_stream(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
+        if stream.settings.on_stream_error is OnStreamError.ABORT:
+            return False
+        is_proven = self._scheduler is not None and self._scheduler.is_proven
+        if isinstance(error, AccessDeniedError) and not is_proven:
+            # 401 is the secret's; a 403 may be one stream's, unless the next one gets it, too.
+            return error.status == HTTPStatus.FORBIDDEN and len(self._failures) == 1
+        return True
+
+    def end(self, stream: CampusGroupsStream) -> None:
+        """Sum up when all streams have been synced.
+
+        Args:
+            stream: One after the other; nothing happens before the last.
+
+        Raises:
+            CampusGroupsError: If a stream failed.
+        """
+        if not self._streams or stream is not self._streams[-1]:
+            return
+        self._close()
+        self._summarise(stream)
+        match list(self._failures.values()):
+            case []:
+                return
+            case [error]:
+                raise error
+            case errors:
+                names = ", ".join(self._failures)
+                msg = (
+                    f"{len(errors)} of {len(self._streams)} streams failed: {names}. The lines "
+                    "above say why; the state has what came before. Run again."
+                )
+                raise StreamsFailedError(msg)
+
+    def _close(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.close()
+
+    def _summarise(self, stream: CampusGroupsStream) -> None:
+        if self._scheduler is None or not self._scheduler.is_proven:
+            return  # not even the first export was accepted: the error says it all
+        now = utc_now()
+        write_summary(
+            logging.getLogger(stream.tap_name),
+            [StreamReport.of(one, self._failures.get(one.name), now=now) for one in self._streams],
+            seconds=time.monotonic() - self._began,
+            unknown_fields=stream.settings.unknown_fields,
+        )
