@@ -104,7 +104,7 @@ def test_a_wrong_secret(simulator: Simulator, config: dict[str, Any], tmp_path: 
 
 
 def test_a_stream_that_fails(simulator: Simulator, good_json: Path) -> None:
-    simulator.inject(FailQuery().on("badges"))
+    simulator.inject(FailQuery().on("badges", times=None))
     done = run("--config", good_json)
     assert done.returncode == 1
     (line,) = [line for line in errors(done) if " ERROR " in line]

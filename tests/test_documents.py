@@ -43,7 +43,9 @@ def test_meltano_yml_has_the_tap_s_settings() -> None:
     assert list(settings) == list(properties)
     for name, definition in properties.items():
         setting = settings[name]
-        assert setting["kind"] == KINDS[definition["type"][0]], name
+        choices = [choice for choice in definition.get("enum", []) if choice is not None]
+        assert setting["kind"] == ("options" if choices else KINDS[definition["type"][0]]), name
+        assert [option["value"] for option in setting.get("options", [])] == choices, name
         assert setting.get("value") == definition.get("default"), name
         assert bool(setting.get("sensitive")) == bool(definition.get("secret")), name
         assert setting["label"] == definition["title"], name

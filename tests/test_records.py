@@ -244,7 +244,7 @@ def test_a_type_is_suggested_for_an_unknown_field(values: list[object], suggesti
 
 def test_a_name_that_looks_like_data_is_not_told() -> None:
     assert plain_path("tags[].color") == "tags[].color"
-    assert plain_path("answers.jane@uni.example.x y") == "answers.(a name).(a name).(a name)"
+    assert plain_path("answers.jane@uni.example.x y") == "answers.(a name).example.(a name)"
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_the_form_orders_as_the_instants_do(one: datetime, other: datetime) -> N
 
 
 def test_rows_keep_their_digits() -> None:
-    (row,) = decode_rows(Raw(b'[{"price": 12.50, "big": 12345678901234567890123, "n": 1e2}]'))
+    ((row,), _) = decode_rows(Raw(b'[{"price": 12.50, "big": 12345678901234567890123, "n": 1e2}]'))
     assert str(row["price"]) == "12.50"
     assert row["big"] == 12345678901234567890123
 

@@ -30,7 +30,10 @@ class TestTapCampusGroups(_Suite):  # type: ignore[misc] # the SDK makes the cla
     @classmethod
     def runner(cls) -> Iterator[TapTestRunner]:
         """Sync once, for all the tests."""
-        with Simulator(Dataset(120, newest=NEWEST)) as simulator:
+        dataset = Dataset(120, newest=NEWEST)
+        for stream in dataset.streams:
+            dataset[stream][0]["notInTheSchema"] = 1  # for the tests of `_extra`
+        with Simulator(dataset) as simulator:
             runner = TapTestRunner(
                 TapCampusGroups,
                 config=settings_for(simulator, page_size=50),

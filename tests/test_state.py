@@ -11,8 +11,8 @@ from singer_sdk import Stream
 
 from tap_campusgroups.bookmarks import after_window, read_from
 from tap_campusgroups.errors import ExportFailedError, InputError
-from tests.harness import NEWEST, catalog_of, settings_for, state_of, sync
-from tests.simulator import Dataset, FailQuery, Simulator, WrongJson
+from tests.harness import NEWEST, STARTED, catalog_of, settings_for, state_of, sync
+from tests.simulator import Dataset, Simulator, WrongJson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def test_the_schema_comes_first_and_the_state_last(config: dict[str, Any]) -> No
 def test_a_changed_row_moves_the_bookmark(simulator: Simulator, config: dict[str, Any]) -> None:
     state = sync(config, "events").states[-1]
     simulator.dataset["events"][2] |= {"updatedOn": "2025-06-01T15:30:00+02:00", "name": "new"}
-    output = sync(config, "events", state=state)
+    output = sync(config, "events", state=state, started=STARTED + timedelta(hours=1))
     assert output.bookmarks == {"events": "2025-06-01T13:30:00.000000Z"}
     assert "new" in [record["name"] for record in output.records["events"]]
 
@@ -103,7 +103,9 @@ def test_a_row_without_updated_on_is_emitted_and_moves_nothing(
     output = sync(config, "events")
     assert output.error is None
     (record,) = [record for record in output.records["events"] if record["id"] == row["id"]]
-    assert record["updatedOn"] == (value if value not in {"", "absent"} else None)
+    assert record["updatedOn"] is None
+    is_usual = value in {None, "", "absent"}
+    assert record["_extra"] == (None if is_usual else {"updatedOn": value})
     assert output.bookmarks == {"events": BOOKMARK}
 
 
@@ -151,9 +153,9 @@ def test_a_failed_stream_does_not_move_and_those_before_it_have(
 ) -> None:
     # Streams run in the order of their names: events is after checkins and before users.
     old = "2025-01-01T00:00:00.000000Z"
-    simulator.inject(FailQuery().on("events", "later_page"))
+    simulator.inject(WrongJson({"message": "hello"}).on("events", "later_page"))
     output = sync(
-        config | {"page_size": 1},
+        config | {"page_size": 1, "on_stream_error": "abort"},
         "checkins",
         "events",
         "users",
