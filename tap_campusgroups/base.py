@@ -53,6 +53,9 @@ REPLICATION_KEY: t.Final = "updatedOn"
 
 PRIMARY_KEY: t.Final = "id"
 
+BEGAN_KEY: t.Final = "start_date"
+"""Where a stream's state keeps the `start_date` that its first run began with."""
+
 
 class Run(t.Protocol):
     """What a stream is synced in together with others."""
@@ -128,6 +131,13 @@ class CampusGroupsStream(ExportClient):
         entry = self.tap_state.get("bookmarks", {}).get(self.name, {})
         value: str | None = entry.get("replication_key_value")
         return value
+
+    @property
+    def start_date_moved_back(self) -> bool:
+        """Whether `start_date` is before the one that the bookmark began with."""
+        entry = self.tap_state.get("bookmarks", {}).get(self.name, {})
+        began = parse_instant(entry.get(BEGAN_KEY))
+        return began is not None and self.settings.start_date < began
 
     def window(self) -> Window:
         """Say which range of `updatedOn` this run reads.
@@ -339,6 +349,8 @@ class CampusGroupsStream(ExportClient):
             )
             raise RowsMissingError(msg)
         if self.replication_method == REPLICATION_INCREMENTAL:
+            if self._bookmark is None and self.config.get("start_date") is not None:
+                self.stream_state[BEGAN_KEY] = write_canonical(self.settings.start_date)
             self.stream_state.update(
                 replication_key=REPLICATION_KEY,
                 replication_key_value=bookmarks.after_window(

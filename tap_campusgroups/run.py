@@ -55,7 +55,16 @@ class SharedRun:
             streams = list(self._find_streams())
             self._streams = streams[streams.index(stream) :]
             self._scheduler = schedule_exports(self._streams)
+            self._warn_of_start_date(stream)
         return self._scheduler
+
+    def _warn_of_start_date(self, stream: CampusGroupsStream) -> None:
+        if moved := [one.name for one in self._streams if one.start_date_moved_back]:
+            logging.getLogger(stream.tap_name).warning(
+                "start_date is earlier than in the first run of %s, which reads from its bookmark "
+                "all the same. For the older rows, run once with a state of its own.",
+                ", ".join(moved),
+            )
 
     def goes_on_after(self, stream: CampusGroupsStream, error: BaseException) -> bool:
         """Decide what a failure means for the others, and take note of it.
