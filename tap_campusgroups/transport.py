@@ -22,7 +22,7 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 RETRIED: t.Final = (
     RetriableAPIError,
@@ -67,10 +67,15 @@ def read_body(response: requests.Response) -> bytes | memoryview:
     Returns:
         The whole body.
     """
-    chunks = list(response.iter_content(CHUNK_BYTES))
-    if len(chunks) <= 1:
+    chunks: Iterable[bytes] = response.iter_content(CHUNK_BYTES)
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and "Content-Encoding" not in response.headers:
+        size = int(length)  # urllib3 sees to it that no more and no less comes
+    else:
+        chunks = list(chunks)
+        size = sum(map(len, chunks))
+    if size <= CHUNK_BYTES:
         return b"".join(chunks)
-    size = sum(map(len, chunks))
     held = mmap.mmap(-1, size)
     for chunk in chunks:
         held.write(chunk)
