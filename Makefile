@@ -1,13 +1,14 @@
 # make demo: the main job, from a simulated service into a real PostgreSQL, and what arrived
 # make test: the whole test suite
 # make lint, make package: what else .ci/run does
+# make bench: what the tap costs, beside a plain SDK tap; some ten minutes
 # Each makes what it needs in a fresh virtual environment, .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint package clean
+.PHONY: demo test lint package bench clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m demo
@@ -35,6 +36,9 @@ package: $(VENV)/.ready
 	cd dist && smoke/bin/tap-campusgroups --about --format json > about.json
 	cd dist && smoke/bin/tap-campusgroups --discover > catalog.json
 	cd dist && smoke/bin/python -c 'import json; n = len(json.load(open("catalog.json"))["streams"]); print(n, "streams from the wheel"); assert n == 23'
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .meltano dist

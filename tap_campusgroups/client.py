@@ -22,10 +22,10 @@ from tap_campusgroups.errors import (
 )
 from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
-from tap_campusgroups.replies import RESUBMITTED, TRANSIENT, Reply, describe, read
+from tap_campusgroups.replies import RESUBMITTED, TRANSIENT, Reply, describe, read, remember
 from tap_campusgroups.retries import MAX_TRIES, waits
 from tap_campusgroups.settings import Settings
-from tap_campusgroups.transport import RETRIED, current_session, name_fault
+from tap_campusgroups.transport import RETRIED, current_session, name_fault, read_body
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -134,14 +134,14 @@ class ExportClient(RESTStream[Step]):
         """Raise what concerns the request; what concerns its export is the paginator's.
 
         Args:
-            response: A whole response.
+            response: A response, its body still on the way.
 
         Raises:
             AccessDeniedError: On 401 and 403, which no other try will change.
             RetriableAPIError: On a passing fault: 408, 429, a 5xx that is not the query's, a body
                 that is no JSON.
         """
-        reply = read(response).reply
+        reply = remember(response, read_body(response)).reply
         if reply is Reply.DENIED:
             msg = (
                 f"Stream '{self.name}': the service refuses access ({describe(response)}). "

@@ -17,6 +17,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Record: t.TypeAlias = dict[str, t.Any]
+Buffer: t.TypeAlias = "bytes | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
@@ -58,7 +59,7 @@ _rows_decoder: msgspec.json.Decoder[list[Record]] = msgspec.json.Decoder(
 _split_decoder = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], text: bytes | str | Raw) -> _T:
+def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
     try:
         return decoder.decode(text)
     except msgspec.ValidationError:
@@ -67,7 +68,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: bytes | str | Raw) -> _T:
         raise BadJsonError from None
 
 
-def decode_body(content: bytes) -> Body:
+def decode_body(content: Buffer) -> Body:
     """Decode a body as far as the export needs it; a page's rows stay text.
 
     Args:
@@ -78,6 +79,11 @@ def decode_body(content: bytes) -> Body:
         BadJsonError: If it is no JSON.
     """
     return _decode(_body_decoder, content)
+
+
+def size_of(text: Raw) -> int:
+    """Count the bytes of a text."""
+    return len(memoryview(text))
 
 
 def decode_value(text: str | Raw) -> t.Any:
@@ -186,7 +192,7 @@ _TYPES: t.Final[dict[type, str]] = {
 }
 
 
-def shape(content: bytes) -> str:
+def shape(content: Buffer) -> str:
     """Tell what a body is made of without quoting from it.
 
     Args:

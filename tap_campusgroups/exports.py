@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import backoff
 
+from tap_campusgroups.codec import size_of
 from tap_campusgroups.errors import ExportTimeoutError
 from tap_campusgroups.replies import WAITING, read
 
@@ -135,7 +136,7 @@ class Page:
 
     Attributes:
         results: JSON text of its rows.
-        size: Bytes of the answer that it came in.
+        size: Bytes of that text.
         is_last: Whether the export ends with it.
     """
 
@@ -191,9 +192,9 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
         paginator.advance(response)
         if reading.results is not None:
             waiting_since, intervals = None, policy.intervals()
-            size = len(response.content)
-            del response  # while the page waits, nothing else of the answer does
-            yield Page(reading.results, size, is_last=paginator.finished)
+            page = Page(reading.results, size_of(reading.results), is_last=paginator.finished)
+            del response, reading  # while the page waits, nothing else of the answer does
+            yield page
         elif reading.reply in WAITING:
             now = clock()
             waiting_since = now if waiting_since is None else waiting_since

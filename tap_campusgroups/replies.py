@@ -16,7 +16,7 @@ from tap_campusgroups.codec import BadJsonError, Body, UnexpectedJsonError, deco
 if t.TYPE_CHECKING:
     import requests
 
-    from tap_campusgroups.codec import Raw
+    from tap_campusgroups.codec import Buffer, Raw
 
 
 class Reply(enum.Enum):
@@ -38,6 +38,8 @@ class Reply(enum.Enum):
     UNRECOGNISED = "the answer has an unknown shape"
     LOOPED = "the service handed out a page token twice"
 
+
+_READING, _CONTENT = "campusgroups_reading", "campusgroups_content"
 
 WAITING: t.Final = frozenset({Reply.QUEUED, Reply.RUNNING})
 """Replies of an export that needs time and nothing else."""
@@ -106,7 +108,7 @@ _RETRIEVE_BY_STATUS: t.Final[dict[int, Reply]] = {
 
 
 def classify(  # noqa: PLR0911 - a table: one return a row
-    method: str, status: int, content: bytes
+    method: str, status: int, content: Buffer
 ) -> Reading:
     """Say what an answer means.
 
@@ -163,7 +165,7 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     return Reading(Reply.UNRECOGNISED, message)
 
 
-def _decode(content: bytes) -> tuple[Body | None, Reply]:
+def _decode(content: Buffer) -> tuple[Body | None, Reply]:
     """Decode a body, or say why it has none."""
     try:
         return decode_body(content), Reply.UNRECOGNISED
@@ -196,6 +198,21 @@ def _read_retrieved(body: Body, message: str | None) -> Reading:
     return Reading(_said(message, _IN_RETRIEVED) or Reply.UNRECOGNISED, message)
 
 
+def remember(response: requests.Response, content: Buffer) -> Reading:
+    """Read a response whose body came another way than by `response.content`.
+
+    Args:
+        response: A response, its request attached.
+        content: Its whole body.
+
+    Returns:
+        What it means, and what `read` and `describe` go by from now on.
+    """
+    reading = classify(response.request.method or "GET", response.status_code, content)
+    vars(response).update({_READING: reading, _CONTENT: content})
+    return reading
+
+
 def read(response: requests.Response) -> Reading:
     """Read a response once, however often it is asked.
 
@@ -205,13 +222,8 @@ def read(response: requests.Response) -> Reading:
     Returns:
         What it means; remembered on the response, for a page may have megabytes.
     """
-    memo: dict[str, t.Any] = vars(response)
-    reading = memo.get("campusgroups_reading")
-    if not isinstance(reading, Reading):
-        method = response.request.method or "GET"
-        reading = classify(method, response.status_code, response.content)
-        memo["campusgroups_reading"] = reading
-    return reading
+    reading = vars(response).get(_READING)
+    return reading if isinstance(reading, Reading) else remember(response, response.content)
 
 
 _TELLABLE_WORDS: t.Final = (
@@ -279,5 +291,5 @@ def describe(response: requests.Response) -> str:
     """
     status, message = f"HTTP {response.status_code}", read(response).message
     if message is None:
-        return f"{status}, {shape(response.content)}"
+        return f"{status}, {shape(vars(response)[_CONTENT])}"
     return f'{status}: "{quote(message)}"'

@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
 MAX_WORKERS: t.Final = 32
 """Exports under way at most, those included that have run and whose pages are not all fetched."""
 
-BUFFER_BYTES: t.Final = 64 * 2**20
+BUFFER_BYTES: t.Final = 48 * 2**20
 """Bytes of pages that are fetched ahead, over all streams."""
 
 PAGE_ESTIMATE: t.Final = 2**20

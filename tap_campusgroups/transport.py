@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 import sys
 import typing as t
@@ -21,7 +22,7 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 RETRIED: t.Final = (
     RetriableAPIError,
@@ -50,6 +51,37 @@ def name_fault(error: BaseException | None) -> str:
     return f"{type(error).__name__}{detail} on the way to the service"
 
 
+CHUNK_BYTES: t.Final = 2**16
+"""How much of a body is read at once."""
+
+
+def read_body(response: requests.Response) -> bytes | memoryview:
+    """Read the body of a response that streams.
+
+    A page may wait for long among many others. In memory of its own it goes back to the system as a
+    whole when it is done with; among the small things of many threads it would leave holes.
+
+    Args:
+        response: A response; its connection is free afterwards.
+
+    Returns:
+        The whole body.
+    """
+    chunks: Iterable[bytes] = response.iter_content(CHUNK_BYTES)
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and "Content-Encoding" not in response.headers:
+        size = int(length)  # urllib3 sees to it that no more and no less comes
+    else:
+        chunks = list(chunks)
+        size = sum(map(len, chunks))
+    if size <= CHUNK_BYTES:
+        return b"".join(chunks)
+    held = mmap.mmap(-1, size)
+    for chunk in chunks:
+        held.write(chunk)
+    return memoryview(held)
+
+
 class Connections:
     """The sessions of a run, one a worker, and the sockets that were opened for them."""
 
@@ -65,6 +97,7 @@ class Connections:
             The session, which `current_session` gives to whoever asks in this thread meanwhile.
         """
         session = requests.Session()
+        session.stream = True  # for `read_body`
         for scheme in ("https://", "http://"):
             session.mount(scheme, _Adapter())
         token = _worker.set((session, self))

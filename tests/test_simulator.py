@@ -262,6 +262,26 @@ def test_a_query_answers_as_many_polls_as_it_is_told_to(dataset: Dataset) -> Non
     ]  # fmt: skip
 
 
+def test_a_page_takes_its_time_and_nothing_else_does(dataset: Dataset) -> None:
+    """First and later pages that answer 200, by stream; not submits, polls or errors."""
+    longer_than_the_clients_patience = {"events": 12 * TIMEOUT}
+    with Simulator(
+        dataset, running_polls=1, page_seconds=longer_than_the_clients_patience
+    ) as simulator:
+        client = Client(simulator)
+        query_id = client.submit("events")
+        assert client.get("events", query_id).status_code == 202
+        simulator.inject(Status(503).on("events", "first_page"))
+        assert client.get("events", query_id).status_code == 503
+        users = client.submit("users")
+        seen = [client.get("users", users).status_code for _ in range(2)]
+        assert seen == [202, 200], "another stream's page"
+        simulator.timing.page_seconds = 0.01
+        started = time.monotonic()
+        assert [len(page["Results"]) for page in client.pages("events", query_id, 15)] == [15, 5]
+        assert time.monotonic() - started >= 0.02
+
+
 @pytest.mark.parametrize("size", [1, 7, 999])
 def test_paging_yields_every_row_once_in_no_order(
     client: Client, dataset: Dataset, size: int
@@ -588,6 +608,28 @@ def test_close_lets_go_of_everything_fast(dataset: Dataset) -> None:
     assert simulator.errors == []
     with pytest.raises(requests.ConnectionError):
         client.post("users")
+
+
+def test_pages_wait_side_by_side_and_close_ends_that_at_once(dataset: Dataset) -> None:
+    """Nobody waits for another's page, and a release is for what hangs: it sends no page early."""
+    with Simulator(dataset, page_seconds=12 * TIMEOUT) as simulator, ThreadPoolExecutor(3) as pool:
+        clients = [Client(simulator) for _ in range(3)]
+        queries = [client.submit("events") for client in clients]
+        waiting = [
+            pool.submit(client.get, "events", query)
+            for client, query in zip(clients, queries, strict=True)
+        ]
+        wait_until(lambda: [r.phase for r in simulator.requests].count("first_page") == 3)
+        assert Client(simulator).post("users").status_code == 200
+        simulator.release()
+        assert simulator.hanging == 0
+        assert not any(page.done() for page in waiting)
+        started = time.monotonic()
+        simulator.close()
+        assert time.monotonic() - started < 1
+        for page in waiting:
+            with pytest.raises(requests.ConnectionError):
+                page.result(TIMEOUT)
 
 
 @pytest.mark.parametrize("code", [302, 307])

@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--newest", type=newest_argument, help="updatedOn of row 1 (default: now)")
     made.add_argument("--queued", type=float, default=0.0, help="seconds a query stays queued")
     made.add_argument("--running", type=float, default=0.0, help="seconds a query then runs")
+    made.add_argument("--page-seconds", type=float, default=0.0, help="seconds before each page")
     made.add_argument("--max-running", type=int, help="unfinished queries before a 429")
     made.add_argument("--school", default=DEFAULT_SCHOOL, help="school code to accept")
     made.add_argument("--preload", action="store_true", help="make all rows before serving")
@@ -89,6 +90,7 @@ def main(
         port=options.port,
         queued_seconds=options.queued,
         running_seconds=options.running,
+        page_seconds=options.page_seconds,
         max_running=options.max_running,
     ) as simulator:
         print(simulator.url, flush=True)  # noqa: T201 - the command's output

@@ -32,6 +32,9 @@ class Wire(Protocol):
     def hold(self) -> bool:
         """Wait until the simulator releases the request; False if it is closing instead."""
 
+    def pause(self, seconds: float) -> bool:
+        """Wait so long; False, at once, if the simulator is closing."""
+
 
 class Outcome(Protocol):
     """What becomes of a request; `status` is None when no status line is sent."""
@@ -107,6 +110,26 @@ class Held:
         """Wait, then answer, or reset the connection if the simulator is closing."""
         if wire.hold():
             self.answer().send(wire)
+        else:
+            wire.reset()
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """An outcome that is on its way for some seconds."""
+
+    outcome: Outcome
+    seconds: float
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that the client sees."""
+        return self.outcome.status
+
+    def send(self, wire: Wire) -> None:
+        """Wait, then send it, or reset the connection if the simulator is closing."""
+        if wire.pause(self.seconds):
+            self.outcome.send(wire)
         else:
             wire.reset()
 

@@ -34,13 +34,15 @@ class Timing:
 
     `queued_seconds` and `running_seconds` are seconds of the simulator's clock. `queued_polls` and
     `running_polls` are how many 201 and 202 a query answers at least, whatever the clock says.
-    Changes apply to queries that are submitted afterwards.
+    Changes of these apply to queries that are submitted afterwards. `page_seconds` are seconds of
+    real time before each page goes out; changes apply at once.
     """
 
     queued_seconds: float | Mapping[str, float] = 0.0
     running_seconds: float | Mapping[str, float] = 0.0
     queued_polls: int | Mapping[str, int] = 0
     running_polls: int | Mapping[str, int] = 0
+    page_seconds: float | Mapping[str, float] = 0.0
 
 
 def of_stream(setting: Number | Mapping[str, Number], stream: str) -> Number:

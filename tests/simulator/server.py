@@ -29,18 +29,21 @@ _POLL_SECONDS = 0.01
 
 
 class Gate:
-    """Where held requests wait: until the next release, or until the gate is closed for good."""
+    """Where requests wait: the held ones until the next release, others for a given time.
+
+    When the gate is closed, for good, all of them go on.
+    """
 
     def __init__(self) -> None:
         """Start open for waiting."""
         self._event = Event()
-        self._closed = False
+        self._closed = Event()
         self._waiting = 0
         self._lock = Lock()
 
     @property
     def waiting(self) -> int:
-        """How many requests wait now."""
+        """How many held requests wait now."""
         return self._waiting
 
     def wait(self) -> bool:
@@ -51,14 +54,19 @@ class Gate:
         event.wait()
         with self._lock:
             self._waiting -= 1
-            return not self._closed
+            return not self._closed.is_set()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long, whatever is released; return False, at once, if the gate is closed."""
+        return not self._closed.wait(seconds)
 
     def release(self, *, close: bool = False) -> None:
         """Let go of those that wait now; later ones wait anew unless the gate is closed."""
         with self._lock:
-            self._closed = self._closed or close
+            if close:
+                self._closed.set()
             self._event.set()
-            if not self._closed:
+            if not self._closed.is_set():
                 self._event = Event()
 
 
@@ -189,6 +197,10 @@ class _Handler(BaseHTTPRequestHandler):
     def hold(self) -> bool:
         """Wait for the simulator's release."""
         return self.server.gate.wait()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long."""
+        return self.server.gate.pause(seconds)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Print nothing."""

@@ -8,9 +8,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
-from .answers import QUEUED, RUNNING, UNAUTHORIZED, Answer, json_answer, message_answer
-from .faults import FaultList, Phase
-from .queries import MAX_PAGE_SIZE, Page, Query, QueryStore, State, Timing, TooManyQueriesError
+from .answers import QUEUED, RUNNING, UNAUTHORIZED, Answer, Delayed, json_answer, message_answer
+from .faults import PAGES, FaultList, Phase
+from .queries import (
+    MAX_PAGE_SIZE,
+    Page,
+    Query,
+    QueryStore,
+    State,
+    Timing,
+    TooManyQueriesError,
+    of_stream,
+)
 from .timestamps import parse_bound
 
 if TYPE_CHECKING:
@@ -172,7 +181,14 @@ class Service:
         )
         with self._lock:
             self._requests.append(recorded)
-        return outcome
+        seconds = self._seconds_of_page(exchange, outcome)
+        return Delayed(outcome, seconds) if seconds > 0 else outcome
+
+    def _seconds_of_page(self, exchange: Exchange, outcome: Outcome) -> float:
+        is_page = exchange.phase in PAGES and outcome.status == HTTPStatus.OK
+        if not is_page or exchange.stream is None:
+            return 0.0
+        return of_stream(self.timing.page_seconds, exchange.stream)
 
     def _stream(self, path: str) -> str | None:
         name = path.removeprefix(f"{BASE_PATH}/")

@@ -32,7 +32,8 @@ class Simulator:
 
     Without a dataset there are 50 rows a stream, the newest at `now()`. `clock` returns seconds and
     measures how long a query has waited; `now` returns aware UTC. Waits are in seconds of `clock`
-    or in polls, for all streams or by stream (see `Timing`; `simulator.timing` may be changed).
+    or in polls, for all streams or by stream (see `Timing`; `simulator.timing` may be changed);
+    those before a page, `page_seconds`, are in seconds of real time.
     `max_running` is how many queries may be unfinished before a POST gets 429 (None: any number):
     a query is unfinished until a GET has answered 200, 410 or 500 for it.
     """
@@ -51,11 +52,14 @@ class Simulator:
         running_seconds: float | Mapping[str, float] = 0.0,
         queued_polls: int | Mapping[str, int] = 0,
         running_polls: int | Mapping[str, int] = 0,
+        page_seconds: float | Mapping[str, float] = 0.0,
         max_running: int | None = None,
     ) -> None:
         """Bind to `host` and `port` (0: a free one) and start to serve."""
         self.dataset = Dataset(newest=now()) if dataset is None else dataset
-        self.timing = Timing(queued_seconds, running_seconds, queued_polls, running_polls)
+        self.timing = Timing(
+            queued_seconds, running_seconds, queued_polls, running_polls, page_seconds
+        )
         self.api_secret = api_secret
         self.school_code = school_code
         self._service = Service(
