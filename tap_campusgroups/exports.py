@@ -102,7 +102,7 @@ class PollPolicy:
     """How an export that is queued or running is waited for.
 
     Attributes:
-        longest_interval: Seconds between two polls at most.
+        longest_interval: Seconds between two polls at most, chance aside.
         timeout: Seconds that one export may be queued or running in all.
     """
 
@@ -118,7 +118,7 @@ class PollPolicy:
     def intervals(self) -> Iterator[float]:
         """Yield the seconds to wait before each next poll, for ever.
 
-        Each is shortened by up to a fifth at random, so that many clients do not ask in step.
+        Each is longer by up to a tenth at random, so that many clients do not ask in step.
         """
         growing = backoff.expo(
             base=self.GROWTH,
@@ -127,7 +127,7 @@ class PollPolicy:
         )
         next(growing)  # the library's generators are primed by one empty step
         for seconds in growing:
-            yield seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret hangs on it
+            yield seconds * (1 + random.random() / 10)  # noqa: S311 - no secret hangs on it
 
 
 @dataclass(frozen=True, slots=True)

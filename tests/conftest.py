@@ -79,10 +79,9 @@ class FakeTime:
 
 @pytest.fixture
 def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    """Take over time and chance: every random number is the least, every wait its longest."""
+    """Take over time and chance: every random number is the least."""
     fake = FakeTime()
     monkeypatch.setattr(scheduler, "wait", fake.wait)
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
     monkeypatch.setattr(random, "random", lambda: 0.0)
-    monkeypatch.setattr(random, "uniform", lambda _least, most: most)
     return fake

@@ -108,16 +108,11 @@ def test_the_end_of_an_export_ends_it(fake_time: FakeTime) -> None:
     assert ended.value.reply is Reply.CANCELLED
 
 
-def test_chance_shortens_a_wait_by_a_fifth_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[float, float]] = []
-
-    def uniform(least: float, most: float) -> float:
-        asked.append((least, most))
-        return least
-
-    monkeypatch.setattr(random, "uniform", uniform)
-    assert list(islice(PollPolicy(30, 60).intervals(), 3)) == pytest.approx([0.8, 1.2, 1.8])
-    assert set(asked) == {(0.8, 1.0)}
+def test_chance_lengthens_a_wait_by_a_tenth_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.5)
+    assert list(islice(PollPolicy(30, 60).intervals(), 3)) == pytest.approx([1.05, 1.575, 2.3625])
+    monkeypatch.setattr(random, "random", lambda: 1.0)
+    assert list(islice(PollPolicy(2, 60).intervals(), 4)) == pytest.approx([1.1, 1.65, 2.2, 2.2])
 
 
 def test_a_window_is_in_whole_seconds_utc() -> None:
