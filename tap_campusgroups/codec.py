@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 from singer_sdk.contrib.msgspec import encoder
@@ -51,10 +51,18 @@ class Body(msgspec.Struct):
 
 _T = t.TypeVar("_T")
 
-_any_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=Decimal)
+
+def _to_decimal(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all reason stays text
+        return text
+
+
+_any_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=_to_decimal)
 _body_decoder = msgspec.json.Decoder(Body)
 _rows_decoder: msgspec.json.Decoder[list[Record]] = msgspec.json.Decoder(
-    list[Record], float_hook=Decimal
+    list[Record], float_hook=_to_decimal
 )
 _split_decoder = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 

@@ -115,11 +115,12 @@ class Converter:
         for name in self._fields:
             if name in row:
                 record[name] = self.convert_field(name, row[name], extra)
-        if len(record) < len(row):
+            elif name == self._replication_key:
+                record[name] = None
+        if row.keys() - self._fields.keys():
             for name in row:
                 if name not in self._fields:
                     self.keep_unknown(name, row[name], extra)
-        record.setdefault(self._replication_key, None)
         if self._has_extra:
             record[EXTRA] = extra or None
         return record

@@ -8,6 +8,7 @@ value, and so is what the types cannot say: numbers with a decimal point, free o
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from tap_campusgroups.codec import (
     BadJsonError,
     Raw,
     UnexpectedJsonError,
+    decode_rows,
     decode_value,
     lenient_decoder,
     replace_bad_characters,
@@ -44,6 +46,11 @@ Struct: t.TypeAlias = t.Any
 
 Finish: t.TypeAlias = "Callable[[Sequence[Struct]], None]"
 """Finishes a column of rows in place."""
+
+MOST_UNKNOWN_COLUMNS: t.Final = 100
+"""Fields that a schema does not have and a struct gets a column for; names may be data."""
+
+_ODD_NAME = re.compile(r"[\x00-\x1f\"\\\ud800-\udfff]")  # msgspec has no columns of such names
 
 # Larger ones may have lost digits on their way through a double; `records` reads them exactly.
 _Integer = t.Annotated[int, msgspec.Meta(ge=-LARGEST_WHOLE_DOUBLE, le=LARGEST_WHOLE_DOUBLE)]
@@ -120,6 +127,7 @@ class PageConverter:
         """
         self._converter = converter
         self._key = replication_key
+        self._primary_key = primary_key
         self._columns: dict[str, _Column] = {}
         self._loose: dict[str, bool] = {}
         for name, definition in {**schema["properties"], replication_key: None}.items():
@@ -136,7 +144,9 @@ class PageConverter:
             self._columns[name] = column
         self._extra = self._columns[EXTRA].attribute if EXTRA in self._columns else None
         self._get_id = attrgetter(self._columns[primary_key].attribute) if primary_key else None
-        self._decode = self._make_decoder()
+        self._is_typable = not any(map(_ODD_NAME.search, self._columns))
+        if self._is_typable:
+            self._decode = self._make_decoder()
 
     def __call__(self, results: Raw) -> ConvertedPage:
         """Convert a page.
@@ -153,21 +163,27 @@ class PageConverter:
             UnknownFieldError: If a row has an unknown field, and that is to be an error.
         """
         replaced = 0
-        while True:
+        while self._is_typable:
             try:
-                rows: list[Struct] = self._decode(results)
-                for column in self._columns.values():
-                    for finish in column.finishes:
-                        finish(rows)
-                break
-            except UnexpectedJsonError:
-                self._loosen(self._misfits(results))
-            except _Misfit as misfit:
-                self._loosen({misfit.field: True})
+                return self._convert(results, replaced)
             except BadJsonError:
                 if replaced:
                     raise
                 results, replaced = replace_bad_characters(results), 1
+            except UnexpectedJsonError:
+                misfits = self._misfits(results)
+                if not misfits or not self._can_loosen(misfits):
+                    return self._convert_one_by_one(results)
+                self._loosen(misfits)
+            except _Misfit as misfit:
+                self._loosen({misfit.field: True})
+        return self._convert_one_by_one(results)
+
+    def _convert(self, results: Raw, replaced: int) -> ConvertedPage:
+        rows: list[Struct] = self._decode(results)
+        for column in self._columns.values():
+            for finish in column.finishes:
+                finish(rows)
         if self._loose:
             self._convert_loose(rows)
         newest = self._newest_key(rows)
@@ -177,6 +193,15 @@ class PageConverter:
         kept = [row for row in rows if get_id(row) not in {None, UNSET}]
         return ConvertedPage(kept, newest, len(rows) - len(kept), replaced)
 
+    def _convert_one_by_one(self, results: Raw) -> ConvertedPage:
+        """Convert a page that no struct can hold: with odd names, or with a key twice in a row."""
+        rows, replaced = decode_rows(results)
+        records = [self._converter(row) for row in rows]
+        newest = max(filter(None, (record[self._key] for record in records)), default=None)
+        key = self._primary_key
+        kept = [record for record in records if key is None or record.get(key) is not None]
+        return ConvertedPage(kept, newest, len(records) - len(kept), replaced)
+
     def _make_decoder(self) -> Callable[[Raw], list[Struct]]:
         return lenient_decoder(list[_struct(self._columns)])  # type: ignore[misc] # made just now
 
@@ -184,7 +209,7 @@ class PageConverter:
         """Find the fields of a page that do not fit, and whether the schema has them.
 
         Raises:
-            UnexpectedJsonError: If a row is no object, or if they all fit.
+            UnexpectedJsonError: If a row is no object.
         """
         decoders = {
             name: lenient_decoder(column.of if column.of is Raw else column.of | None)
@@ -198,9 +223,12 @@ class PageConverter:
                         decoders[name](value)
                 except (KeyError, UnexpectedJsonError):
                     found[name] = name in self._columns and name != EXTRA
-        if not found:  # it would go on for ever
-            raise UnexpectedJsonError
         return found
+
+    def _can_loosen(self, fields: dict[str, bool]) -> bool:
+        """Say whether a struct can have columns for these fields, and not too many of them."""
+        unknown = [name for name, is_known in (self._loose | fields).items() if not is_known]
+        return len(unknown) <= MOST_UNKNOWN_COLUMNS and not any(map(_ODD_NAME.search, unknown))
 
     def _loosen(self, fields: dict[str, bool]) -> None:
         """Leave fields to `records` from now on."""
@@ -277,7 +305,7 @@ def _compile(  # noqa: PLR0911 - a table: one return a row
     match main_type(definition), definition:
         case "object", {"properties": _}:
             return _compile_nested(definition, attribute, top)
-        case "array", {"items": {"properties": _} as items}:
+        case "array", {"items": {"properties": _} as items} if main_type(items) == "object":
             return _compile_nested(items, attribute, top, in_array=True)
         case "array", {"items": items}:
             item = _compile(items, attribute, top)
@@ -299,7 +327,7 @@ def _compile_nested(
     columns: dict[str, _Column] = {}
     for name, inner in definition["properties"].items():
         column = _compile(inner, f"f{len(columns)}", top)
-        if column is None:
+        if column is None or _ODD_NAME.search(name):
             return None
         columns[name] = column
     finishes = [finish for column in columns.values() for finish in column.finishes]
@@ -331,7 +359,7 @@ def _finish_instants(attribute: str, top: str) -> Finish:
                 continue
             try:
                 zone = parse(text).tzinfo
-                is_in_form = (zone is None or zone is UTC) and text[7] == "-"
+                is_in_form = (zone is None or zone is UTC) and text[7:8] == "-"
             except ValueError:
                 is_in_form = False
             if not is_in_form:

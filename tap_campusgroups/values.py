@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from tap_campusgroups.codec import BadJsonError, decode_value, encode_text
 
@@ -68,7 +68,7 @@ LARGEST_WHOLE_DOUBLE: t.Final = 2**53 - 1
 """Up to here, a double that is whole stands for one integer only."""
 
 _TRUE: t.Final = frozenset({"true", "1"})
-_FALSE: t.Final = frozenset({"false", "0"})
+_FALSE: t.Final = frozenset({"false", "0", "-0"})
 
 
 def _is_nothing(text: str) -> bool:
@@ -85,17 +85,17 @@ def to_integer(value: t.Any) -> int | None:
     if isinstance(value, int):
         return int(value)  # a boolean, too, becomes a number
     if isinstance(value, str):
-        text = value.strip()
-        if _is_nothing(text):
-            return None
-        if not _NUMBER.fullmatch(text):
-            raise Unconvertible
-        value = Decimal(text)
+        value = to_number(value)
+    if value is None:
+        return None
+    if isinstance(value, int):
+        return value
     if isinstance(value, Decimal) and value.adjusted() < _LONGEST_INTEGER:
         if value == value.to_integral_value():
             return int(value)
         # As every reader of JSON that uses doubles: 7.00000000000000000001 is 7.
-        if abs(value) <= LARGEST_WHOLE_DOUBLE and (double := float(value)).is_integer():
+        double = float(value)
+        if double.is_integer() and abs(double) <= LARGEST_WHOLE_DOUBLE:
             return int(double)
     raise Unconvertible
 
@@ -113,7 +113,10 @@ def to_number(value: t.Any) -> int | Decimal | None:
         if _is_nothing(text):
             return None
         if _NUMBER.fullmatch(text):
-            return Decimal(text)
+            try:
+                return Decimal(text)
+            except InvalidOperation:  # an exponent beyond all reason
+                raise Unconvertible from None
     raise Unconvertible
 
 
