@@ -66,9 +66,6 @@ class Run(t.Protocol):
     def goes_on_after(self, stream: CampusGroupsStream, error: BaseException) -> bool:
         """Hear that a stream did not come to its end; say whether the others go on."""
 
-    def end(self, stream: CampusGroupsStream) -> None:
-        """Hear, for each stream in turn, that all have been synced."""
-
 
 @dataclass(eq=False)
 class Part:
@@ -295,16 +292,18 @@ class CampusGroupsStream(ExportClient):
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
-        # Internal to the SDK, and the one frame around all that may end a stream: a failure, a
-        # signal, a closed pipe while a record is written; tests/test_scheduler.py pins it.
+        # Internal to the SDK, and the last frame in which a stream's failure can be kept from
+        # ending the others; tests/test_scheduler.py pins it.
         try:
             yield from super()._sync_records(context, write_messages=write_messages)
         except BaseException as error:
-            if self._scheduler is not None and (self._run is None or self._is_dry_run):
-                self._scheduler.close()
-            elif self._run is not None and self._run.goes_on_after(self, error):
-                return
-            raise
+            if self._run is not None and not self._is_dry_run:
+                if not self._run.goes_on_after(self, error):
+                    raise
+            else:
+                if self._scheduler is not None:
+                    self._scheduler.close()
+                raise
 
     # State
 
@@ -362,13 +361,6 @@ class CampusGroupsStream(ExportClient):
             )
             if part is not self.parts[-1]:  # the SDK writes the last one
                 self._tap.state_writer.write_state(self.tap_state)
-
-    @override
-    def log_sync_costs(self) -> None:
-        # The SDK calls it for every stream, when all have been synced.
-        super().log_sync_costs()
-        if self._run is not None:
-            self._run.end(self)
 
     # What is logged
 

@@ -19,12 +19,17 @@ from tap_campusgroups.settings import OnStreamError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Self
 
     from tap_campusgroups.scheduler import Scheduler
 
 
 class SharedRun:
-    """What the streams of a tap are synced in together."""
+    """What the streams of a tap are synced in together; a context for one sync of all.
+
+    Whatever ends the sync, the workers are joined.
+    """
 
     def __init__(self, streams: Callable[[], Sequence[CampusGroupsStream]]) -> None:
         """Begin before the first stream.
@@ -39,6 +44,38 @@ class SharedRun:
         self._began = 0.0
         self._failures: dict[str, CampusGroupsError] = {}
 
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._began = time.monotonic()
+        self._failures = {}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Join the workers, sum up, and raise what failed on the way.
+
+        Raises:
+            CampusGroupsError: If streams failed and the others went on.
+        """
+        self._close()
+        self._summarise()
+        if error is None and self._failures:
+            raise self._failure()
+
+    def _failure(self) -> CampusGroupsError:
+        if len(self._failures) == 1:
+            return next(iter(self._failures.values()))
+        msg = (
+            f"{len(self._failures)} of {len(self._streams)} streams failed: "
+            f"{', '.join(self._failures)}. The lines above say why; the state has what came "
+            "before. Run again."
+        )
+        return StreamsFailedError(msg)
+
     def schedule(self, stream: CampusGroupsStream) -> Scheduler:
         """Let a stream's exports run together with those of the streams after it.
 
@@ -50,8 +87,6 @@ class SharedRun:
         task = stream.parts[0].task if stream.parts else None
         if self._scheduler is None or task is None or not self._scheduler.expects(task):
             self._close()
-            self._began = time.monotonic()
-            self._failures = {}
             streams = list(self._find_streams())
             self._streams = streams[streams.index(stream) :]
             self._scheduler = schedule_exports(self._streams)
@@ -74,7 +109,7 @@ class SharedRun:
             error: Why.
 
         Returns:
-            Whether the others go on; if not, the run is over: its workers are joined.
+            Whether the others go on.
         """
         if isinstance(error, CampusGroupsError) and not isinstance(error, ExportsStoppedError):
             self._failures[stream.name] = error
@@ -83,8 +118,6 @@ class SharedRun:
                 if self._scheduler is not None:
                     self._scheduler.drop([part.task for part in stream.parts])
                 return True
-        self._close()
-        self._summarise(stream)
         return False
 
     def _is_about_one_stream(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
@@ -96,43 +129,17 @@ class SharedRun:
             return error.status == HTTPStatus.FORBIDDEN and len(self._failures) == 1
         return True
 
-    def end(self, stream: CampusGroupsStream) -> None:
-        """Sum up when all streams have been synced.
-
-        Args:
-            stream: One after the other; nothing happens before the last.
-
-        Raises:
-            CampusGroupsError: If a stream failed.
-        """
-        if not self._streams or stream is not self._streams[-1]:
-            return
-        self._close()
-        self._summarise(stream)
-        match list(self._failures.values()):
-            case []:
-                return
-            case [error]:
-                raise error
-            case errors:
-                names = ", ".join(self._failures)
-                msg = (
-                    f"{len(errors)} of {len(self._streams)} streams failed: {names}. The lines "
-                    "above say why; the state has what came before. Run again."
-                )
-                raise StreamsFailedError(msg)
-
     def _close(self) -> None:
         if self._scheduler is not None:
             self._scheduler.close()
 
-    def _summarise(self, stream: CampusGroupsStream) -> None:
+    def _summarise(self) -> None:
         if self._scheduler is None or not self._scheduler.is_proven:
             return  # not even the first export was accepted: the error says it all
         now = utc_now()
         write_summary(
-            logging.getLogger(stream.tap_name),
+            logging.getLogger(self._streams[0].tap_name),
             [StreamReport.of(one, self._failures.get(one.name), now=now) for one in self._streams],
             seconds=time.monotonic() - self._began,
-            unknown_fields=stream.settings.unknown_fields,
+            unknown_fields=self._streams[0].settings.unknown_fields,
         )

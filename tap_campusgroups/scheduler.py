@@ -7,8 +7,9 @@ is the same whatever the concurrency. What an export is, and HTTP, is the task's
 * At most `cap` exports are queued or running at the server, started in the order of the tasks. One
   leaves the cap as soon as it has run, before its other pages are read. A server that is asked too
   much (429) lowers the cap for the rest of the run.
-* Pages that nobody has taken yet, and estimates of those on their way, hold `BUFFER_BYTES`. The
-  task whose turn it is may always fetch one page more, or all would wait for each other.
+* Pages that nobody has taken yet, and estimates of those on their way, hold `BUFFER_BYTES`; no task
+  starts while there is no room for its first page. The task whose turn it is may always start, and
+  fetch one page more, or all would wait for each other.
 * A failure stays with its task until its turn: what comes before it is emitted first.
 * Until the server has accepted an export, and with a cap of 1, no task starts before its turn.
 """
@@ -39,7 +40,7 @@ BUFFER_BYTES: t.Final = 48 * 2**20
 """Bytes of pages that are fetched ahead, over all streams."""
 
 PAGE_ESTIMATE: t.Final = 2**20
-"""Bytes that the first page of an export is taken for before it is there."""
+"""Bytes that the first page of an export is taken for, unless the run has seen a larger page."""
 
 PROGRESS_INTERVAL: t.Final = 60.0
 """Seconds between two lines about the run."""
@@ -179,6 +180,7 @@ class Scheduler:
         self._returning: list[Task] = []
         self._is_proven = False
         self._held = 0
+        self._largest = PAGE_ESTIMATE
         self._turn: Task | None = None
         self._turn_began = 0.0
         self._failure: BaseException | None = None
@@ -357,6 +359,7 @@ class Scheduler:
                 raise ExportsStoppedError
             task.pages.append(page)
             self._held += page.size
+            self._largest = max(self._largest, page.size)
             self._reserve(task, 0)
             if page.is_last:
                 return
@@ -402,7 +405,7 @@ class Scheduler:
     def _enter_server(self, task: Task) -> None:
         task.enter(Stage.AT_SERVER)
         self._at_server += 1
-        self._reserve(task, PAGE_ESTIMATE)
+        self._reserve(task, self._largest)
         self._look_around()
 
     # Both sides, with the lock held
@@ -410,7 +413,10 @@ class Scheduler:
     def _may_start(self, task: Task) -> bool:
         if self._at_server + len(self._returning) >= self._cap:
             return False
-        return task is self._turn or (self._is_proven and not self._is_sequential)
+        if task is self._turn:
+            return True
+        has_room = self._held + self._largest <= BUFFER_BYTES
+        return has_room and self._is_proven and not self._is_sequential
 
     def _look_around(self) -> None:
         """Let everybody look at what has changed, and see to it that somebody can start a task."""
