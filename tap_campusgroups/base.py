@@ -60,6 +60,10 @@ BEGAN_KEY: t.Final = "start_date"
 class Run(t.Protocol):
     """What a stream is synced in together with others."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it has begun and not ended."""
+
     def schedule(self, stream: CampusGroupsStream) -> Scheduler:
         """Say what runs the tasks that the stream has planned."""
 
@@ -184,15 +188,19 @@ class CampusGroupsStream(ExportClient):
         if (window := self.window()).is_empty:
             self.logger.info("Stream '%s': nothing to read in %s", self.name, window)
             return
-        if self._run is None or self._is_dry_run:
-            self._scheduler = schedule_exports([self])
-        else:
-            self._scheduler = self._run.schedule(self)
+        run = self._shared_run
+        self._scheduler = schedule_exports([self]) if run is None else run.schedule(self)
         for part in self.parts:
             self._newest, self._emitted = None, 0
             for page in self._scheduler.pages(part.task):
                 yield from self._emit(page, part.task)
             self._end_window(part)
+
+    @property
+    def _shared_run(self) -> Run | None:
+        """The run that this sync is part of; `None` if the stream is synced by itself."""
+        run = self._run
+        return run if run is not None and run.is_on and not self._is_dry_run else None
 
     @property
     def _is_dry_run(self) -> bool:
@@ -297,13 +305,12 @@ class CampusGroupsStream(ExportClient):
         try:
             yield from super()._sync_records(context, write_messages=write_messages)
         except BaseException as error:
-            if self._run is not None and not self._is_dry_run:
-                if not self._run.goes_on_after(self, error):
-                    raise
-            else:
-                if self._scheduler is not None:
-                    self._scheduler.close()
-                raise
+            if (run := self._shared_run) is not None:
+                if run.goes_on_after(self, error):
+                    return
+            elif self._scheduler is not None:
+                self._scheduler.close()
+            raise
 
     # State
 

@@ -29,6 +29,9 @@ class SharedRun:
     """What the streams of a tap are synced in together; a context for one sync of all.
 
     Whatever ends the sync, the workers are joined.
+
+    Attributes:
+        is_on: Whether it has begun and not ended.
     """
 
     def __init__(self, streams: Callable[[], Sequence[CampusGroupsStream]]) -> None:
@@ -38,6 +41,7 @@ class SharedRun:
             streams: Gives the selected streams, in the order of their sync; asked when the first
                 one is synced.
         """
+        self.is_on = False
         self._find_streams = streams
         self._streams: Sequence[CampusGroupsStream] = ()
         self._scheduler: Scheduler | None = None
@@ -48,6 +52,7 @@ class SharedRun:
         """Begin."""
         self._began = time.monotonic()
         self._failures = {}
+        self.is_on = True
         return self
 
     def __exit__(
@@ -61,6 +66,7 @@ class SharedRun:
         Raises:
             CampusGroupsError: If streams failed and the others went on.
         """
+        self.is_on = False
         self._close()
         self._summarise()
         if error is None and self._failures:
