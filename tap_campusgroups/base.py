@@ -8,7 +8,9 @@ import typing as t
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from traceback import walk_tb
 
+from singer_sdk import mapper
 from singer_sdk.exceptions import AbortedSyncExceptionBase
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
@@ -22,10 +24,11 @@ from tap_campusgroups.errors import (
     CampusGroupsError,
     ExportFailedError,
     RowsMissingError,
+    StreamMapError,
     UnknownFieldError,
 )
 from tap_campusgroups.exports import Window
-from tap_campusgroups.oddities import Oddities, plain_path
+from tap_campusgroups.oddities import Oddities
 from tap_campusgroups.records import Converter
 from tap_campusgroups.scheduler import Scheduler, Task
 from tap_campusgroups.transport import Connections
@@ -47,6 +50,9 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.exports import Page
 
+
+# At DEBUG it tells what a filter makes of each row.
+logging.getLogger(mapper.__name__).setLevel(logging.INFO)
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """What the API's date range selects on (document, "Date Ranges and Pagination")."""
@@ -223,7 +229,7 @@ class CampusGroupsStream(ExportClient):
         except UnknownFieldError as error:
             msg = (
                 f"Stream '{self.name}': the service sends a field that the schema does not have, "
-                f"{plain_path(str(error))}, and unknown_fields is 'fail'."
+                f"{error}, and unknown_fields is 'fail'."
             )
             raise UnknownFieldError(msg) from None
         if isinstance(writer, PageWriter):
@@ -303,7 +309,7 @@ class CampusGroupsStream(ExportClient):
         # Internal to the SDK, and the last frame in which a stream's failure can be kept from
         # ending the others; tests/test_scheduler.py pins it.
         try:
-            yield from super()._sync_records(context, write_messages=write_messages)
+            yield from self._sync_records_safely(context, write_messages=write_messages)
         except BaseException as error:
             if (run := self._shared_run) is not None:
                 if run.goes_on_after(self, error):
@@ -311,6 +317,28 @@ class CampusGroupsStream(ExportClient):
             elif self._scheduler is not None:
                 self._scheduler.close()
             raise
+
+    def _sync_records_safely(
+        self, context: Context | None, *, write_messages: bool
+    ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
+        """Sync the records; what a stream map makes of a row is told without the row.
+
+        Raises:
+            StreamMapError: If a stream map fails; what it says itself may quote a value.
+        """
+        kind: type[Exception] | None = None
+        try:
+            yield from super()._sync_records(context, write_messages=write_messages)
+        except Exception as error:
+            if not _comes_from_a_map(error):
+                raise
+            kind = type(error)
+        if kind is not None:  # not within `except`: the new error would lead to the old one
+            msg = (
+                f"Stream '{self.name}': a stream map fails for a row ({kind.__name__}). "
+                "Check stream_maps and stream_map_config."
+            )
+            raise StreamMapError(msg)
 
     # State
 
@@ -381,6 +409,12 @@ class CampusGroupsStream(ExportClient):
         if isinstance(error, BrokenPipeError):
             message, args = "Stream '%s': nobody reads the output any more; stopping", (self.name,)
         super().log(message, *args, level=level, **kwargs)
+
+
+def _comes_from_a_map(error: Exception) -> bool:
+    """Say whether an error was raised while the SDK evaluated a stream map."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == mapper.__name__ for frame in frames)
 
 
 def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:

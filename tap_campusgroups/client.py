@@ -248,22 +248,32 @@ class ExportClient(RESTStream[Step]):
                 on_backoff=self._before_next_try(control),
                 logger=None,  # its lines quote URLs and arguments
             )(self._request)
+            failure: Exception | None = None
             try:
                 response = send(prepared, None)
             except RETRIED as error:
+                failure = error
+            if failure is not None:
                 if has_room:
                     continue
-                msg = (
-                    f"Stream '{self.name}': gave up after {MAX_TRIES} tries of "
-                    f"{prepared.method} {self.path}: {name_fault(error)}."
-                )
-                if not isinstance(error, RetriableAPIError):
-                    msg += " Check the network, school_code and api_url."
-                raise ServiceUnavailableError(msg) from error
+                # Not within `except`: the library's own error, which may quote the service, would
+                # be told with ours.
+                raise self._gave_up(prepared, failure)
             is_unknown = prepared.method == "POST" and response.status_code == HTTPStatus.NOT_FOUND
             if is_unknown and self._tries_other_path(asked):
                 return self._send(paginator, control)
             return response
+
+    def _gave_up(
+        self, prepared: requests.PreparedRequest, failure: Exception
+    ) -> ServiceUnavailableError:
+        msg = (
+            f"Stream '{self.name}': gave up after {MAX_TRIES} tries of "
+            f"{prepared.method} {self.path}: {name_fault(failure)}."
+        )
+        if not isinstance(failure, RetriableAPIError):
+            msg += " Check the network, school_code and api_url."
+        return ServiceUnavailableError(msg)
 
     def _tries_other_path(self, asked: str) -> bool:
         """After a 404, say whether there is another path to try, which is the path from then on."""

@@ -72,7 +72,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
         return decoder.decode(text)
     except msgspec.ValidationError:
         raise UnexpectedJsonError from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadJsonError from None
 
 
@@ -99,6 +99,7 @@ def decode_value(text: str | Raw) -> t.Any:
 
     Raises:
         BadJsonError: If the text is none.
+        UnexpectedJsonError: If it has an integer of thousands of digits.
     """
     return _decode(_any_decoder, text)
 
@@ -211,7 +212,7 @@ def shape(content: Buffer) -> str:
     """
     try:
         value = _decode(_any_decoder, content)
-    except BadJsonError:
+    except (BadJsonError, UnexpectedJsonError):
         return f"{len(content)} bytes that are no JSON"
     if not isinstance(value, dict):
         return f"JSON of type {_TYPES[type(value)]}"

@@ -51,6 +51,10 @@ class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
     """A request failed on its way at every try: no connection, 429, 5xx, or no JSON."""
 
 
+class StreamMapError(CampusGroupsError):
+    """A stream map of the user's cannot be evaluated for a row."""
+
+
 class RowsMissingError(CampusGroupsError):
     """Not every row that came was emitted."""
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from tap_campusgroups.values import parse_instant
 
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}(?:\[\])?")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}")
 _TYPES: t.Final[dict[type, str]] = {
     bool: "boolean",
     int: "integer",
@@ -64,27 +64,31 @@ class Oddities:
     replaced: int = 0
 
     def add_unknown(self, path: str, value: t.Any) -> None:
-        """Count a value of a field that the schema does not have."""
-        unknown = self.unknown.setdefault(plain_path(path), Unknown())
+        """Count a value of a field that the schema does not have.
+
+        Args:
+            path: The field's path, its name as `plain_name` gives it.
+            value: The value, of which only the type is kept.
+        """
+        unknown = self.unknown.setdefault(path, Unknown())
         unknown.count += 1
         unknown.types.add(_type_of(value))
 
     def add_unconvertible(self, path: str) -> None:
         """Count a value that does not fit its type."""
-        self.unconvertible[plain_path(path)] += 1
+        self.unconvertible[path] += 1
 
 
-def plain_path(path: str) -> str:
-    """Write a field's path for the log.
+def plain_name(name: str) -> str:
+    """Write the name of a field that no schema has for the log.
 
     Args:
-        path: For instance `tags[].name`.
+        name: As it came.
 
     Returns:
-        The path; a name that looks like data rather than like a name is left out.
+        The name, or `(a name)` in place of one that looks like data rather than like a name.
     """
-    names = path.split(".")
-    return ".".join(name if _PLAIN_NAME.fullmatch(name) else "(a name)" for name in names)
+    return name if _PLAIN_NAME.fullmatch(name) else "(a name)"
 
 
 def _type_of(value: t.Any) -> str:

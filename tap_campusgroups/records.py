@@ -9,6 +9,7 @@ import enum
 import typing as t
 
 from tap_campusgroups.errors import UnknownFieldError
+from tap_campusgroups.oddities import plain_name
 from tap_campusgroups.values import (
     Unconvertible,
     from_json_text,
@@ -155,7 +156,7 @@ class Converter:
         """
         if value is None and name == EXTRA:
             return
-        self._count_unknown(name, value)
+        self._count_unknown(plain_name(name), value)
         if self._unknown_fields is UnknownFields.CAPTURE and name not in self._hidden:
             extra[name] = value
 
@@ -198,7 +199,7 @@ class Converter:
             if len(record) < len(row):
                 for name in row:
                     if name not in fields:
-                        self._count_unknown(prefix + name, row[name])
+                        self._count_unknown(prefix + plain_name(name), row[name])
                         self._is_odd |= self._unknown_fields is UnknownFields.CAPTURE
             return record
 

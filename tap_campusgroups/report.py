@@ -109,12 +109,10 @@ def write_summary(
         unknown_fields: What was done with unknown fields.
     """
     failed = [report for report in reports if report.error]
+    whole = [r for r in reports if r.error is None and r.windows_done == r.windows]
     rows = sum(report.rows for report in reports)
     lines = [
-        (
-            f"Summary: {len(reports) - len(failed)} of {len(reports)} streams, {rows:,} rows in "
-            f"{seconds:.1f} s"
-        ),
+        (f"Summary: {len(whole)} of {len(reports)} streams, {rows:,} rows in {seconds:.1f} s"),
         *_table(reports),
         *(line for report in reports for line in _odd_lines(report, unknown_fields)),
         *(f"  FAILED: {report.error}" for report in failed),

@@ -93,9 +93,8 @@ class SharedRun:
         task = stream.parts[0].task if stream.parts else None
         if self._scheduler is None or task is None or not self._scheduler.expects(task):
             self._close()
-            streams = list(self._find_streams())
-            self._streams = streams[streams.index(stream) :]
-            self._scheduler = schedule_exports(self._streams)
+            self._streams = list(self._find_streams())
+            self._scheduler = schedule_exports(self._streams[self._streams.index(stream) :])
             self._warn_of_start_date(stream)
         return self._scheduler
 

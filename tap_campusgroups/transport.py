@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import socket
 import sys
@@ -24,13 +25,7 @@ else:
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-RETRIED: t.Final = (
-    RetriableAPIError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
+RETRIED: t.Final = (RetriableAPIError, requests.exceptions.RequestException)
 """Failures of the transport, which the same request may not meet again."""
 
 
@@ -51,6 +46,9 @@ def name_fault(error: BaseException | None) -> str:
     return f"{type(error).__name__}{detail} on the way to the service"
 
 
+# It quotes what it cannot read of an answer's headers.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+
 CHUNK_BYTES: t.Final = 2**16
 """How much of a body is read at once."""
 
@@ -67,19 +65,20 @@ def read_body(response: requests.Response) -> bytes | memoryview:
     Returns:
         The whole body.
     """
-    chunks: Iterable[bytes] = response.iter_content(CHUNK_BYTES)
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and "Content-Encoding" not in response.headers:
-        size = int(length)  # urllib3 sees to it that no more and no less comes
-    else:
-        chunks = list(chunks)
-        size = sum(map(len, chunks))
-    if size <= CHUNK_BYTES:
-        return b"".join(chunks)
-    held = mmap.mmap(-1, size)
-    for chunk in chunks:
-        held.write(chunk)
-    return memoryview(held)
+    with response:  # which closes the connection of a body that breaks off
+        chunks: Iterable[bytes] = response.iter_content(CHUNK_BYTES)
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and "Content-Encoding" not in response.headers:
+            size = int(length)  # urllib3 sees to it that no more and no less comes
+        else:
+            chunks = list(chunks)
+            size = sum(map(len, chunks))
+        if size <= CHUNK_BYTES:
+            return b"".join(chunks)
+        held = mmap.mmap(-1, size)
+        for chunk in chunks:
+            held.write(chunk)
+        return memoryview(held)
 
 
 class Connections:
@@ -96,7 +95,7 @@ class Connections:
         Yields:
             The session, which `current_session` gives to whoever asks in this thread meanwhile.
         """
-        session = requests.Session()
+        session = _Session()
         session.stream = True  # for `read_body`
         for scheme in ("https://", "http://"):
             session.mount(scheme, _Adapter())
@@ -151,6 +150,14 @@ class _Pool(HTTPConnectionPool):
 
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
+
+
+class _Session(requests.Session):
+    """A session that never looks where a redirect leads; even the look may fail."""
+
+    @override
+    def resolve_redirects(self, *args: t.Any, **kwargs: t.Any) -> Iterator[t.Any]:
+        return iter(())
 
 
 class _Adapter(HTTPAdapter):

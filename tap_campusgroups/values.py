@@ -11,7 +11,7 @@ import typing as t
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from tap_campusgroups.codec import BadJsonError, decode_value, encode_text
+from tap_campusgroups.codec import BadJsonError, UnexpectedJsonError, decode_value, encode_text
 
 _DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # without hyphens it may be any number
 _MIDNIGHT = re.compile(r"(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
@@ -209,7 +209,7 @@ def from_json_text(value: t.Any, wanted: type) -> t.Any:
             return None
         try:
             value = decode_value(value)
-        except BadJsonError:
+        except (BadJsonError, UnexpectedJsonError):
             raise Unconvertible from None
     if isinstance(value, wanted):
         return value

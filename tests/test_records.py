@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tap_campusgroups.codec import BadJsonError, Raw, UnexpectedJsonError, decode_rows
 from tap_campusgroups.errors import UnknownFieldError
-from tap_campusgroups.oddities import Oddities, plain_path
+from tap_campusgroups.oddities import Oddities, plain_name
 from tap_campusgroups.records import Converter, UnknownFields
 from tap_campusgroups.values import canonical_instant, parse_instant
 
@@ -243,8 +243,10 @@ def test_a_type_is_suggested_for_an_unknown_field(values: list[object], suggesti
 
 
 def test_a_name_that_looks_like_data_is_not_told() -> None:
-    assert plain_path("tags[].color") == "tags[].color"
-    assert plain_path("answers.jane@uni.example.x y") == "answers.(a name).example.(a name)"
+    assert plain_name("newField_2") == "newField_2"
+    assert {plain_name(name) for name in ("jane@uni", "x.y", "a b", "4711", "é", "")} == {
+        "(a name)"
+    }
 
 
 @pytest.mark.parametrize(

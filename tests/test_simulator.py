@@ -50,6 +50,8 @@ from .simulator.vocabulary import FOREIGN_KEYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from .simulator.service import Exchange
+
 NEWEST = datetime(2026, 1, 31, 12, 34, 56, 789_000, tzinfo=UTC)
 SPAN = timedelta(days=400)
 EVERYTHING = {"updatedStart": "2020-01-01", "updatedEnd": "2030-01-01T00:00:00Z"}
@@ -220,6 +222,22 @@ def test_a_get_with_bad_parameters_is_400(client: Client) -> None:
 def test_an_unknown_path_is_404(client: Client, path: str) -> None:
     """Paths are compared whole."""
     assert client.request("POST", path, params=EVERYTHING).status_code == 404
+
+
+def test_a_stream_may_be_served_under_another_path_only(
+    simulator: Simulator, client: Client
+) -> None:
+    """Its rows, its faults and its queries stay its own."""
+    simulator.paths["room_reservations"] = "rooms_reservations"
+    fault = simulator.inject(Status(503).on("room_reservations", "submit"))
+    assert client.post("room_reservations").status_code == 404
+    assert client.post("rooms_reservations").status_code == 503
+    assert fault.fired == 1
+    assert sorted(ids(client.rows("rooms_reservations"))) == list(range(1, 21))
+    assert client.get("rooms", client.submit("rooms_reservations")).status_code == 400
+    assert [(request.path[9:], request.stream) for request in simulator.requests[:2]] == [
+        ("room_reservations", None), ("rooms_reservations", "room_reservations"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
@@ -728,6 +746,23 @@ def test_a_query_that_ends_stays_ended(
             assert (response.status_code, response.json()) == (status, {"message": message})
         assert simulator.running == 0
         assert client.get("events", client.submit("events")).status_code == 202
+
+
+def test_a_kind_knows_the_window_of_a_submit(simulator: Simulator, client: Client) -> None:
+    """And that other requests have none."""
+    seen: list[object] = []
+
+    class Look(Status):
+        def applies(self, exchange: Exchange) -> bool:
+            seen.append(exchange.window)
+            return False
+
+    simulator.inject(Look(503).on("events"))
+    query_id = client.submit("events", updatedStart="2025-01-01", updatedEnd="2025-02-01T05:00:00Z")
+    client.get("events", query_id)
+    assert seen == [
+        (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 2, 1, 5, tzinfo=UTC)), None,
+    ]  # fmt: skip
 
 
 def test_message_only(dataset: Dataset) -> None:

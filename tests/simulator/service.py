@@ -24,6 +24,7 @@ from .timestamps import parse_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from email.message import Message
 
     from .answers import Outcome
@@ -73,7 +74,7 @@ class Exchange:
     """A request whose answer is settled but not given yet, as a fault's kind sees it.
 
     `planned` is the status the service is about to answer. `query` is set for a GET of a query that
-    exists, and for a submit once `answer()` was called.
+    exists, and for a submit once `answer()` was called. `window` is what a submit asks for.
     """
 
     stream: str | None
@@ -83,6 +84,7 @@ class Exchange:
     query: Query | None = None
     token: str | None = None
     size: int = MAX_PAGE_SIZE
+    window: tuple[datetime, datetime] | None = None
 
     def answer(self) -> Answer:
         """Let the service do what was asked and return what it says."""
@@ -123,7 +125,8 @@ def _bad_request(message: str) -> RefusedError:
 class Service:
     """Answers requests from a dataset, as the Data Export API does.
 
-    `clock` returns seconds. Its public attributes may be changed while it runs.
+    `clock` returns seconds. Its public attributes may be changed while it runs. `paths` has the
+    streams that are served under another name than their own, and under that one only.
     """
 
     def __init__(  # noqa: PLR0913 - one argument a setting
@@ -144,6 +147,7 @@ class Service:
         self.timing = timing
         self.queries = QueryStore(seed=dataset.seed, max_running=max_running)
         self.faults = FaultList()
+        self.paths: dict[str, str] = {}
         self._requests: list[RecordedRequest] = []
         self._lock = Lock()
 
@@ -192,7 +196,10 @@ class Service:
 
     def _stream(self, path: str) -> str | None:
         name = path.removeprefix(f"{BASE_PATH}/")
-        return name if name != path and name in self.dataset else None
+        streams = {served: stream for stream, served in self.paths.items()}
+        stream = streams.get(name, name)
+        is_there = name != path and name == self.paths.get(stream, stream)
+        return stream if is_there and stream in self.dataset else None
 
     def _plan(
         self, request: Request, stream: str | None, parameters: Mapping[str, str], at: float
@@ -246,7 +253,7 @@ class Service:
             exchange.query = query
             return json_answer(HTTPStatus.OK, {"queryId": query.id})
 
-        return Exchange(stream, "submit", HTTPStatus.OK, submit)
+        return Exchange(stream, "submit", HTTPStatus.OK, submit, window=window)
 
     # -- GET: poll, pages --------------------------------------------------------------------------
 

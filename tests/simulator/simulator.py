@@ -100,6 +100,11 @@ class Simulator:
         return self._server.errors
 
     @property
+    def paths(self) -> dict[str, str]:
+        """Streams that are served under another name than their own, and that name; may change."""
+        return self._service.paths
+
+    @property
     def running(self) -> int:
         """How many queries are unfinished now."""
         return self._service.queries.running
