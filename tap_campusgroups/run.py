@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import typing as t
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from tap_campusgroups.report import StreamReport, utc_now, write_summary
 from tap_campusgroups.settings import OnStreamError
 
 if t.TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
@@ -34,13 +34,17 @@ class SharedRun:
         is_on: Whether it has begun and not ended.
     """
 
-    def __init__(self, streams: Callable[[], Sequence[CampusGroupsStream]]) -> None:
+    def __init__(
+        self, streams: Callable[[], Sequence[CampusGroupsStream]], logger: logging.Logger
+    ) -> None:
         """Begin before the first stream.
 
         Args:
             streams: Gives the selected streams, in the order of their sync; asked when the first
                 one is synced.
+            logger: The tap's.
         """
+        self._logger = logger
         self.is_on = False
         self._find_streams = streams
         self._streams: Sequence[CampusGroupsStream] = ()
@@ -69,6 +73,8 @@ class SharedRun:
         self.is_on = False
         self._close()
         self._summarise()
+        if isinstance(error, BrokenPipeError):
+            self._logger.error("Nobody reads the output any more.")
         if error is None and self._failures:
             raise self._failure()
 
@@ -95,12 +101,12 @@ class SharedRun:
             self._close()
             self._streams = list(self._find_streams())
             self._scheduler = schedule_exports(self._streams[self._streams.index(stream) :])
-            self._warn_of_start_date(stream)
+            self._warn_of_start_date()
         return self._scheduler
 
-    def _warn_of_start_date(self, stream: CampusGroupsStream) -> None:
+    def _warn_of_start_date(self) -> None:
         if moved := [one.name for one in self._streams if one.start_date_moved_back]:
-            logging.getLogger(stream.tap_name).warning(
+            self._logger.warning(
                 "start_date is earlier than in the first run of %s, which reads from its bookmark "
                 "all the same. For the older rows, run once with a state of its own.",
                 ", ".join(moved),
@@ -119,7 +125,7 @@ class SharedRun:
         if isinstance(error, CampusGroupsError) and not isinstance(error, ExportsStoppedError):
             self._failures[stream.name] = error
             if self._is_about_one_stream(stream, error):
-                logging.getLogger(stream.tap_name).warning("%s The other streams go on.", error)
+                self._logger.warning("%s The other streams go on.", error)
                 if self._scheduler is not None:
                     self._scheduler.drop([part.task for part in stream.parts])
                 return True
@@ -143,7 +149,7 @@ class SharedRun:
             return  # not even the first export was accepted: the error says it all
         now = utc_now()
         write_summary(
-            logging.getLogger(self._streams[0].tap_name),
+            self._logger,
             [StreamReport.of(one, self._failures.get(one.name), now=now) for one in self._streams],
             seconds=time.monotonic() - self._began,
             unknown_fields=self._streams[0].settings.unknown_fields,

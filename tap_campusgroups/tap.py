@@ -98,7 +98,7 @@ class TapCampusGroups(Tap):
 
     @override
     def __init__(self, *, parse_env_config: bool = False, **kwargs: t.Any) -> None:
-        self._run = SharedRun(self._selected_streams)
+        self._run = SharedRun(self._selected_streams, self.logger)
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError:
@@ -126,11 +126,18 @@ class TapCampusGroups(Tap):
         # Internal to the SDK, whose own would write a STATE in the midst of what is being written,
         # and exit with 0. The last state is out already; tests/test_command_line.py pins it.
         terminated = Terminated(signum)
-        if isinstance(self.message_writer, PageWriter) and self.message_writer.interrupt(
-            terminated
-        ):
-            return
-        raise terminated
+        writer = self.message_writer
+        if not isinstance(writer, PageWriter) or not writer.interrupt(terminated):
+            raise terminated
+
+        def give_up(*_: object) -> None:
+            writer.give_up()
+            raise terminated
+
+        if hasattr(signal, "setitimer"):  # not on Windows
+            # The target may have stopped to read: the write would never end.
+            signal.signal(signal.SIGALRM, give_up)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS_FOR_LAST_WRITE)
 
     @override
     def load_state(self, state: dict[str, t.Any]) -> None:
@@ -201,10 +208,6 @@ class TapCampusGroups(Tap):
             help=command.help,
             logger=cls.logger,
         )
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 def _json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:

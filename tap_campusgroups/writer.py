@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import typing as t
 
@@ -61,10 +62,19 @@ class PageWriter(MsgSpecWriter):
             self._interruption = interruption
         return self._is_writing
 
+    def give_up(self) -> None:
+        """Leave what the target does not read, now and when the process ends."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
     def _write(self, data: bytes | bytearray, *, flush: bool) -> None:
         self._is_writing = True
         try:
-            sys.stdout.buffer.write(data)
+            rest = memoryview(data)
+            while rest:  # without a buffer (python -u), a pipe takes what it has room for
+                rest = rest[sys.stdout.buffer.write(rest) :]
+            rest.release()  # or the SDK could not reuse its buffer
             if flush:
                 sys.stdout.buffer.flush()
         finally:

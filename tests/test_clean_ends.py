@@ -27,7 +27,7 @@ from tap_campusgroups.errors import ExportFailedError
 from tap_campusgroups.exports import PollPolicy
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST, catalog_of, settings_for, sync
-from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status
+from tests.simulator import Dataset, Hang, Simulator, Status, WrongJson
 from tests.test_scheduler import NAMES, background, supervised, until, workers
 
 if TYPE_CHECKING:
@@ -204,8 +204,8 @@ def test_a_failure_of_the_main_thread(
             ):
                 tap.sync_all()
     finally:
-        for stream in tap.streams.values():  # so that one failure does not make others
-            if (left := stream._scheduler) is not None:  # type: ignore[attr-defined] # noqa: SLF001
+        for each in tap.streams.values():  # so that one failure does not make others
+            if (left := each._scheduler) is not None:  # type: ignore[attr-defined] # noqa: SLF001
                 left.close()
 
 
@@ -214,14 +214,16 @@ def test_a_failure_of_an_export(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PollPolicy, "FIRST_INTERVAL", 0.1)
-    config = settings_for(simulator, page_size=2, max_concurrent_exports=23)
+    config = settings_for(
+        simulator, page_size=2, max_concurrent_exports=23, on_stream_error="abort"
+    )
     with (
         cleanly(simulator, caplog, HANGING) as begin,
         background(lambda: sync(config, *BUSY), let_go=simulator.close) as run,
     ):
         until(lambda: is_turn_of(POLLED, caplog.text))
         begin()
-        simulator.inject(FailQuery().on(POLLED, "poll"))
+        simulator.inject(WrongJson({"message": "hello"}).on(POLLED, "poll"))
         output = run.result(LONGEST)
         assert isinstance(output.error, ExportFailedError)
         assert f"Stream '{POLLED}': " in str(output.error)
@@ -229,26 +231,20 @@ def test_a_failure_of_an_export(
 
 
 @pytest.mark.usefixtures("_short_of_room")
-def test_records_that_nobody_wants_any_more(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As when the SDK stops a stream at some record."""
+def test_records_that_nobody_wants_any_more(simulator: Simulator) -> None:
+    """As when a program of one's own stops a stream at some record."""
     catalog = catalog_of(BUSY)
     (first,) = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == FIRST]
     one_by_one(first)
-    tap = TapCampusGroups(
-        config=settings_for(simulator, page_size=2, max_concurrent_exports=23), catalog=catalog
-    )
+    tap = TapCampusGroups(config=settings_for(simulator, page_size=1), catalog=catalog)
     stream = tap.streams[FIRST]
     assert isinstance(stream, CampusGroupsStream)
-    with (
-        cleanly(simulator, caplog, POLLED, HANGING) as begin,
-        redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")),
-    ):
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
         records = stream._sync_records(None)  # noqa: SLF001
         next(records)
-        begin()
+        assert workers()
         records.close()
+        assert not workers()
 
 
 def one_by_one(entry: dict[str, Any]) -> None:

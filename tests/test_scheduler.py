@@ -48,7 +48,7 @@ from tap_campusgroups.scheduler import Scheduler, Task
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST, Output, settings_for, state_of, sync
-from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status
+from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -766,7 +766,7 @@ def test_too_many_requests_without_another_export_is_an_error_in_the_end(
     simulator: Simulator,
 ) -> None:
     simulator.inject(Status(429).on(times=None))
-    output = sync(settings_for(simulator, max_concurrent_exports=23))
+    output = sync(settings_for(simulator, max_concurrent_exports=23, on_stream_error="abort"))
     assert isinstance(output.error, ServiceUnavailableError)
     assert "gave up after 8 tries" in str(output.error)
     assert submitted(simulator, 429) == [NAMES[0]] * 8
@@ -803,8 +803,8 @@ def test_a_wrong_secret_costs_one_request(simulator: Simulator, cap: int) -> Non
 
 FAULTS = {
     "none": None,
-    "a query that fails": FailQuery().on("groups"),
-    "a page that is lost": Status(404).on("groups", "later_page"),
+    "a query that fails": FailQuery().on("groups", times=None),
+    "a page that is none": WrongJson({"message": "hello"}).on("groups", "later_page"),
 }
 
 
@@ -822,18 +822,25 @@ def written(config: dict[str, Any]) -> tuple[bytes, str]:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("on_stream_error", ["abort", "continue"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_same_output_whatever_the_concurrency(fault: str) -> None:
+def test_the_same_output_whatever_the_concurrency(fault: str, on_stream_error: str) -> None:
     outputs = []
     for cap in (1, 4, 23):
         # What comes first takes longest.
         polls = {name: 8 - number for number, name in enumerate(NAMES[:8])}
         with Simulator(Dataset(ROWS, newest=NEWEST), running_polls=polls) as simulator:
             if (kind := FAULTS[fault]) is not None:
-                simulator.inject(kind.kind.on(kind.stream, kind.phase))
+                simulator.inject(kind.kind.on(kind.stream, kind.phase, times=kind.times))
             outputs.append(
                 written(
-                    settings_for(simulator, end_date=END, page_size=2, max_concurrent_exports=cap)
+                    settings_for(
+                        simulator,
+                        end_date=END,
+                        page_size=2,
+                        max_concurrent_exports=cap,
+                        on_stream_error=on_stream_error,
+                    )
                 )
             )
     assert outputs[0] == outputs[1] == outputs[2]
@@ -844,8 +851,9 @@ def test_the_same_output_whatever_the_concurrency(fault: str) -> None:
         assert error == ""
         assert rows == dict.fromkeys(NAMES, ROWS)
     else:
-        before = NAMES[: NAMES.index("groups")]
-        part = {"groups": 2} if fault == "a page that is lost" else {}
+        others = [name for name in NAMES if name != "groups"]
+        before = NAMES[: NAMES.index("groups")] if on_stream_error == "abort" else others
+        part = {"groups": 2} if fault == "a page that is none" else {}
         assert error.startswith("Stream 'groups': ")
         assert rows == dict.fromkeys(before, ROWS) | part
         *_, last = (message["value"] for message in messages if message["type"] == "STATE")
@@ -854,9 +862,11 @@ def test_the_same_output_whatever_the_concurrency(fault: str) -> None:
 
 
 def test_a_failure_waits_for_its_turn(simulator: Simulator) -> None:
-    simulator.inject(FailQuery().on("badges"))
+    simulator.inject(FailQuery().on("badges", times=None))
     simulator.inject(Hang().on(NAMES[0], "later_page"))
-    config = settings_for(simulator, page_size=2, max_concurrent_exports=23)
+    config = settings_for(
+        simulator, page_size=2, max_concurrent_exports=23, on_stream_error="abort"
+    )
     with background(lambda: sync(config), let_go=simulator.release) as running:
         until(lambda: any(r.stream == "badges" and r.status == 500 for r in simulator.requests))
         until(lambda: simulator.hanging == 1)
@@ -1008,7 +1018,7 @@ def test_figures_in_structured_logs(simulator: Simulator, tmp_path: Path) -> Non
         timeout=60,
     )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
-    told = [line for line in lines if "rows" in line["extra"]]
+    told = [line for line in lines if "exports_running" in line["extra"]]
     assert [line["message"].partition(":")[0] for line in told] == [f"Stream '{n}'" for n in NAMES]
     assert {line["extra"]["rows"] for line in told} == {ROWS}
     assert told[-1]["extra"]["exports_done"] == len(NAMES)
