@@ -215,6 +215,7 @@ class CampusGroupsStream(ExportClient):
     def _emit(self, page: Page, task: Task) -> Iterable[Record]:
         """Write a page's rows, or yield them to the SDK."""
         writer = self._tap.message_writer
+        self.oddities.replaced += page.is_replaced
         try:
             if self._is_emitted_as_it_is and isinstance(writer, PageWriter):
                 task.rows += self._write(page, writer)
@@ -227,11 +228,7 @@ class CampusGroupsStream(ExportClient):
             msg = f"Stream '{self.name}': a page's Results are no array of objects."
             raise ExportFailedError(msg) from None
         except UnknownFieldError as error:
-            msg = (
-                f"Stream '{self.name}': the service sends a field that the schema does not have, "
-                f"{error}, and unknown_fields is 'fail'."
-            )
-            raise UnknownFieldError(msg) from None
+            raise self._unknown_field(error) from None
         if isinstance(writer, PageWriter):
             writer.flush()
 
@@ -289,9 +286,18 @@ class CampusGroupsStream(ExportClient):
         """Whether the schema has the primary key; a catalog may bring one that has not."""
         return PRIMARY_KEY in self.effective_schema["properties"]
 
+    def _unknown_field(self, error: UnknownFieldError) -> UnknownFieldError:
+        return UnknownFieldError(
+            f"Stream '{self.name}': the service sends a field that the schema does not have, "
+            f"{error}, and unknown_fields is 'fail'."
+        )
+
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        record = self._converter(row)
+        try:
+            record = self._converter(row)
+        except UnknownFieldError as error:
+            raise self._unknown_field(error) from None
         if self._has_id and record.get(PRIMARY_KEY) is None:
             self.oddities.without_id += 1
             return None

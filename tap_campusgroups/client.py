@@ -207,6 +207,7 @@ class ExportClient(RESTStream[Step]):
                 sleep=control.pause,
             )
         except ExportEnded as ended:
+            control.ended()
             what = f"Stream '{self.name}': the export of updatedOn {window} ended early: {ended}"
             if ended.reply not in RESUBMITTED or not left:
                 msg = f"{what}.{_advice(ended.reply)}"

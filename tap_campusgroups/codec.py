@@ -76,7 +76,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
         raise BadJsonError from None
 
 
-def decode_body(content: Buffer) -> Body:
+def decode_body(content: Buffer | Raw) -> Body:
     """Decode a body as far as the export needs it; a page's rows stay text.
 
     Args:
@@ -131,7 +131,7 @@ _HALF_PAIR = re.compile(
 _PAIR_LENGTH: t.Final = len(r"\ud83d\ude00")
 
 
-def replace_bad_characters(text: Raw) -> Raw:
+def replace_bad_characters(text: Buffer | Raw) -> Raw:
     """Write U+FFFD for bytes that are no UTF-8 and for halves of surrogate pairs.
 
     JSON can spell them; neither UTF-8 nor a database can hold them.

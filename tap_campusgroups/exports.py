@@ -138,11 +138,13 @@ class Page:
         results: JSON text of its rows.
         size: Bytes of that text.
         is_last: Whether the export ends with it.
+        is_replaced: Whether characters of it that are none had to be replaced already.
     """
 
     results: Raw
     size: int
     is_last: bool
+    is_replaced: bool = False
 
 
 class OnWait(t.Protocol):
@@ -192,7 +194,12 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
         paginator.advance(response)
         if reading.results is not None:
             waiting_since, intervals = None, policy.intervals()
-            page = Page(reading.results, size_of(reading.results), is_last=paginator.finished)
+            page = Page(
+                reading.results,
+                size_of(reading.results),
+                is_last=paginator.finished,
+                is_replaced=reading.is_replaced,
+            )
             del response, reading  # while the page waits, nothing else of the answer does
             yield page
         elif reading.reply in WAITING:

@@ -154,7 +154,7 @@ class Converter:
         Raises:
             UnknownFieldError: If it is to be an error.
         """
-        if value is None and name == EXTRA:
+        if name == EXTRA and (value is None or str(value).lower() == "null"):
             return
         self._count_unknown(plain_name(name), value)
         if self._unknown_fields is UnknownFields.CAPTURE and name not in self._hidden:

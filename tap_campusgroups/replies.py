@@ -8,10 +8,17 @@ from __future__ import annotations
 import enum
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from tap_campusgroups.codec import BadJsonError, Body, UnexpectedJsonError, decode_body, shape
+from tap_campusgroups.codec import (
+    BadJsonError,
+    Body,
+    UnexpectedJsonError,
+    decode_body,
+    replace_bad_characters,
+    shape,
+)
 
 if t.TYPE_CHECKING:
     import requests
@@ -61,6 +68,7 @@ class Reading:
         query_id: The new export's `queryId`, if accepted.
         results: The page's rows as undecoded JSON, if it is a page: the text of an array.
         token: Token of the next page; `None` on the last page.
+        is_replaced: Whether characters of the body that are none had to be replaced.
     """
 
     reply: Reply
@@ -68,6 +76,7 @@ class Reading:
     query_id: str | None = None
     results: Raw | None = None
     token: str | None = None
+    is_replaced: bool = False
 
 
 _Wording: t.TypeAlias = tuple[re.Pattern[str], Reply]
@@ -143,7 +152,7 @@ def classify(  # noqa: PLR0911 - a table: one return a row
         The meaning, with what the body holds for the next step.
     """
     is_submit = method == "POST"
-    body, fault = _decode(content)
+    body, fault, is_replaced = _decode(content)
     message = body.message if body and isinstance(body.message, str) else None
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -161,18 +170,21 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     if is_submit:
         return _read_submitted(body, message)
     if status == HTTPStatus.OK:
-        return _read_retrieved(body, message)
+        return replace(_read_retrieved(body, message), is_replaced=is_replaced)
     return Reading(Reply.UNRECOGNISED, message)
 
 
-def _decode(content: Buffer) -> tuple[Body | None, Reply]:
-    """Decode a body, or say why it has none."""
+def _decode(content: Buffer) -> tuple[Body | None, Reply, bool]:
+    """Decode a body, or say why it has none; say whether characters had to be replaced."""
     try:
-        return decode_body(content), Reply.UNRECOGNISED
+        return decode_body(content), Reply.UNRECOGNISED, False
     except UnexpectedJsonError:
-        return None, Reply.UNRECOGNISED
+        return None, Reply.UNRECOGNISED, False
     except BadJsonError:
-        return None, Reply.GARBAGE
+        try:
+            return decode_body(replace_bad_characters(content)), Reply.UNRECOGNISED, True
+        except (BadJsonError, UnexpectedJsonError):
+            return None, Reply.GARBAGE, False
 
 
 def _said(message: str | None, wordings: tuple[_Wording, ...]) -> Reply | None:

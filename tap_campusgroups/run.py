@@ -32,6 +32,7 @@ class SharedRun:
 
     Attributes:
         is_on: Whether it has begun and not ended.
+        is_ending: Whether it is over and joins its workers.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class SharedRun:
             logger: The tap's.
         """
         self._logger = logger
-        self.is_on = False
+        self.is_on, self.is_ending = False, False
         self._find_streams = streams
         self._streams: Sequence[CampusGroupsStream] = ()
         self._scheduler: Scheduler | None = None
@@ -56,7 +57,7 @@ class SharedRun:
         """Begin."""
         self._began = time.monotonic()
         self._failures = {}
-        self.is_on = True
+        self.is_on, self.is_ending = True, False
         return self
 
     def __exit__(
@@ -70,7 +71,7 @@ class SharedRun:
         Raises:
             CampusGroupsError: If streams failed and the others went on.
         """
-        self.is_on = False
+        self.is_on, self.is_ending = False, True
         self._close()
         self._summarise()
         if isinstance(error, BrokenPipeError):

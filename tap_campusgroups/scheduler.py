@@ -20,7 +20,7 @@ import enum
 import time
 import typing as t
 from collections import Counter, deque
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Condition, Event, Thread
@@ -127,6 +127,9 @@ class Control(t.Protocol):
 
     def accepted(self, query_id: str) -> None:
         """Tell that the server has accepted the export."""
+
+    def ended(self) -> None:
+        """Tell that the export is at the server no more, though its pages did not come."""
 
     def make_room(self) -> bool:
         """Tell that the server does not want another export now; wait for the end of one.
@@ -252,11 +255,15 @@ class Scheduler:
             self._look_around()
 
     def close(self) -> None:
-        """Break the run off, or end it: join the workers. May be repeated.
+        """Break the run off, or end it: join the workers. May be repeated; the main thread's.
 
         Workers that do not end within `SECONDS_TO_STOP` are named in the log and left to the end of
         the process.
         """
+        # A signal may have ended what the main thread did between taking the lock and its `with`.
+        with suppress(RuntimeError):
+            while True:
+                self._changed.release()
         with self._changed:
             if self._stop.is_set():
                 return
@@ -338,6 +345,7 @@ class Scheduler:
             take_place=partial(self._take_place, task),
             pause=self._pause,
             accepted=partial(self._accepted, task),
+            ended=partial(self._ended, task),
             make_room=partial(self._make_room, task),
         )
 
@@ -350,6 +358,11 @@ class Scheduler:
             task.query_id = query_id
             self._is_proven = True
             self._look_around()
+
+    def _ended(self, task: Task) -> None:
+        with self._changed:
+            task.query_id = None
+            self._leave_server(task, Stage.WAITING)
 
     def _store(self, task: Task, page: Page) -> None:
         """Put a page into the buffer, and wait until the next one may be fetched."""
@@ -494,4 +507,5 @@ class _TaskControl:
     take_place: Callable[[], None]
     pause: Callable[[float], None]
     accepted: Callable[[str], None]
+    ended: Callable[[], None]
     make_room: Callable[[], bool]

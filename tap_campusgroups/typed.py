@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -162,44 +162,44 @@ class PageConverter:
             BadJsonError: If it is no JSON.
             UnknownFieldError: If a row has an unknown field, and that is to be an error.
         """
-        replaced = 0
+        try:
+            return self._convert_page(results)
+        except BadJsonError:
+            page = self._convert_page(replace_bad_characters(results))
+            return replace(page, replaced=1)
+
+    def _convert_page(self, results: Raw) -> ConvertedPage:
         while self._is_typable:
             try:
-                return self._convert(results, replaced)
-            except BadJsonError:
-                if replaced:
-                    raise
-                results, replaced = replace_bad_characters(results), 1
+                return self._convert_at_once(results)
             except UnexpectedJsonError:
                 misfits = self._misfits(results)
                 if not misfits or not self._can_loosen(misfits):
-                    return self._convert_one_by_one(results)
+                    break
                 self._loosen(misfits)
             except _Misfit as misfit:
                 self._loosen({misfit.field: True})
         return self._convert_one_by_one(results)
 
-    def _convert(self, results: Raw, replaced: int) -> ConvertedPage:
+    def _convert_at_once(self, results: Raw) -> ConvertedPage:
         rows: list[Struct] = self._decode(results)
         for column in self._columns.values():
             for finish in column.finishes:
                 finish(rows)
         if self._loose:
             self._convert_loose(rows)
-        newest = self._newest_key(rows)
-        get_id = self._get_id
-        if get_id is None or all(map(get_id, rows)):  # in C; 0 is an id all the same
-            return ConvertedPage(rows, newest, replaced=replaced)
-        kept = [row for row in rows if get_id(row) not in {None, UNSET}]
-        return ConvertedPage(kept, newest, len(rows) - len(kept), replaced)
+        get_id, kept = self._get_id, rows
+        if get_id is not None and not all(map(get_id, rows)):  # in C; 0 is an id all the same
+            kept = [row for row in rows if (key := get_id(row)) is not None and key is not UNSET]
+        return ConvertedPage(kept, self._newest_key(kept), len(rows) - len(kept))
 
     def _convert_one_by_one(self, results: Raw) -> ConvertedPage:
         """Convert a page that no struct can hold: with odd names, or with a key twice in a row."""
         rows, replaced = decode_rows(results)
         records = [self._converter(row) for row in rows]
-        newest = max(filter(None, (record[self._key] for record in records)), default=None)
         key = self._primary_key
         kept = [record for record in records if key is None or record.get(key) is not None]
+        newest = max(filter(None, (record[self._key] for record in kept)), default=None)
         return ConvertedPage(kept, newest, len(records) - len(kept), replaced)
 
     def _make_decoder(self) -> Callable[[Raw], list[Struct]]:
@@ -245,12 +245,19 @@ class PageConverter:
             (name, is_known, self._columns[name].attribute)
             for name, is_known in self._loose.items()
         ]
-        for row in rows:
+        # First all are decoded, for that may fail, and a value must not be counted twice.
+        values = [
+            [
+                UNSET if (raw := getattr(row, column[2])) is UNSET else decode_value(raw)
+                for column in loose
+            ]
+            for row in rows
+        ]
+        for row, row_values in zip(rows, values, strict=True):
             extra: dict[str, t.Any] = {}
-            for name, is_known, attribute in loose:
-                if (raw := getattr(row, attribute)) is UNSET:
+            for (name, is_known, attribute), value in zip(loose, row_values, strict=True):
+                if value is UNSET:
                     continue
-                value = decode_value(raw)
                 if is_known:
                     setattr(row, attribute, convert(name, value, extra))
                 else:
@@ -359,7 +366,7 @@ def _finish_instants(attribute: str, top: str) -> Finish:
                 continue
             try:
                 zone = parse(text).tzinfo
-                is_in_form = (zone is None or zone is UTC) and text[7:8] == "-"
+                is_in_form = (zone is None or zone is UTC) and text[4:8:3] == "--"
             except ValueError:
                 is_in_form = False
             if not is_in_form:

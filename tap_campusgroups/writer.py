@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import typing as t
 
@@ -16,6 +17,12 @@ else:
 
 if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
+
+
+SECONDS_FOR_LAST_WRITE: t.Final = 2.0
+"""How long after a signal the target may take to read what is being written."""
+
+_HAS_TIMER: t.Final = hasattr(signal, "setitimer")
 
 
 class PageWriter(MsgSpecWriter):
@@ -48,25 +55,33 @@ class PageWriter(MsgSpecWriter):
         """Hand everything to the target."""
         self._write(b"", flush=True)
 
-    def interrupt(self, interruption: BaseException) -> bool:
-        """End the run with an exception, for a signal handler.
+    def interrupt(self, interruption: BaseException) -> None:
+        """End the run with an exception; for a signal handler.
+
+        What is being written is written to its end first, if the target reads it within
+        `SECONDS_FOR_LAST_WRITE`, where the system has timers (not on Windows).
 
         Args:
             interruption: The exception.
 
-        Returns:
-            Whether something is being written: then `interruption` is raised after it. If not,
-            the caller raises it.
+        Raises:
+            BaseException: The interruption, unless something is being written; else it is raised
+                by what writes.
         """
-        if self._is_writing:
-            self._interruption = interruption
-        return self._is_writing
+        if not self._is_writing:
+            raise interruption
+        self._interruption = interruption
+        if _HAS_TIMER:
+            signal.signal(signal.SIGALRM, self._give_up)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS_FOR_LAST_WRITE)
 
-    def give_up(self) -> None:
+    def _give_up(self, *_: object) -> None:
         """Leave what the target does not read, now and when the process ends."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+        if self._interruption is not None:
+            raise self._interruption
 
     def _write(self, data: bytes | bytearray, *, flush: bool) -> None:
         self._is_writing = True
@@ -80,4 +95,6 @@ class PageWriter(MsgSpecWriter):
         finally:
             self._is_writing = False
         if self._interruption is not None:
+            if _HAS_TIMER:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             raise self._interruption

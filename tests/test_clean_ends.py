@@ -6,6 +6,7 @@ In process, threads and connections can be looked at; real processes have signal
 from __future__ import annotations
 
 import gc
+import inspect
 import io
 import json
 import logging
@@ -20,14 +21,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from singer_sdk import Tap
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.base import CampusGroupsStream
 from tap_campusgroups.errors import ExportFailedError
 from tap_campusgroups.exports import PollPolicy
 from tap_campusgroups.tap import TapCampusGroups
+from tap_campusgroups.transport import Connections, current_session
 from tests.harness import NEWEST, catalog_of, settings_for, sync
-from tests.simulator import Dataset, Hang, Simulator, Status, WrongJson
+from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
 from tests.test_scheduler import NAMES, background, supervised, until, workers
 
 if TYPE_CHECKING:
@@ -115,6 +118,13 @@ def is_turn_of(stream: str, log: str) -> bool:
     return f"Starting incremental sync of '{stream}'" in log
 
 
+def test_the_sdk_syncs_all_by_what_we_override() -> None:
+    """It says that it is final; this fails when it is no longer called."""
+    assert "tap.sync_all()" in inspect.getsource(Tap.invoke)
+    assert "stream.sync()" in inspect.getsource(Tap.sync_all)
+    assert "self.streams.values()" in inspect.getsource(Tap.sync_all)
+
+
 # In process
 
 
@@ -125,6 +135,11 @@ def _short_of_room(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(scheduler, "PAGE_ESTIMATE", 1_000)
     monkeypatch.setattr(PollPolicy, "FIRST_INTERVAL", 0.1)
     simulator.timing.queued_polls = {AHEAD: 2}  # until all are submitted
+
+
+def connections() -> list[threading.Thread]:
+    """List the simulator's sides of open connections."""
+    return [thread for thread in threading.enumerate() if thread.name == "simulator-connection"]
 
 
 @contextmanager
@@ -151,10 +166,9 @@ def cleanly(
     assert workers() == []
     gc.collect()  # an error and its traceback hold each other, and the last response
     simulator.release()  # or the simulator's side of what hangs would stay
-    for thread in threading.enumerate():
-        if thread.name == "simulator-connection":
-            thread.join(timeout=LONGEST)  # it ends when our side does
-            assert not thread.is_alive()
+    for thread in connections():
+        thread.join(timeout=LONGEST)  # it ends when our side does
+        assert not thread.is_alive()
     found = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
     assert left_at_server(found) == expected_at_server(simulator, *left)
     assert "did not end in time" not in caplog.text
@@ -190,23 +204,18 @@ def test_a_failure_of_the_main_thread(
         config=settings_for(simulator, page_size=2, max_concurrent_exports=23),
         catalog=catalog_of(BUSY),
     )
-    try:
-        with cleanly(simulator, caplog, POLLED, HANGING) as begin:
+    with cleanly(simulator, caplog, POLLED, HANGING) as begin:
 
-            def fail(data: bytes) -> None:
-                if data.startswith(f'{{"type":"{kind}","stream":"{stream}"'.encode()):
-                    begin()
-                    raise error
+        def fail(data: bytes) -> None:
+            if data.startswith(f'{{"type":"{kind}","stream":"{stream}"'.encode()):
+                begin()
+                raise error
 
-            with (
-                redirect_stdout(io.TextIOWrapper(Target(fail), encoding="utf-8")),
-                pytest.raises(error),
-            ):
-                tap.sync_all()
-    finally:
-        for each in tap.streams.values():  # so that one failure does not make others
-            if (left := each._scheduler) is not None:  # type: ignore[attr-defined] # noqa: SLF001
-                left.close()
+        with (
+            redirect_stdout(io.TextIOWrapper(Target(fail), encoding="utf-8")),
+            pytest.raises(error),
+        ):
+            tap.sync_all()
 
 
 @pytest.mark.usefixtures("_short_of_room")
@@ -231,20 +240,27 @@ def test_a_failure_of_an_export(
 
 
 @pytest.mark.usefixtures("_short_of_room")
-def test_records_that_nobody_wants_any_more(simulator: Simulator) -> None:
-    """As when a program of one's own stops a stream at some record."""
+def test_records_that_nobody_wants_any_more(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the SDK stops a stream at some record."""
     catalog = catalog_of(BUSY)
     (first,) = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == FIRST]
     one_by_one(first)
-    tap = TapCampusGroups(config=settings_for(simulator, page_size=1), catalog=catalog)
+    tap = TapCampusGroups(
+        config=settings_for(simulator, page_size=2, max_concurrent_exports=23), catalog=catalog
+    )
     stream = tap.streams[FIRST]
     assert isinstance(stream, CampusGroupsStream)
-    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
+    with (
+        cleanly(simulator, caplog, POLLED, HANGING) as begin,
+        redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")),
+        tap._run,  # noqa: SLF001 - as in `sync_all`
+    ):
         records = stream._sync_records(None)  # noqa: SLF001
         next(records)
-        assert workers()
+        begin()
         records.close()
-        assert not workers()
 
 
 def one_by_one(entry: dict[str, Any]) -> None:
@@ -254,6 +270,54 @@ def one_by_one(entry: dict[str, Any]) -> None:
             metadata["metadata"]["selected"] = False
             return
     pytest.fail("no such property")
+
+
+def test_the_session_of_a_worker_closes_its_connections(simulator: Simulator) -> None:
+    """Also while somebody still has it: an error may hold the last response for long."""
+    with Connections().session() as session:
+        assert current_session() is session
+        assert session.get(simulator.url).content
+        (connection,) = connections()
+    assert current_session() is None
+    connection.join(timeout=LONGEST)
+    assert not connection.is_alive()
+
+
+def test_records_of_one_stream_that_nobody_wants_any_more(simulator: Simulator) -> None:
+    """A stream that is synced by itself has nobody else to end its workers."""
+    simulator.inject(Hang().on(FIRST, "later_page"))
+    catalog = catalog_of([FIRST])
+    one_by_one(catalog["streams"][NAMES.index(FIRST)])
+    tap = TapCampusGroups(config=settings_for(simulator, page_size=2), catalog=catalog)
+    records = tap.streams[FIRST]._sync_records(None)  # noqa: SLF001
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
+        next(records)
+        until(lambda: simulator.hanging == 1)
+        records.close()
+    assert workers() == []
+
+
+def test_an_export_that_failed_is_not_left_at_the_server(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not while the one in its place is still to be accepted."""
+    simulator.clear_faults()
+    simulator.inject(FailQuery().on(HANGING))
+    again = Status(503, headers={"Retry-After": "600"}).on(HANGING, "submit", after=1)
+    simulator.inject(again)
+
+    def fail(data: bytes) -> None:
+        if data.startswith(b'{"type":"RECORD"'):
+            until(lambda: again.fired)
+            raise RuntimeError
+
+    tap = TapCampusGroups(config=settings_for(simulator), catalog=catalog_of([FIRST, HANGING]))
+    with (
+        redirect_stdout(io.TextIOWrapper(Target(fail), encoding="utf-8")),
+        pytest.raises(RuntimeError),
+    ):
+        tap.sync_all()
+    assert left_at_server([record.getMessage() for record in caplog.records]) == []
 
 
 # Real processes

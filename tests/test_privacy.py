@@ -128,6 +128,10 @@ class TellingWire:
         """Wait for the simulator's release."""
         return self.wire.hold()
 
+    def pause(self, seconds: float) -> bool:
+        """Wait so long."""
+        return self.wire.pause(seconds)
+
 
 @dataclass(frozen=True)
 class Told:

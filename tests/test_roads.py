@@ -7,8 +7,9 @@ import json
 import logging
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ ROWS = 5
 PAGE_SIZE = 2
 PAGES = [2, 2, 1]
 SENTINEL = "sentinel-7b41"
-UNTIL = "2025-06-02T00:00:00Z"
-"""A fixed bound: with the same window, fresh simulators serve rows in the same order."""
+STARTED = datetime(2025, 6, 3, tzinfo=UTC)
+"""When every run starts: with the same window, fresh simulators serve rows in the same order."""
 
 
 @dataclass
@@ -48,14 +49,16 @@ class Run(Output):
         text: All of stdout.
         pages: Records of each page that was written as a whole.
         metrics: The SDK's, as far as they are not time, sorted.
-        rows: How many the log tells of, a line.
-        warnings: What was logged at that level or above.
+        reports: Of the streams in the summary, but for their age.
+        rows: How many the log tells of, a stream.
+        warnings: What else was logged at that level or above.
         log: All that was logged.
     """
 
     text: str = ""
     pages: Sequence[int] = ()
     metrics: Sequence[str] = ()
+    reports: Sequence[Mapping[str, Any]] = ()
     rows: Sequence[int] = ()
     warnings: Sequence[str] = ()
     log: str = ""
@@ -80,6 +83,11 @@ def metric(point: Point[Any]) -> str:
     return f"{point.metric_type} {point.metric.value} {value} {sorted(tags.items())}"
 
 
+@cache
+def _catalog(streams: tuple[str, ...]) -> str:
+    return json.dumps(catalog_of(streams))
+
+
 class Tap:
     """Runs the tap in this process, each time on a service of its own."""
 
@@ -93,6 +101,7 @@ class Tap:
             write_lines(writer, lines)
 
         patch.setattr(PageWriter, "write_lines", spy)
+        patch.setattr(TapCampusGroups, "initialized_at", int(STARTED.timestamp() * 1000))
 
     def __call__(
         self,
@@ -115,7 +124,7 @@ class Tap:
             state: State of an earlier run.
             **settings: More settings.
         """
-        catalog = catalog or catalog_of(streams)
+        catalog = catalog or json.loads(_catalog(streams))
         self._caplog.clear()
         self._pages.clear()
         dataset = Dataset(ROWS, newest=NEWEST)
@@ -126,9 +135,7 @@ class Tap:
         with Simulator(dataset) as simulator, redirect_stdout(stdout):
             for fault in faults:
                 simulator.inject(fault)
-            config = (
-                settings_for(simulator) | {"page_size": PAGE_SIZE, "end_date": UNTIL} | settings
-            )
+            config = settings_for(simulator) | {"page_size": PAGE_SIZE} | settings
             try:
                 TapCampusGroups(
                     # The SDK changes what it is given.
@@ -154,10 +161,21 @@ class Tap:
                 for one in arguments
                 if isinstance(one, Point)
             ),
-            rows=[
-                vars(one)["rows"] for one in self._records("", logging.INFO) if "rows" in vars(one)
+            reports=[
+                {name: value for name, value in report.items() if name != "age_hours"}
+                for record in self._records("", logging.INFO)
+                for report in vars(record).get("streams", ())
             ],
-            warnings=[record.getMessage() for record in self._records("", logging.WARNING)],
+            rows=[
+                vars(record)["rows"]
+                for record in self._records("", logging.INFO)
+                if "rows_per_second" in vars(record)
+            ],
+            warnings=[
+                record.getMessage()
+                for record in self._records("", logging.WARNING)
+                if "streams" not in vars(record)
+            ],
             log=self._caplog.text,
         )
 
@@ -214,6 +232,8 @@ def assert_same(page_road: Run, sdk_road: Run) -> None:
     assert repr(sdk_road.plain) == repr(page_road.plain)
     assert sdk_road.states == page_road.states
     assert sdk_road.metrics == page_road.metrics
+    assert page_road.reports
+    assert sdk_road.reports == page_road.reports
     assert sdk_road.rows == page_road.rows
     assert sdk_road.warnings == page_road.warnings
     assert str(sdk_road.error) == str(page_road.error)
@@ -269,23 +289,27 @@ def deselected(stream: str, *paths: Sequence[str]) -> dict[str, Any]:
 
 def test_a_deselected_property_is_all_that_is_missing(tap: Tap) -> None:
     paths = [("description",), ("type", "name"), ("customFields",)]
+    hidden = {path[0] for path in paths}
     page_road = tap("events", prepare=drift_events)
     sdk_road = tap(prepare=drift_events, catalog=deselected("events", *paths))
     for message in page_road.messages:
         match message["type"]:
             case "RECORD":
                 things = message["record"]
-                objects = [things.get("type")]
+                kind = things.get("type")
+                extra = things["_extra"] or {}
+                kept = {name: extra[name] for name in extra if name not in hidden}
+                things["_extra"] = kept or None
             case "SCHEMA":
                 things = message["schema"]["properties"]
-                objects = [things["type"]["properties"]]
+                kind = things["type"]["properties"]
             case _:
                 continue
         things.pop("description", None)
         things.pop("customFields", None)
-        for inner in objects:
-            if isinstance(inner, dict):
-                inner.pop("name", None)
+        if isinstance(kind, dict):
+            kind.pop("name", None)
+    assert any(record["_extra"] for record in page_road.records["events"])
     assert_same(page_road, sdk_road)
 
 
@@ -325,10 +349,77 @@ def test_an_unknown_field_of_any_name_is_left_out_on_both_roads(tap: Tap, name: 
     def prepare(dataset: Dataset) -> None:
         dataset["events"][1][name] = SENTINEL
 
+    for mode, count in (("capture", 1), ("ignore", 0)):
+        page_road = tap("events", prepare=prepare, unknown_fields=mode)
+        assert page_road.error is None
+        assert page_road.text.count(SENTINEL) == count
+        assert_same(
+            page_road, tap("events", prepare=prepare, unknown_fields=mode, **NOTHING_CHANGES)
+        )
+
+
+def test_an_unknown_field_that_is_an_error_ends_both_roads_alike(tap: Tap) -> None:
+    def run(**more: Any) -> Run:
+        fault = WrongJson({"Results": [{"id": 7, "shoeSize": SENTINEL}]}).on("events", "later_page")
+        # With a concurrency, how far the other export gets is chance.
+        return tap(
+            *("events", "users"),
+            faults=[fault],
+            unknown_fields="fail",
+            max_concurrent_exports=1,
+            **more,
+        )
+
+    page_road, sdk_road = run(), run(writer=MsgSpecWriter())
+    assert "does not have, shoeSize, and unknown_fields is 'fail'" in str(page_road.error)
+    assert str(sdk_road.error) == str(page_road.error)
+    assert len(page_road.records["events"]) == PAGE_SIZE
+    assert len(page_road.records["users"]) == ROWS
+    assert sdk_road.plain == page_road.plain
+    assert sdk_road.warnings == page_road.warnings
+    for run_of in (page_road, sdk_road):
+        assert SENTINEL not in run_of.text
+        assert SENTINEL not in run_of.log
+
+
+def test_rows_without_an_id_are_left_out_and_end_both_roads_alike(tap: Tap) -> None:
+    def prepare(dataset: Dataset) -> None:
+        first, second, third, *_ = dataset["events"]  # the first one is the newest
+        first["id"], second["id"] = None, "x"
+        del third["id"]
+
+    page_road = tap("events", prepare=prepare)
+    assert "3 rows" in str(page_road.error)
+    assert len(page_road.records["events"]) == 2
+    assert_same(page_road, tap("events", prepare=prepare, **NOTHING_CHANGES))
+
+
+@pytest.mark.usefixtures("fake_time")
+def test_bad_characters_are_replaced_alike(tap: Tap) -> None:
+    def prepare(dataset: Dataset) -> None:
+        dataset["events"][1]["name"] = "half \ud83d of a pair"
+        dataset["events"][2]["shoeSize"] = ["\ude00"]
+        dataset["events"][3] |= {"type": {"name": "\udfff"}, "capacity": "many"}
+
     page_road = tap("events", prepare=prepare)
     assert page_road.error is None
-    assert SENTINEL not in page_road.text
+    assert page_road.reports[0]["replaced"] >= 2
     assert_same(page_road, tap("events", prepare=prepare, **NOTHING_CHANGES))
+
+
+def test_windows_of_an_export_are_the_same(tap: Tap) -> None:
+    def run(**more: Any) -> Run:
+        return tap(
+            "events",
+            prepare=drift_events,
+            export_window_days=100,
+            start_date="2024-05-01",
+            **more,
+        )
+
+    page_road = run()
+    assert len(page_road.states) > 2
+    assert_same(page_road, run(**NOTHING_CHANGES))
 
 
 def test_a_key_that_occurs_twice_in_a_row_ends_neither_road(tap: Tap) -> None:
@@ -392,8 +483,6 @@ def test_a_filter_leaves_records_out_and_the_bookmark_where_it_is(tap: Tap) -> N
         if message["type"] != "RECORD" or message["record"]["id"] > 2
     ]
     assert len(page_road.of_type("RECORD")) == 3
-    # Row 1, which is left out, is the newest.
-    assert sdk_road.bookmarks == {"events": "2025-06-01T12:00:00.250000Z"}
     assert_same(page_road, sdk_road)
 
 
@@ -418,30 +507,43 @@ def test_streams_and_properties_that_no_map_names_can_be_left_out(tap: Tap) -> N
 # Bookmarks
 
 
-BOUND = "2025-06-01T00:00:00Z"
-KEYS = {
-    "usual": ["2025-05-01T10:00:00.123Z", "2025-05-02T10:00:00.123Z", "2025-05-01T23:00:00.000Z"],
-    "in other forms": [
-        "2025-05-31T23:59:59+05:00",
-        "2025-05-31 18:59:59.5",
-        "2025-05-31T18:59:59Z",
-    ],
-    "missing": [..., None, ""],
-    "missing but for one": [..., "2025-05-01T10:00:00.123Z", None],
-    "none at all": ["soon", 20250501, {"at": "2025-05-01"}],
-    "none but for one": ["soon", "2025-05-01", True],
-    "newer than the bound": ["2025-06-01T00:00:00.001Z", "2025-05-31T23:59:59.999Z", "2999-01-01"],
-    "newer by its offset only": ["2025-06-01T01:00:00+02:00", "2025-05-31T22:30:00-00:30", "soon"],
-    "older than the state": ["2024-01-01T00:00:00.000Z", "2023-01-01", "0001-01-01T00:00:00+10:00"],
-    "with parts of a second": [
-        *("2025-05-01T10:00:00.1Z", "2025-05-01T10:00:00.12Z", "2025-05-01T10:00:00.119999999Z"),
-    ],
+LAST, YESTER, LONG_AGO, NEAR = "2025-06-01", "2025-05-31", "2024-12-01", "2025-06-02"
+
+KEYS: dict[str, tuple[list[object], str | None]] = {
+    "usual": (
+        [f"{LONG_AGO}T10:00:00.123Z", f"{YESTER}T10:00:00.123Z", f"{YESTER}T09:00:00.000Z"],
+        f"{YESTER}T10:00:00.123000Z",
+    ),
+    "in other forms": (
+        [f"{YESTER}T23:59:59+05:00", f"{YESTER} 18:59:59.5", f"{YESTER}T18:59:59Z"],
+        f"{YESTER}T18:59:59.500000Z",
+    ),
+    "with parts of a second": (
+        [f"{YESTER}T10:00:00.1Z", f"{YESTER}T10:00:00.12Z", f"{YESTER}T10:00:00.119999999Z"],
+        f"{YESTER}T10:00:00.120000Z",
+    ),
+    "missing": ([..., None, ""], None),
+    "missing but for one": ([..., f"{YESTER}T10:00:00.123Z", None], f"{YESTER}T10:00:00.123000Z"),
+    "none at all": (["soon", 20250501, {"at": YESTER}], None),
+    "none but for one": (["soon", YESTER, True], f"{YESTER}T00:00:00.000000Z"),
+    "newer than the bound": (
+        [f"{LAST}T00:00:00.001Z", f"{YESTER}T23:59:59.999Z", "2999-01-01"],
+        f"{LAST}T00:00:00.000000Z",
+    ),
+    "newer by its offset only": (
+        [f"{LAST}T01:00:00+02:00", f"{YESTER}T22:30:00-00:30", "soon"],
+        f"{YESTER}T23:00:00.000000Z",
+    ),
+    "of long ago": (["2004-01-01T00:00:00.000Z", "2003-01-01", "0001-01-01T00:00:00+10:00"], None),
 }
+"""Values of `updatedOn`, and where they move the bookmark."""
 
 
-@pytest.mark.parametrize("before", [None, "2025-01-01T00:00:00.000000Z", "2025-06-02"])
-@pytest.mark.parametrize("keys", KEYS.values(), ids=KEYS)
-def test_bookmarks_are_the_same(tap: Tap, keys: list[object], before: str | None) -> None:
+@pytest.mark.parametrize("before", [None, LONG_AGO, NEAR])
+@pytest.mark.parametrize(("keys", "newest"), KEYS.values(), ids=KEYS)
+def test_bookmarks_are_the_same(
+    tap: Tap, keys: list[object], newest: str | None, before: str | None
+) -> None:
     rows = [
         {"id": number} | ({} if key is ... else {"updatedOn": key})
         for number, key in enumerate(keys, 1)
@@ -450,11 +552,16 @@ def test_bookmarks_are_the_same(tap: Tap, keys: list[object], before: str | None
 
     def run(**more: Any) -> Run:
         fault = WrongJson({"Results": rows}).on("events", "first_page")
-        return tap("events", faults=[fault], state=state, end_date=BOUND, **more)
+        # What is older than the lookback moves the bookmark by itself.
+        return tap(
+            "events", faults=[fault], state=state, end_date=LAST, lookback_hours=24 * 300, **more
+        )
 
     page_road = run()
     assert len(page_road.of_type("RECORD")) == len(rows)
-    assert_same(page_road, run(writer=MsgSpecWriter()))
+    long_ago = (STARTED - timedelta(hours=24 * 300)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    expected = max(newest or long_ago, f"{before}T00:00:00.000000Z" if before else "")
+    assert page_road.bookmarks["events"] == expected
     assert_same(page_road, run(**NOTHING_CHANGES))
 
 
@@ -517,13 +624,10 @@ def test_a_bad_page_ends_the_run_alike(tap: Tap, odd: object, after: int) -> Non
 
     page_road = run()
     assert "Stream 'events': a page's Results are no array of objects." in str(page_road.error)
-    assert len(page_road.of_type("RECORD")) == (PAGE_SIZE if after else 0)
-    assert page_road.bookmarks == {"events": "2024-01-01T00:00:00.000000Z"}
-    sdk_road = run(**NOTHING_CHANGES)
-    if after:
-        assert_same(page_road, sdk_road)
-    assert sdk_road.plain == page_road.plain
-    assert sdk_road.metrics == page_road.metrics
+    assert len(page_road.records.get("events", [])) == (PAGE_SIZE if after else 0)
+    assert len(page_road.records["users"]) == ROWS
+    assert page_road.bookmarks["events"] == "2024-01-01T00:00:00.000000Z"
+    assert_same(page_road, run(writer=MsgSpecWriter()))
 
 
 # A catalog of the user's own
@@ -565,7 +669,6 @@ def hide(dataset: Dataset) -> None:
     for row in dataset["users"]:
         row["bio"] = SENTINEL
         row["gender"] = {"id": 1, "name": SENTINEL}
-        row["unheardOf"] = {"name": [SENTINEL]}
     first, second, third, *_ = dataset["users"]
     first["gender"] = json.dumps(first["gender"])
     second["bio"] = {"text": SENTINEL}
@@ -573,7 +676,11 @@ def hide(dataset: Dataset) -> None:
 
 
 HIDDEN = [["bio"], ["gender", "name"]]
-MASK = {"bio": "sha256(json.dumps(bio))", "gender": "sha256(json.dumps(gender))"}
+MASK = {
+    "bio": "sha256(json.dumps(bio))",
+    "gender": "sha256(json.dumps(gender))",
+    "_extra": None,
+}
 WAYS_TO_HIDE: dict[str, dict[str, Any]] = {
     "deselected": {"deselected": HIDDEN},
     "deselected, with a map": {
@@ -592,9 +699,9 @@ WAYS_TO_HIDE: dict[str, dict[str, Any]] = {
     "masked": {"stream_maps": {"users": MASK}},
     "masked and renamed": {"stream_maps": {"users": MASK | {"__alias__": "people"}}},
     "masked by a pattern": {"stream_maps": {"use*": MASK}},
-    "removed": {"stream_maps": {"users": {"bio": None, "gender": None}}},
+    "removed": {"stream_maps": {"users": {"bio": None, "gender": None, "_extra": None}}},
     "removed by another word": {
-        "stream_maps": {"users": {"bio": "__NULL__", "gender": "__NULL__"}}
+        "stream_maps": {"users": {"bio": "__NULL__", "gender": "__NULL__", "_extra": "__NULL__"}}
     },
     "not named": {"stream_maps": {"users": {"id": "id", "__else__": None}}},
     "filtered": {"stream_maps": {"users": {"__filter__": "id > 100"}}},
@@ -607,7 +714,6 @@ def test_a_hidden_value_gets_out_on_neither_road(tap: Tap, how: dict[str, Any]) 
     plain = tap("users", prepare=hide)
     assert plain.pages == PAGES
     assert plain.text.count(SENTINEL) == 2 * ROWS
-    assert "unheardOf" not in plain.text
     more = {name: value for name, value in how.items() if name != "deselected"}
     catalog = deselected("users", *how.get("deselected", ()))
     hidden = tap(prepare=hide, catalog=catalog, **more)
