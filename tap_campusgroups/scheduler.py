@@ -48,6 +48,9 @@ PROGRESS_INTERVAL: t.Final = 60.0
 SECONDS_TO_STOP: t.Final = 5.0
 """How long the workers may take to end when a run is broken off."""
 
+LONGEST_WAIT: t.Final = 0.5
+"""Seconds after which the main thread looks for a signal while it waits."""
+
 _JOIN_INTERVAL: t.Final = 0.1
 
 
@@ -231,7 +234,8 @@ class Scheduler:
                     if task.error is not None:
                         raise task.error
                     return None
-                self._wait_for_change()
+                # Not for ever: a signal that comes just before the wait is seen only after it.
+                self._wait_for_change(LONGEST_WAIT)
             page = task.pages.popleft()
             self._held -= page.size
             self._changed.notify_all()
@@ -443,10 +447,10 @@ class Scheduler:
         ):
             self._start(self._work, f"worker-{len(self._threads)}")
 
-    def _wait_for_change(self) -> None:
+    def _wait_for_change(self, longest: float | None = None) -> None:
         if self._stop.is_set():
             raise ExportsStoppedError
-        self._changed.wait()
+        self._changed.wait(longest)
         if self._stop.is_set():
             raise ExportsStoppedError
 

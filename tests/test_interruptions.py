@@ -725,7 +725,7 @@ def test_a_second_signal_does_not_make_it_last_longer(
         process.send(signal.SIGINT)
         process.send(signal.SIGTERM)
         rest, code = process.rest(), process.wait()
-    assert code in {130, 143}
+    assert code in {130, 143, -signal.SIGTERM}  # the latter while Python ends already
     check_lines(service, rest)
 
 
