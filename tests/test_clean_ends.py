@@ -27,8 +27,9 @@ from tap_campusgroups import scheduler
 from tap_campusgroups.base import CampusGroupsStream
 from tap_campusgroups.errors import ExportFailedError
 from tap_campusgroups.exports import PollPolicy
-from tap_campusgroups.tap import TapCampusGroups
+from tap_campusgroups.tap import TapCampusGroups, Terminated
 from tap_campusgroups.transport import Connections, current_session
+from tap_campusgroups.writer import SECONDS_FOR_LAST_WRITE, PageWriter
 from tests.harness import NEWEST, catalog_of, settings_for, sync
 from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
 from tests.test_scheduler import NAMES, background, supervised, until, workers
@@ -466,6 +467,33 @@ def test_a_signal_while_the_target_is_slow(large: Simulator, tmp_path: Path, mod
     assert set(kinds[1:]) == {"RECORD"}
     if mode != "records":
         assert len(kinds[1:]) == 400
+
+
+def test_who_has_written_all_is_not_given_up_on(simulator: Simulator) -> None:
+    """Or the timer would break into the end of the run, or into what comes after it."""
+    lines = b"{}\n" * 100_000
+    writer = TapCampusGroups(config=settings_for(simulator)).message_writer
+    assert isinstance(writer, PageWriter)
+    reading, writing = os.pipe()
+    here = threading.get_ident()
+
+    def read_slowly() -> int:
+        until(lambda: not select.select([], [writing], [], 0)[1])
+        signal.pthread_kill(here, signal.SIGTERM)
+        until(lambda: 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= SECONDS_FOR_LAST_WRITE)
+        read = 0
+        while read < len(lines):
+            read += len(os.read(reading, 65_536))
+        return read
+
+    with os.fdopen(reading), os.fdopen(writing, "w") as stdout, redirect_stdout(stdout):
+        with (
+            background(read_slowly, let_go=lambda: None) as slow,
+            pytest.raises(Terminated),
+        ):
+            writer.write_lines(lines)
+        assert slow.result(LONGEST) == len(lines)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_a_signal_while_the_target_has_stopped_reading(tmp_path: Path) -> None:

@@ -411,19 +411,27 @@ class Chance:
         self._sizes = [random.choice((1, 50, 100, 400, 2500)) for _ in range(random.randint(1, 6))]
         self._waits = [random.choice((0.0, 0.0, 0.0003, 0.001)) for _ in self._sizes]
         self._again = {number for number in range(2, 6) if random.random() < 0.1}
+        self._failing_queries = random.choice((0, 0, 0, 1, 2))
         self.pages = pages_of(stream, len(self._sizes))
         self.fails = random.random() < 0.1
         self.task = Task(stream, self._fetch)
+
+    def _submit(self, control: Control) -> None:
+        control.take_place()
+        while not self._server.submit():
+            if not control.make_room():
+                control.pause(0.001)
+        control.accepted(self._stream)
 
     def _fetch(self, control: Control) -> Generator[Page, None, None]:
         for number, (size, seconds) in enumerate(zip(self._sizes, self._waits, strict=True), 1):
             is_submitted = number == 1 or number in self._again
             if is_submitted:
-                control.take_place()
-                while not self._server.submit():
-                    if not control.make_room():
-                        control.pause(0.001)
-                control.accepted(f"{self._stream} {number}")
+                self._submit(control)
+                for _ in range(self._failing_queries):
+                    self._server.end()
+                    control.ended()
+                    self._submit(control)
             control.pause(seconds)
             if is_submitted:
                 self._server.end()
