@@ -1,6 +1,7 @@
 # make demo: the main job, from a simulated service into a real PostgreSQL, and what arrived
 # make test: the whole test suite
 # make lint, make package: what else .ci/run does
+# make generate: the files that are made of the tap itself
 # make bench: what the tap costs, beside a plain SDK tap; some ten minutes
 # Each makes what it needs in a fresh virtual environment, .venv.
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint package bench clean
+.PHONY: demo test lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m demo
@@ -36,6 +37,9 @@ package: $(VENV)/.ready
 	cd dist && smoke/bin/tap-campusgroups --about --format json > about.json
 	cd dist && smoke/bin/tap-campusgroups --discover > catalog.json
 	cd dist && smoke/bin/python -c 'import json; n = len(json.load(open("catalog.json"))["streams"]); print(n, "streams from the wheel"); assert n == 23'
+
+generate: $(VENV)/.ready
+	$(BIN)/python -m generate
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks

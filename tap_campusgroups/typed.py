@@ -283,6 +283,8 @@ def _plainly_canonical(value: object) -> str | None:
         return None
     if (value[7], value[10], value[19], value[23]) != ("-", "T", ".", "Z"):
         return None
+    if value[11:13] == "24":  # the end of a day: from Python 3.14 on, the next day's midnight
+        return None
     try:
         datetime.fromisoformat(value)
     except ValueError:

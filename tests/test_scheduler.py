@@ -608,6 +608,30 @@ def test_an_export_that_is_dropped_while_it_waits_for_a_place_is_not_submitted(
     assert sorted(gates.begun) == [0, 2, 3, 4]
 
 
+def test_what_is_dropped_while_it_is_fetched_ends_with_its_page() -> None:
+    is_dropped, has_ended = threading.Event(), threading.Event()
+
+    def fetch(control: Control) -> Generator[Page, None, None]:
+        try:
+            control.accepted("b")
+            yield Page(Raw(b"b 1"), 1, is_last=False)
+            assert is_dropped.wait(SECONDS)
+            while True:
+                yield Page(Raw(b"b 2"), 1, is_last=False)
+        finally:
+            has_ended.set()
+
+    first, second, third = tasks = [fake("a", [1]), Task("b", fetch), fake("c", [1])]
+    with scheduled(*tasks) as made:
+        assert taken(made.pages(first)) == ["a 1"]
+        until(lambda: second.pages)
+        made.drop([second])
+        is_dropped.set()
+        assert has_ended.wait(SECONDS)
+        assert taken(made.pages(third)) == ["c 1"]
+        assert not second.pages
+
+
 @pytest.mark.usefixtures("small_buffer")
 def test_what_is_dropped_makes_room_and_does_not_start() -> None:
     ledger = Ledger()
@@ -813,6 +837,19 @@ def test_as_many_exports_as_may_be_wait_at_the_server(clock: Clock, cap: int) ->
         clock.run_all()
         assert_whole(running.result(SECONDS))
         assert simulator.peak_running == cap
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_export_in_the_place_of_another_counts_like_any(clock: Clock) -> None:
+    with frozen(clock) as simulator:
+        failing = [simulator.inject(FailQuery().on(stream, "poll")) for stream in NAMES[:2]]
+        config = settings_for(simulator, max_concurrent_exports=2)
+        with background(lambda: sync(config), let_go=clock.run_all) as running:
+            until(lambda: all(fault.fired for fault in failing) and simulator.running == 2)
+            clock.run_all()
+            assert_whole(running.result(SECONDS))
+        assert simulator.peak_running == 2
+        assert len(submitted(simulator)) == len(NAMES) + 4  # in halves
 
 
 @pytest.mark.usefixtures("impatient")

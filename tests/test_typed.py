@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tap_campusgroups import typed, values
 from tap_campusgroups.codec import (
     BadJsonError,
     Raw,
@@ -338,6 +340,25 @@ def test_keys_are_in_the_order_of_the_schema_and_absent_ones_stay_absent(
     (record,) = (json.loads(msgspec.json.encode(row)) for row in page.rows)
     assert list(record) == expected
     assert_alike(SCHEMA, f"[{row}]")
+
+
+def test_the_end_of_a_day_is_read_alike_from_python_3_14_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Later(datetime):
+        """Reads 24:00 as the next day's midnight, as Python 3.14 does."""
+
+        @classmethod
+        def fromisoformat(cls, text: str) -> datetime:  # type: ignore[override]
+            if text[11:19] != "24:00:00":
+                return datetime.fromisoformat(text)
+            return datetime.fromisoformat(text.replace("T24", "T00")) + timedelta(days=1)
+
+    for module in (typed, values):
+        monkeypatch.setattr(module, "datetime", Later)
+    page = '[{"updatedOn":"2024-05-01T24:00:00.000Z","at":"2024-05-01T24:00:00.000Z"}]'
+    assert_alike(SCHEMA, page)
+    assert Ways(SCHEMA).convert_page(Raw(page.encode())).newest == "2024-05-02T00:00:00.000000Z"
 
 
 # Anything, again and again

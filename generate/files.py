@@ -1,0 +1,15 @@
+"""Which files are generated, and by what."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT: t.Final = Path(__file__).parent.parent
+"""The repository."""
+
+FILES: t.Final[Mapping[str, Callable[[], str]]] = {}
+"""Path of each generated file, from the repository's root, and what gives its text."""
