@@ -113,6 +113,13 @@ class ExportStream(RESTStream[Page | None]):
         return request
 
 
+NOT_IN_1_0 = {
+    *("stores.json", "store_products.json"),
+    *("announcements.json", "announcement_recipients.json"),
+}
+"""Streams that the tap does not have by default either."""
+
+
 class PlainTap(Tap):
     """A tap for the CampusGroups Data Export API."""
 
@@ -134,7 +141,7 @@ class PlainTap(Tap):
                 path=f"/{name}",
             )
             for file in files
-            if file.name.endswith(".json")
+            if file.name.endswith(".json") and file.name not in NOT_IN_1_0
         ]
 
 

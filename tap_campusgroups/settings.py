@@ -29,6 +29,16 @@ class OnStreamError(enum.StrEnum):
     ABORT = "abort"
 
 
+class ApiVersion(enum.StrEnum):
+    """Which of the vendor's descriptions of the API says what streams there are."""
+
+    V1_0 = "1.0"
+    """The document: 23 endpoints."""
+
+    V1_1 = "1.1"
+    """The specification: the same and four more."""
+
+
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Where a first run begins without `start_date`: before the service had any data."""
 
@@ -73,6 +83,16 @@ CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
         description=(
             "Base URL of the API, if not https://<school_code>.service.campusgroups.com/data/v1. "
             "Plain http is for loopback only."
+        ),
+    ),
+    th.Property(
+        "api_version",
+        th.StringType(allowed_values=[choice.value for choice in ApiVersion]),
+        default=ApiVersion.V1_0.value,
+        title="API version",
+        description=(
+            "Version of the Data Export API at the school, as text: 1.0 has 23 streams, 1.1 also "
+            "stores, store_products, announcements and announcement_recipients."
         ),
     ),
     th.Property(
@@ -171,6 +191,22 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
 
 _SCHOOL_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
+def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
+    """Read the one setting that discovery depends on, and so is read before the others.
+
+    Args:
+        config: The tap's config, which need not be valid.
+
+    Raises:
+        SettingsError: If there is no such version.
+    """
+    try:
+        return ApiVersion(config.get("api_version", _DEFAULTS["api_version"]))
+    except ValueError:
+        problem = _not_a_choice("api_version", CONFIG["properties"]["api_version"])
+        raise SettingsError(bad_settings([problem])) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,13 +335,21 @@ def hide_values(problems: list[str]) -> list[str]:
         found = _QUOTED_KEY.search(problem)
         definition = CONFIG["properties"].get(found["key"]) if found else None
         is_plain = definition is not None and not definition.get("secret")
-        if found is None or is_plain:
+        if found and definition and "enum" in definition:
+            hidden.append(_not_a_choice(found["key"], definition))
+        elif found is None or is_plain:
             hidden.append(problem)
         elif definition is None:
             hidden.append(f"{found['key']} is not valid")
         else:
             hidden.append(f"{found['key']} must be text and not empty")
-    return hidden
+    return list(dict.fromkeys(hidden))
+
+
+def _not_a_choice(name: str, definition: Mapping[str, t.Any]) -> str:
+    """Say what a setting may be; in quotes, for YAML makes a number of 1.1 without."""
+    choices = ", ".join(f'"{choice}"' for choice in definition["enum"])
+    return f"{name} must be one of {choices}"
 
 
 ENVIRONMENT_PREFIX: t.Final = "TAP_CAMPUSGROUPS_"

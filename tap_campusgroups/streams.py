@@ -1,8 +1,14 @@
-"""The 23 streams of the document, each a path of the same name and a schema file."""
+"""The streams, each a path of the same name and a schema file."""
 
 from __future__ import annotations
 
+import typing as t
+
 from tap_campusgroups.base import CampusGroupsStream
+from tap_campusgroups.settings import ApiVersion
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Events(CampusGroupsStream):
@@ -145,7 +151,31 @@ class ChecklistItems(CampusGroupsStream):
     name = "checklist_items"
 
 
-STREAMS: tuple[type[CampusGroupsStream], ...] = (
+class Stores(CampusGroupsStream):
+    """Stores of groups."""
+
+    name = "stores"
+
+
+class StoreProducts(CampusGroupsStream):
+    """Products that stores sell."""
+
+    name = "store_products"
+
+
+class Announcements(CampusGroupsStream):
+    """Announcements that were sent."""
+
+    name = "announcements"
+
+
+class AnnouncementRecipients(CampusGroupsStream):
+    """Who received which announcement."""
+
+    name = "announcement_recipients"
+
+
+_OF_THE_DOCUMENT: t.Final[tuple[type[CampusGroupsStream], ...]] = (
     Events,
     Rsvp,
     EventRegistrationOptions,
@@ -170,4 +200,15 @@ STREAMS: tuple[type[CampusGroupsStream], ...] = (
     Checklists,
     ChecklistItems,
 )
-"""Every stream, in the document's order."""
+
+STREAMS: t.Final[Mapping[ApiVersion, tuple[type[CampusGroupsStream], ...]]] = {
+    ApiVersion.V1_0: _OF_THE_DOCUMENT,
+    ApiVersion.V1_1: (
+        *_OF_THE_DOCUMENT,
+        Stores,
+        StoreProducts,
+        Announcements,
+        AnnouncementRecipients,
+    ),
+}
+"""The streams of each version of the API, in the order of the document and the specification."""

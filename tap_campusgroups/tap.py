@@ -20,6 +20,7 @@ from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
     CONFIG,
     Settings,
+    api_version,
     bad_settings,
     environment_problems,
     hide_values,
@@ -104,7 +105,7 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        return [stream(self, self._run) for stream in STREAMS]
+        return [stream(self, self._run) for stream in STREAMS[api_version(self.config)]]
 
     @override  # type: ignore[misc] # see below
     def sync_all(self) -> None:

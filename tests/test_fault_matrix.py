@@ -28,6 +28,7 @@ from tap_campusgroups.errors import (
     ServiceUnavailableError,
     StreamsFailedError,
 )
+from tap_campusgroups.settings import ApiVersion
 from tap_campusgroups.streams import STREAMS as STREAM_CLASSES
 from tests.harness import NEWEST, catalog_of, settings_for, state_of, sync
 from tests.simulator import (
@@ -98,8 +99,9 @@ def dataset() -> Dataset:
 def sync_three(simulator: Simulator, state: Mapping[str, Any] = STATE, **more: Any) -> Output:
     """Sync three streams with a tap that has no others: it starts in half of the time."""
     config = settings_for(simulator, **{"page_size": PAGE_SIZE, **more})
-    three = [stream for stream in STREAM_CLASSES if stream.name in {BEFORE, FAULTY, AFTER}]
-    with patch.object(tap, "STREAMS", three):
+    streams = STREAM_CLASSES[ApiVersion.V1_0]
+    three = [stream for stream in streams if stream.name in {BEFORE, FAULTY, AFTER}]
+    with patch.object(tap, "STREAMS", {ApiVersion.V1_0: three}):
         return sync(config, state=state, catalog=only(BEFORE, FAULTY, AFTER))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from tap_campusgroups.settings import ApiVersion
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST
@@ -25,11 +26,17 @@ DOCUMENT = [
 ]
 """The document's endpoints, in its order."""
 
+ADDED = ["stores", "store_products", "announcements", "announcement_recipients"]
+"""What specification 1.1 has besides, in its order."""
+
 SCHEMAS: dict[str, dict[str, Any]] = {
-    name: stream.schema for name, stream in TapCampusGroups(validate_config=False).streams.items()
+    name: stream.schema
+    for name, stream in TapCampusGroups(
+        config={"api_version": "1.1"}, validate_config=False
+    ).streams.items()
 }
 
-STREAM = pytest.mark.parametrize("name", DOCUMENT)
+STREAM = pytest.mark.parametrize("name", DOCUMENT + ADDED)
 
 
 def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -43,9 +50,14 @@ def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, di
 
 
 def test_the_streams_are_the_document_s() -> None:
-    assert [stream.name for stream in STREAMS] == DOCUMENT
-    assert sorted(SCHEMAS) == sorted(DOCUMENT)
-    assert all(stream.__doc__ for stream in STREAMS)
+    assert [stream.name for stream in STREAMS[ApiVersion.V1_0]] == DOCUMENT
+    assert sorted(TapCampusGroups(validate_config=False).streams) == sorted(DOCUMENT)
+
+
+def test_the_specification_has_four_more() -> None:
+    assert [stream.name for stream in STREAMS[ApiVersion.V1_1]] == DOCUMENT + ADDED
+    assert sorted(SCHEMAS) == sorted(DOCUMENT + ADDED)
+    assert all(stream.__doc__ for stream in STREAMS[ApiVersion.V1_1])
 
 
 @STREAM
@@ -70,7 +82,7 @@ def test_is_nullable_but_for_the_key_and_says_what_each_field_is(name: str) -> N
 
 @STREAM
 def test_has_only_what_targets_know(name: str) -> None:
-    known = {"type", "format", "description", "properties", "items"}
+    known = {"type", "format", "description", "properties", "items", "x-direct-identifier"}
     for path, definition in properties(SCHEMAS[name]):
         assert set(definition) <= known, path
         assert definition.get("format") in {None, "date-time", "date"}, path
@@ -135,6 +147,10 @@ def test_the_number_of_fields() -> None:
         "tracks": 13,
         "checklists": 14,
         "checklist_items": 13,
+        "stores": 12,
+        "store_products": 15,
+        "announcements": 8,
+        "announcement_recipients": 4,
     }
 
 
@@ -143,7 +159,7 @@ def test_a_row_of_every_field_passes_and_a_wrong_one_does_not(name: str) -> None
     validator = Draft202012Validator(
         SCHEMAS[name], format_checker=Draft202012Validator.FORMAT_CHECKER
     )
-    row = Dataset(5, newest=NEWEST).full_row(name, 1)
+    row = Dataset(5, newest=NEWEST, api_version="1.1").full_row(name, 1)
     assert set(row) == set(SCHEMAS[name]["properties"]) - {"_extra"}
     validator.validate(row)
     for path, definition in SCHEMAS[name]["properties"].items():

@@ -73,6 +73,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"start_date": ""}, "start_date '' is no date"),
     ({"end_date": "2024-13-01"}, "end_date '2024-13-01' is no date"),
     ({"start_date": "2024-02-01", "end_date": "2024-01-01"}, "end_date is before start_date"),
+    ({"api_version": "2"}, 'api_version must be one of "1.0", "1.1".'),
+    ({"api_version": 1.1}, 'Bad settings: api_version must be one of "1.0", "1.1".'),
     ({"page_size": 0}, "page_size"),
     ({"page_size": 1000}, "1000 is greater than the maximum of 999 in config['page_size']"),
     ({"page_size": "999"}, "page_size"),

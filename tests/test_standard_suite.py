@@ -11,6 +11,7 @@ from singer_sdk.testing.runners import TapTestRunner
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST, settings_for
 from tests.simulator import Dataset, Simulator
+from tests.simulator.rows import tap_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 # The class is made before there is a service; its own runner is replaced below.
 _Suite: Any = get_tap_test_class(
     TapCampusGroups,
-    config={"api_secret": "none", "school_code": "none"},
+    config={"api_secret": "none", "school_code": "none", "api_version": "1.1"},
     parse_env_config=False,
 )
 
@@ -30,19 +31,19 @@ class TestTapCampusGroups(_Suite):  # type: ignore[misc] # the SDK makes the cla
     @classmethod
     def runner(cls) -> Iterator[TapTestRunner]:
         """Sync once, for all the tests."""
-        dataset = Dataset(120, newest=NEWEST)
+        dataset = Dataset(120, newest=NEWEST, api_version="1.1")
         for stream in dataset.streams:
             dataset[stream][0]["notInTheSchema"] = 1  # for the tests of `_extra`
         with Simulator(dataset) as simulator:
             runner = TapTestRunner(
                 TapCampusGroups,
-                config=settings_for(simulator, page_size=50),
+                config=settings_for(simulator, page_size=50, api_version="1.1"),
                 suite_config=SuiteConfig(max_records_limit=110),
             )
             runner.sync_all()
             yield runner
 
-    @pytest.mark.parametrize("name", sorted(TapCampusGroups(validate_config=False).streams))
+    @pytest.mark.parametrize("name", sorted(tap_schemas("1.1")))
     def test_keys_are_unique(self, runner: TapTestRunner, name: str) -> None:
         """The SDK's own test of primary keys passes with duplicates."""
         keys = [record["id"] for record in runner.records[name]]

@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--page-seconds", type=float, default=0.0, help="seconds before each page")
     made.add_argument("--max-running", type=int, help="unfinished queries before a 429")
     made.add_argument("--school", default=DEFAULT_SCHOOL, help="school code to accept")
+    made.add_argument("--api-version", default="1.0", help="1.1 has four more streams")
     made.add_argument("--preload", action="store_true", help="make all rows before serving")
     made.add_argument("--url-file", type=Path, help="file to write the URL to")
     return made
@@ -75,7 +76,9 @@ def main(
     options = made.parse_args(arguments)
     newest = (options.newest or utc_now()).astimezone(UTC)
     try:
-        dataset = Dataset(options.rows, seed=options.seed, newest=newest)
+        dataset = Dataset(
+            options.rows, seed=options.seed, newest=newest, api_version=options.api_version
+        )
     except ValueError as error:
         made.error(str(error))
     # Nobody can reach the rows from outside this process.

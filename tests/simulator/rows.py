@@ -25,6 +25,10 @@ Row: TypeAlias = dict[str, Any]
 Dated: TypeAlias = tuple["datetime | None", bytes]
 
 SCHEMA_PACKAGE = "tap_campusgroups.schemas"
+ADDED = MappingProxyType(
+    {"1.1": {"stores", "store_products", "announcements", "announcement_recipients"}}
+)
+"""Endpoints that the document does not have and a later specification does, by its version."""
 DEFAULT_SPAN = timedelta(days=400)
 _QUARTER = 15 * MINUTE
 _LONGEST_LIFE = 500 * DAY
@@ -43,9 +47,13 @@ def read_schemas(folder: Traversable) -> dict[str, Schema]:
 
 
 @cache
-def tap_schemas() -> Mapping[str, Schema]:
-    """Return the schemas that the tap ships, read once."""
-    return MappingProxyType(read_schemas(resources.files(SCHEMA_PACKAGE)))
+def tap_schemas(api_version: str = "1.0") -> Mapping[str, Schema]:
+    """Return the schemas that the tap ships for a version of the API, read once."""
+    schemas = read_schemas(resources.files(SCHEMA_PACKAGE))
+    for version, streams in ADDED.items():
+        if api_version < version:
+            schemas = {name: schema for name, schema in schemas.items() if name not in streams}
+    return MappingProxyType(schemas)
 
 
 class Dataset:
@@ -55,7 +63,8 @@ class Dataset:
     empty). Row i of a stream depends on `seed`, the stream and i, on `newest` and `span`, and, in
     its foreign keys, on how many rows the other streams have. `updatedOn` lies in
     [newest - span, newest] (UTC); row 1, and only it, is exactly at `newest`. `schemas` is a folder
-    of `<stream>.json` files in place of the tap's own.
+    of `<stream>.json` files in place of the tap's own, of which `api_version` says how many there
+    are.
 
     `dataset[stream]` is a plain list of JSON-ready rows. A test may change it and its rows: the
     service serves the change to the next query. After `freeze()` it may not, and serving is faster.
@@ -69,6 +78,7 @@ class Dataset:
         newest: datetime,
         span: timedelta = DEFAULT_SPAN,
         schemas: Traversable | None = None,
+        api_version: str = "1.0",
     ) -> None:
         """Read the schemas; rows are made later."""
         if newest.tzinfo is None:
@@ -77,7 +87,7 @@ class Dataset:
         self.seed = seed
         self.newest = newest.astimezone(UTC)
         self.span = span
-        self._schemas = tap_schemas() if schemas is None else read_schemas(schemas)
+        self._schemas = tap_schemas(api_version) if schemas is None else read_schemas(schemas)
         self.counts = MappingProxyType(self._count(rows))
         self._makers: dict[tuple[str, bool], Maker] = {}
         self._rows: dict[str, list[Row]] = {}
