@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from generate.masking import masked_meltano_yml
+from generate import hub, masking
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ ROOT: t.Final = Path(__file__).parent.parent
 """The repository."""
 
 FILES: t.Final[Mapping[str, Callable[[], str]]] = {
-    "masked.meltano.yml": masked_meltano_yml,
+    "hub/tap-campusgroups.yml": hub.text,
+    "masked.meltano.yml": masking.text,
 }
 """Path of each generated file, from the repository's root, and what gives its text."""
