@@ -7,15 +7,19 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from demo import pipeline, service, warehouse
 from demo.display import SHOWN_EXPORTS, Display
 from tests.postgres import postgres
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.postgres import Postgres
     from tests.simulator import Simulator
+
+_WEEKS: Final = 20
 
 
 class DemoError(Exception):
@@ -23,7 +27,7 @@ class DemoError(Exception):
 
 
 def demonstrate(display: Display, simulator: Simulator, database: Postgres, home: Path) -> None:
-    """Load twice, and look at what arrived.
+    """Load twice, make the models, and look at what arrived.
 
     Args:
         display: Where to show it.
@@ -34,16 +38,23 @@ def demonstrate(display: Display, simulator: Simulator, database: Postgres, home
     Raises:
         DemoError: If a run failed or a table is not as the service is.
     """
-    environment = pipeline.environment(simulator, database.sqlalchemy_url, home)
+    environment = {
+        **pipeline.environment(simulator, database.sqlalchemy_url, home),
+        **pipeline.models_environment(database.url, home),
+    }
+
+    def run(command: Sequence[str]) -> None:
+        """Run Meltano."""
+        with display.progress() as on_line:
+            finished = pipeline.meltano_run(environment, command, on_line=on_line)
+        if finished.code != 0:
+            display.fail(f"meltano ended with exit code {finished.code}.", finished.output)
+            raise DemoError
 
     def load() -> int:
         """Run the pipeline; return the number of requests."""
         simulator.reset_log()
-        with display.progress() as on_line:
-            finished = pipeline.meltano_run(environment, on_line=on_line)
-        if finished.code != 0:
-            display.fail(f"meltano ended with exit code {finished.code}.", finished.output)
-            raise DemoError
+        run(pipeline.LOAD)
         return len(simulator.requests)
 
     dataset = simulator.dataset
@@ -71,6 +82,11 @@ def demonstrate(display: Display, simulator: Simulator, database: Postgres, home
             display.fail(f"Not as in the service: {', '.join(wrong)}.")
             raise DemoError
         display.say(f"All {len(expected)} tables have every row of the service, each once.\n")
+        display.say("meltano run dbt-postgres:build: the models of transform/ and their tests")
+        run(pipeline.MODEL)
+        display.say("\nAttendance over time, from the model attendance_by_week:\n")
+        weeks = warehouse.attendance(connection, until=since.date(), weeks=_WEEKS)
+        display.attendance(weeks)
         busiest = connection.execute(warehouse.BUSIEST_EVENTS)
         columns = [column.name for column in busiest.description or ()]
         display.query(warehouse.BUSIEST_EVENTS.decode(), columns, busiest.fetchall())

@@ -10,20 +10,23 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
+from rich.bar import Bar
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from demo.warehouse import Counts
+    from demo.warehouse import Counts, Week
 
 _LINE_OF_TAP: Final = re.compile(r"\] tap-campusgroups +Stream '(?P<stream>\w+)': (?P<text>.*)")
+_LINE_OF_DBT: Final = re.compile(r"\] dbt-postgres +\S+ +(?P<text>(?:Found|Done\.) .*)")
 SHOWN_EXPORTS: Final = frozenset({"checkins", "events", "rsvp", "users"})
 """Streams whose exports are shown; those that wait are shown anyway."""
 
 _TAIL: Final = 25
+_BAR_WIDTH: Final = 27
 
 
 class Display:
@@ -55,6 +58,8 @@ class Display:
         with self._console.status("Meltano starts") as status:
 
             def show(line: str) -> None:
+                if (found := _LINE_OF_DBT.search(line)) is not None:
+                    self._console.print(f"  {found['text']}", markup=False, style="dim")
                 if (found := _LINE_OF_TAP.search(line)) is None:
                     return
                 stream, text = found["stream"], found["text"].partition(";")[0]
@@ -90,10 +95,26 @@ class Display:
         self._console.print(Syntax(query.rstrip(), "sql", background_color="default"))
         table = _table()
         for column in columns:
-            is_count = column in {"rsvps", "checkins"}
-            table.add_column(column, justify="right" if is_count else "left")
+            is_number = column in {"going", "attendees", "show_up_rate"}
+            table.add_column(column, justify="right" if is_number else "left")
         for row in rows:
             table.add_row(*("-" if value in {None, ""} else str(value) for value in row))
+        self._console.print(table)
+
+    def attendance(self, weeks: Sequence[Week]) -> None:
+        """Draw who meant to come and who came, a bar each week."""
+        most = max((max(week.going, week.attendees) for week in weeks), default=0)
+        table = _table()
+        table.add_column("week of", no_wrap=True)
+        for title in ("RSVPs: going", "attendees"):
+            table.add_column("", justify="right", no_wrap=True)
+            table.add_column(title, width=_BAR_WIDTH)
+        for week in weeks:
+            table.add_row(
+                f"{week.monday}",
+                *(f"{week.going:,}", Bar(most, 0, week.going, color="blue")),
+                *(f"{week.attendees:,}", Bar(most, 0, week.attendees, color="green")),
+            )
         self._console.print(table)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Final
 
+from psycopg.conninfo import conninfo_to_dict
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -22,11 +24,25 @@ PROJECT: Final = Path(__file__).resolve().parent.parent
 
 TAP: Final = "tap-campusgroups"
 
-_PLUGINS: Final = {TAP: "extractors", "target-postgres": "loaders", "target-jsonl": "loaders"}
+LOAD: Final = ("run", TAP, "target-postgres")
+"""Meltano's command that loads."""
+
+MODEL: Final = ("run", "dbt-postgres:build")
+"""Meltano's command that makes the models of `transform` and tests them."""
+
+_EXECUTABLES: Final = {
+    TAP: f"extractors/{TAP}/venv/bin/{TAP}",
+    "target-postgres": "loaders/target-postgres/venv/bin/target-postgres",
+    "target-jsonl": "loaders/target-jsonl/venv/bin/target-jsonl",
+    "dbt-postgres": "utilities/dbt-postgres/venv/bin/dbt",
+}
 _SECONDS_TO_END: Final = 10.0
 
 # PGTZ: whether `meltano.yml` sets it is worth knowing.
-_NOT_PASSED_ON: Final = ("TAP_CAMPUSGROUPS_", "TARGET_", "MELTANO_", "SINGER_SDK_", "XDG_", "PGTZ")
+_NOT_PASSED_ON: Final = (
+    *("TAP_CAMPUSGROUPS_", "TARGET_", "MELTANO_", "SINGER_SDK_", "DBT_", "XDG_"),
+    "PGTZ",
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +60,12 @@ class Finished:
 
 def plugin(name: str) -> Path:
     """Return the executable of an installed plugin of `meltano.yml`."""
-    return PROJECT / ".meltano" / _PLUGINS[name] / name / "venv" / "bin" / name
+    return PROJECT / ".meltano" / _EXECUTABLES[name]
 
 
 def missing_plugins() -> list[str]:
     """List the plugins that `meltano install` has not installed."""
-    return [name for name in _PLUGINS if not plugin(name).exists()]
+    return [name for name in _EXECUTABLES if not plugin(name).exists()]
 
 
 def bare_environment(home: Path) -> dict[str, str]:
@@ -81,20 +97,36 @@ def environment(simulator: Simulator, database_url: str, home: Path) -> dict[str
     }
 
 
+def models_environment(database_url: str, home: Path) -> dict[str, str]:
+    """Make the variables that `MODEL` needs beside those of `environment`.
+
+    Args:
+        database_url: The database that was loaded, in libpq's form.
+        home: A folder for what dbt makes and its log.
+    """
+    parts = conninfo_to_dict(database_url)
+    names = ("host", "port", "user", "password", "dbname")
+    return {
+        **{f"DBT_POSTGRES_{name.upper()}": str(parts[name]) for name in names if parts.get(name)},
+        "DBT_TARGET_PATH": str(home / "dbt"),
+        "DBT_LOG_PATH": str(home / "dbt"),
+    }
+
+
 def meltano_run(
     environment: Mapping[str, str],
+    command: Sequence[str] = LOAD,
     *,
-    arguments: Sequence[str] = ("run", TAP, "target-postgres"),
     project: Path = PROJECT,
     on_line: Callable[[str], None] | None = None,
     timeout: float = 120.0,
 ) -> Finished:
-    """Run `meltano run tap-campusgroups target-postgres`, or another command of Meltano.
+    """Run Meltano in the folder of a project.
 
     Args:
         environment: See the function of this name.
-        arguments: The command.
-        project: The folder to run it in.
+        command: What Meltano is to do.
+        project: The folder of its `meltano.yml`; this project's if not given.
         on_line: Given each line of the log as it comes.
         timeout: Seconds after which it is ended.
 
@@ -104,16 +136,16 @@ def meltano_run(
     Raises:
         TimeoutError: If it had to be ended.
     """
-    command: list[str | Path] = [
+    words: list[str | Path] = [
         Path(sys.executable).with_name("meltano"),
         "--log-format=uncolored",
         f"--env-file={os.devnull}",  # not the user's .env
-        *arguments,
+        *command,
     ]
     lines = []
     # A session of its own, so that Meltano, tap and loader can be ended together.
     with subprocess.Popen(  # noqa: S603
-        command,
+        words,
         cwd=project,
         env=environment,
         stdin=subprocess.DEVNULL,

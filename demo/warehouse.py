@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ from psycopg import sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from psycopg import Connection
 
@@ -18,7 +19,9 @@ SCHEMA: Final = "campusgroups"
 """The loader's `default_target_schema` in `meltano.yml`."""
 
 BUSIEST_EVENTS: Final = resources.files(__package__).joinpath("busiest_events.sql").read_bytes()
-"""A query: the events with the most check-ins."""
+"""A query on a model of `transform`: the events with the most attendees."""
+
+_ATTENDANCE: Final = "SELECT week, going, attendees FROM analytics.attendance_by_week"
 
 _COUNTS: Final = sql.SQL(
     "SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE _sdc_batched_at >= %s),"
@@ -45,6 +48,35 @@ class Counts:
     def are_each_once(self, rows: int) -> bool:
         """Tell whether so many rows of the service are there, and none of them twice."""
         return self.rows == self.ids == rows
+
+
+@dataclass(frozen=True)
+class Week:
+    """A week's events.
+
+    Attributes:
+        monday: Its first day.
+        going: RSVPs of those who mean to come.
+        attendees: Who came.
+    """
+
+    monday: date
+    going: int
+    attendees: int
+
+
+def attendance(connection: Connection[tuple[Any, ...]], *, until: date, weeks: int) -> list[Week]:
+    """Read the model of attendance over time; a week without events is there, too.
+
+    Args:
+        connection: To the database, in which the models are.
+        until: A day of the newest week.
+        weeks: How many weeks to read.
+    """
+    found = {monday: counts for monday, *counts in connection.execute(_ATTENDANCE)}
+    newest = until - timedelta(days=until.weekday())
+    mondays = [newest - timedelta(weeks=ago) for ago in reversed(range(weeks))]
+    return [Week(monday, *found.get(monday, (0, 0))) for monday in mondays]
 
 
 def count(

@@ -194,9 +194,7 @@ class Project:
             *arguments: The command.
             **more: Environment variables, more than the service's.
         """
-        return pipeline.meltano_run(
-            {**self._environment, **more}, arguments=arguments, project=self.folder
-        )
+        return pipeline.meltano_run({**self._environment, **more}, arguments, project=self.folder)
 
 
 def _package_cache() -> str:

@@ -1,7 +1,7 @@
 """The service's rows through Meltano and real loaders, compared with what the service holds.
 
 Only the service is a simulator. The runs against one database depend on each other: all rows, a
-refused run, what has changed since.
+refused run, what has changed since, the models.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 from psycopg import sql
 
 from demo import pipeline, warehouse
+from tests import attendance
 from tests.postgres import postgres
 from tests.simulator import Dataset, Simulator
 
@@ -38,6 +39,16 @@ PAGE_SIZE = 40
 LOOKBACK = timedelta(hours=48)
 WRONG_SECRET = "no-such-secret-5f1d"  # noqa: S105
 CHANGED_STREAM, UNCHANGED_STREAM = "events", "rooms"
+APPENDED = "campusgroups_appended"
+KEYS: Mapping[str, str] = {
+    "events": "event_id",
+    "checkins": "checkin_id",
+    "rsvp": "rsvp_id",
+    "users": "user_id",
+    "groups": "group_id",
+    "members": "membership_id",
+}
+"""Streams that have a model, and its key."""
 
 HARD_VALUES: Mapping[str, Mapping[str, Any]] = {
     "payments": {
@@ -201,13 +212,57 @@ def refused(pipe: Pipeline, first: Stage) -> Stage:
 def second(pipe: Pipeline, refused: Stage) -> Stage:
     """The run after that, for which one stream has changed and new rows."""
     assert refused.finished.code != 0
+    keep_copies(pipe.database)
     rows = pipe.service.dataset[CHANGED_STREAM]
     later = iter(range(1, 10))
     for row in (rows[0], rows[2]):
         row.update(name=f"{row['name']}, moved ✔", updatedOn=after_newest(next(later)))
     new = pipe.service.dataset.row(CHANGED_STREAM, len(rows) + 1)
     rows.append({**new, "updatedOn": after_newest(next(later))})
+    for row in deleted_and_restored(pipe.service.dataset["checkins"]):
+        row.update(deleted=not row["deleted"], updatedOn=after_newest(next(later)))
     return pipe.run()
+
+
+@pytest.fixture(scope="module")
+def models(pipe: Pipeline, second: Stage) -> Stage:
+    """The models of what the first and the second run loaded, as an appending loader leaves it."""
+    with pipe.database.connect() as connection:
+        for stream in KEYS:
+            connection.execute(
+                sql.SQL(
+                    "INSERT INTO {0} SELECT * FROM {1} WHERE _sdc_batched_at >"
+                    " (SELECT max(_sdc_batched_at) FROM {0})"
+                ).format(sql.Identifier(APPENDED, stream), sql.Identifier(warehouse.SCHEMA, stream))
+            )
+    finished = pipeline.meltano_run(
+        {
+            **pipeline.environment(pipe.service, pipe.database.sqlalchemy_url, pipe.home),
+            **pipeline.models_environment(pipe.database.url, pipe.home),
+            "DBT_POSTGRES_RAW_SCHEMA": APPENDED,
+        },
+        pipeline.MODEL,
+    )
+    return replace(second, finished=finished)
+
+
+def keep_copies(database: Postgres) -> None:
+    """Copy the tables that the models read."""
+    with database.connect() as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(APPENDED)))
+        for stream in KEYS:
+            connection.execute(
+                sql.SQL("CREATE TABLE {} AS TABLE {}").format(
+                    sql.Identifier(APPENDED, stream), sql.Identifier(warehouse.SCHEMA, stream)
+                )
+            )
+
+
+def deleted_and_restored(checkins: list[Row]) -> list[Row]:
+    """Pick two check-ins that the second run finds deleted, and one that it finds restored."""
+    there = [row for row in checkins[3:] if row["deleted"] is False]
+    gone = [row for row in checkins[3:] if row["deleted"] is True]
+    return [*there[:2], *gone[:1]]
 
 
 def after_newest(hours: int) -> str:
@@ -400,6 +455,73 @@ def test_second_run_reads_from_the_bookmark_less_the_lookback(first: Stage, seco
         assert submitted.query["updatedStart"] == f"{NEWEST - LOOKBACK:%Y-%m-%dT%H:%M:%SZ}"
         assert submitted.query["updatedEnd"] > before.query["updatedEnd"]
         assert len(second.asked("GET", stream)) == 1
+
+
+# Models
+
+
+def figures(database: Postgres, query: str) -> attendance.Figures:
+    """Read a model: by the first column, the others."""
+    with database.connect() as connection:
+        return {key: tuple(rest) for key, *rest in connection.execute(query.encode())}
+
+
+def test_models_build_and_their_tests_pass(models: Stage) -> None:
+    assert models.finished.code == 0, models.finished.output
+    assert "ERROR=0" in models.finished.output
+    assert "WARN=0" in models.finished.output
+
+
+def test_staging_has_the_latest_row_of_what_is_not_deleted(
+    pipe: Pipeline, first: Stage, models: Stage
+) -> None:
+    assert models.finished.code == 0, models.finished.output
+    for stream, key in KEYS.items():
+        query = f"SELECT {key}, updated_on FROM analytics.stg_campusgroups__{stream}"  # noqa: S608
+        expected = {
+            number: (row["updatedOn"],)
+            for number, row in models.tables[stream].items()
+            if row.get("deleted") is not True
+        }
+        assert figures(pipe.database, query) == expected
+    names = figures(
+        pipe.database,
+        "SELECT event_id, event_name FROM analytics.stg_campusgroups__events"
+        " WHERE event_name LIKE '%, moved ✔'",
+    )
+    assert set(names) <= {1, 3}
+    assert names
+    *deleted, restored = deleted_and_restored(deepcopy(first.source["checkins"]))
+    there = figures(pipe.database, "SELECT checkin_id FROM analytics.stg_campusgroups__checkins")
+    assert restored["id"] in there
+    assert not {row["id"] for row in deleted} & set(there)
+
+
+def test_models_count_what_the_service_holds(pipe: Pipeline, models: Stage) -> None:
+    assert models.finished.code == 0, models.finished.output
+    # Each of these keys came more than once.
+    for stream in ("events", "checkins"):
+        (twice,) = figures(
+            pipe.database,
+            f"SELECT count(*) - count(DISTINCT id) FROM {APPENDED}.{stream}",  # noqa: S608
+        )
+        assert twice > 0
+    source = {stream: [foreseen(stream, row) for row in models.source[stream]] for stream in KEYS}
+    events = attendance.by_event(source)
+    assert sum(checkins for *_, checkins, _, _ in events.values()) > 0
+    assert (
+        figures(
+            pipe.database,
+            "SELECT event_id, week, rsvps, going, checkins, attendees, show_up_rate"
+            " FROM analytics.attendance_by_event",
+        )
+        == events
+    )
+    assert figures(
+        pipe.database,
+        "SELECT week, events, rsvps, going, checkins, attendees, show_up_rate"
+        " FROM analytics.attendance_by_week",
+    ) == attendance.by_week(events)
 
 
 # Without Meltano

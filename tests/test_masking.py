@@ -262,13 +262,13 @@ def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
         "TARGET_JSONL_DESTINATION_PATH": str(tmp_path / "output"),
     }
     arguments = ("run", PLUGIN["name"], "target-jsonl")
-    refused = meltano_run(variables, arguments=arguments)
+    refused = meltano_run(variables, arguments)
     assert refused.code != 0
     assert "stream_map_config has a pseudonym_key that is no text" in refused.output
     (tmp_path / "output").mkdir(exist_ok=True)
     assert not list((tmp_path / "output").iterdir())
 
-    finished = meltano_run({**variables, "CAMPUSGROUPS_PSEUDONYM_KEY": KEY}, arguments=arguments)
+    finished = meltano_run({**variables, "CAMPUSGROUPS_PSEUDONYM_KEY": KEY}, arguments)
     assert finished.code == 0, finished.output
     files = {file.stem: file.read_text("utf-8") for file in (tmp_path / "output").iterdir()}
     assert {stream: text.count("\n") for stream, text in files.items()} == dict.fromkeys(SCHEMAS, 6)

@@ -33,7 +33,7 @@ def meltano(
 ) -> Finished:
     """Run a command of Meltano in this project."""
     variables = environment(service, "postgresql://nowhere", home)
-    return meltano_run({**variables, **more}, arguments=arguments)
+    return meltano_run({**variables, **more}, arguments)
 
 
 def test_config_test_ends_with_the_first_record(service: Simulator, tmp_path: Path) -> None:

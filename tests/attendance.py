@@ -1,0 +1,91 @@
+"""What the models of attendance should say, counted in Python from the rows of the service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tests.simulator import Row
+
+Figures: TypeAlias = dict[Any, tuple[Any, ...]]
+
+GOING = "yes"
+"""The one answer of the variable `going_answers`."""
+
+
+def by_event(source: Mapping[str, Sequence[Row]]) -> Figures:
+    """Count for each event.
+
+    Args:
+        source: Rows of the service, each id once, with the values that are in the columns.
+
+    Returns:
+        By event: week, RSVPs, going, check-ins, attendees, show-up rate.
+    """
+    answers = source["rsvp"]
+    rsvps = Counter(row["eventId"] for row in answers)
+    going = Counter(
+        row["eventId"] for row in answers if (row["rsvp"] or "").strip().lower() == GOING
+    )
+    there = [row for row in source["checkins"] if row["deleted"] is not True]
+    checkins = Counter(row["eventId"] for row in there)
+    attendees = Counter(event for event, user in _pairs(there) if user is not None)
+    return {
+        key: (
+            _monday(row["startDate"]),
+            rsvps[key],
+            going[key],
+            checkins[key],
+            attendees[key],
+            _rate(attendees[key], going[key]) if checkins[key] else None,
+        )
+        for row in source["events"]
+        if not any(row[flag] for flag in ("deleted", "draft", "template"))
+        for key in (row["id"],)
+    }
+
+
+def by_week(events: Figures) -> Figures:
+    """Add up the events of each week.
+
+    Args:
+        events: The figures by event.
+
+    Returns:
+        By week: events, RSVPs, going, check-ins, attendees, show-up rate.
+    """
+    weeks: dict[Any, list[tuple[Any, ...]]] = {}
+    for week, *counts, _ in events.values():
+        if week is not None:
+            weeks.setdefault(week, []).append(tuple(counts))
+    found = {}
+    for week, rows in weeks.items():
+        scanned = [(going, attendees) for _, going, checkins, attendees in rows if checkins]
+        rate = _rate(sum(came for _, came in scanned), sum(going for going, _ in scanned))
+        sums = [sum(column) for column in zip(*rows, strict=True)]
+        found[week] = (len(rows), *sums, rate if scanned else None)
+    return found
+
+
+def _pairs(checkins: Iterable[Row]) -> set[tuple[Any, Any]]:
+    return {(row["eventId"], row["checkedinUserId"]) for row in checkins}
+
+
+def _monday(text: str | None) -> date | None:
+    if text is None:
+        return None
+    start = datetime.fromisoformat(text)
+    # What has an offset is loaded in UTC; the clock of what has none is left alone.
+    day = (start if start.tzinfo is None else start.astimezone(UTC)).date()
+    return day - timedelta(days=day.weekday())
+
+
+def _rate(attendees: int, going: int) -> Decimal | None:
+    if not going:
+        return None
+    return (Decimal(attendees) / going).quantize(Decimal("0.001"), ROUND_HALF_UP)

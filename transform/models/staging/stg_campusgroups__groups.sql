@@ -1,0 +1,17 @@
+-- Instants are in UTC. The stream has no `deleted`; groups that are switched off are kept, for they
+-- had events.
+with latest as (
+    {{ latest_rows('groups') }}
+)
+
+select
+    id as group_id,
+    "parentGroupId" as parent_group_id,
+    name as group_name,
+    acronym,
+    type ->> 'name' as group_type,
+    status ->> 'name' as group_status,
+    coalesce(deactivated, false) as is_deactivated,
+    "createdOn" as created_on,
+    "updatedOn" as updated_on
+from latest

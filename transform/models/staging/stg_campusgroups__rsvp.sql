@@ -1,0 +1,15 @@
+-- Instants are in UTC. The stream has no `deleted`. Do not join on `member_id`: whether it is of
+-- members or of users is not documented.
+with latest as (
+    {{ latest_rows('rsvp') }}
+)
+
+select
+    id as rsvp_id,
+    "eventId" as event_id,
+    "memberId" as member_id,
+    lower(trim(rsvp)) as answer,
+    "feedbackRating" as feedback_rating,
+    "createdOn" as created_on,
+    "updatedOn" as updated_on
+from latest
