@@ -5,11 +5,15 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
+from generate.reference import reference
+
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT: t.Final = Path(__file__).parent.parent
 """The repository."""
 
-FILES: t.Final[Mapping[str, Callable[[], str]]] = {}
+FILES: t.Final[Mapping[str, Callable[[], str]]] = {
+    "docs/streams.md": reference,
+}
 """Path of each generated file, from the repository's root, and what gives its text."""
