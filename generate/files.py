@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
+from generate.picture import pictures
 from generate.reference import reference
 
 if t.TYPE_CHECKING:
@@ -15,5 +16,6 @@ ROOT: t.Final = Path(__file__).parent.parent
 
 FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/streams.md": reference,
+    **pictures(),
 }
 """Path of each generated file, from the repository's root, and what gives its text."""
