@@ -13,7 +13,7 @@ from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.simulator import Simulator
 
@@ -84,13 +84,15 @@ def environment(simulator: Simulator, database_url: str, home: Path) -> dict[str
 def meltano_run(
     environment: Mapping[str, str],
     *,
+    tasks: Sequence[str] = (TAP, "target-postgres"),
     on_line: Callable[[str], None] | None = None,
     timeout: float = 120.0,
 ) -> Finished:
-    """Run `meltano run tap-campusgroups target-postgres` in the project's folder.
+    """Run `meltano run` in the project's folder.
 
     Args:
         environment: See the function of this name.
+        tasks: What to run.
         on_line: Given each line of the log as it comes.
         timeout: Seconds after which it is ended.
 
@@ -104,7 +106,7 @@ def meltano_run(
         Path(sys.executable).with_name("meltano"),
         "--log-format=uncolored",
         f"--env-file={os.devnull}",  # not the user's .env
-        *("run", TAP, "target-postgres"),
+        *("run", *tasks),
     ]
     lines = []
     # A session of its own, so that Meltano, tap and loader can be ended together.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
+from generate.masking import masked_meltano_yml
 from generate.picture import pictures
 from generate.reference import reference
 
@@ -15,6 +16,7 @@ ROOT: t.Final = Path(__file__).parent.parent
 """The repository."""
 
 FILES: t.Final[Mapping[str, Callable[[], str]]] = {
+    "masked.meltano.yml": masked_meltano_yml,
     "docs/streams.md": reference,
     **pictures(),
 }

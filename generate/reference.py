@@ -6,6 +6,7 @@ import json
 import typing as t
 from importlib import resources
 
+from generate.masking import MARK
 from tap_campusgroups import schemas
 from tap_campusgroups.settings import ApiVersion
 from tap_campusgroups.streams import STREAMS
@@ -16,9 +17,6 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.base import CampusGroupsStream
 
     Schema: t.TypeAlias = dict[str, t.Any]
-
-IDENTIFIER: t.Final = "x-direct-identifier"
-"""The annotation of a field that names a person or leads to one."""
 
 _INTRODUCTION: t.Final = """\
 # Streams
@@ -39,6 +37,7 @@ _IDENTIFIERS: t.Final = """\
   to join by, which a keyed hash can stand for. `drop`: a name, a picture, an address or the like,
   which few analyses need. A field without a mark may hold personal data all the same: people type
   what they like into texts, and the ids of users are people's, too.
+  [masked.meltano.yml](../masked.meltano.yml) is made of these marks.
 """
 
 
@@ -50,7 +49,7 @@ def reference() -> str:
     """
     streams = {stream.name: stream for stream in STREAMS[max(ApiVersion)]}
     fields = {name: list(_fields(_schema(name))) for name in streams}
-    has_identifiers = any(IDENTIFIER in field for rows in fields.values() for _, field in rows)
+    has_identifiers = any(MARK in field for rows in fields.values() for _, field in rows)
     return "\n".join(
         [
             _INTRODUCTION + _IDENTIFIERS * has_identifiers,
@@ -79,12 +78,12 @@ def _what(stream: type[CampusGroupsStream]) -> str:
 
 def _section(stream: type[CampusGroupsStream], fields: list[tuple[str, Schema]]) -> Iterator[str]:
     """Write the lines of a stream."""
-    is_marked = any(IDENTIFIER in field for _, field in fields)
+    is_marked = any(MARK in field for _, field in fields)
     columns = ["field", "type", *["identifier"] * is_marked, "description"]
     yield from ("", f"## {stream.name}", "", _what(stream), "", _row(columns))
     yield _row(["---"] * len(columns))
     for path, field in fields:
-        mark = [f"`{field[IDENTIFIER]}`" if IDENTIFIER in field else ""] * is_marked
+        mark = [f"`{field[MARK]}`" if MARK in field else ""] * is_marked
         yield _row([f"`{path}`", _type(field), *mark, field["description"]])
 
 

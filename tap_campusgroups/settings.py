@@ -189,6 +189,10 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
     if "default" in definition
 }
 
+SHORTEST_HASH_KEY: t.Final = 16
+"""Characters of a key in `stream_map_config`, at least: a hash with a shorter one is guessed."""
+
+_HASH_KEY = re.compile(r"(?:key|salt|pepper|secret)$", re.IGNORECASE)
 _SCHOOL_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
@@ -292,6 +296,7 @@ class Settings:
         ).rstrip("/")
         if problem := _url_problem(api_url):
             problems.append(f"api_url {problem}")
+        problems += _weak_keys(config.get("stream_map_config") or {})
         if problems:
             raise SettingsError(bad_settings(problems))
         return cls(
@@ -311,6 +316,17 @@ class Settings:
             on_stream_error=OnStreamError(config["on_stream_error"]),
             user_agent=user_agent,
         )
+
+
+def _weak_keys(values: Mapping[str, t.Any]) -> list[str]:
+    """Find the keys for hashes that are none, such as a variable that the environment lacks."""
+    return [
+        f"stream_map_config has a {name} that is no text of {SHORTEST_HASH_KEY} or more "
+        "characters; is its environment variable set?"
+        for name, value in values.items()
+        if _HASH_KEY.search(name)
+        and not (isinstance(value, str) and len(value) >= SHORTEST_HASH_KEY)
+    ]
 
 
 def bad_settings(problems: list[str]) -> str:

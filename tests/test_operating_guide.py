@@ -91,7 +91,7 @@ class Reader(ast.NodeVisitor):
         match node.func:
             case ast.Attribute(_, attr="log") if ast.unparse(node.func.value).endswith("logger"):
                 return node.args[1]
-            case ast.Attribute(_, attr=level) if level in LEVELS:
+            case ast.Attribute(_, attr=level) if level in LEVELS and node.args:
                 return node.args[0]
         return None
 

@@ -12,6 +12,7 @@ from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST
 from tests.simulator import Dataset
+from tests.simulator.rows import tap_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +160,7 @@ def test_a_row_of_every_field_passes_and_a_wrong_one_does_not(name: str) -> None
     validator = Draft202012Validator(
         SCHEMAS[name], format_checker=Draft202012Validator.FORMAT_CHECKER
     )
-    row = Dataset(5, newest=NEWEST, api_version="1.1").full_row(name, 1)
+    row = Dataset(5, newest=NEWEST, schemas=tap_schemas("1.1")).full_row(name, 1)
     assert set(row) == set(SCHEMAS[name]["properties"]) - {"_extra"}
     validator.validate(row)
     for path, definition in SCHEMAS[name]["properties"].items():

@@ -43,7 +43,7 @@ from .simulator import (
     Truncated,
     WrongJson,
 )
-from .simulator.rows import tap_schemas
+from .simulator.rows import read_schemas, tap_schemas
 from .simulator.timestamps import ODD_FORMS, parse_instant, to_milliseconds, usual_text
 from .simulator.vocabulary import FOREIGN_KEYS
 
@@ -935,7 +935,7 @@ def test_schemas_may_come_from_another_folder(tmp_path: Path) -> None:
     """With whatever streams are there."""
     schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
     (tmp_path / "stores.json").write_text(json.dumps(schema), encoding="utf-8")
-    dataset = Dataset(1, newest=NEWEST, schemas=tmp_path)
+    dataset = Dataset(1, newest=NEWEST, schemas=read_schemas(tmp_path))
     assert dataset.streams == ("stores",)
     assert dataset.full_row("stores", 1)["id"] == 1
 

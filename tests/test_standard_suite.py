@@ -31,7 +31,7 @@ class TestTapCampusGroups(_Suite):  # type: ignore[misc] # the SDK makes the cla
     @classmethod
     def runner(cls) -> Iterator[TapTestRunner]:
         """Sync once, for all the tests."""
-        dataset = Dataset(120, newest=NEWEST, api_version="1.1")
+        dataset = Dataset(120, newest=NEWEST, schemas=tap_schemas("1.1"))
         for stream in dataset.streams:
             dataset[stream][0]["notInTheSchema"] = 1  # for the tests of `_extra`
         with Simulator(dataset) as simulator:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from .rows import Dataset
+from .rows import Dataset, tap_schemas
 from .service import DEFAULT_SCHOOL, DEFAULT_SECRET
 from .simulator import Simulator, utc_now
 from .timestamps import parse_bound
@@ -77,7 +77,7 @@ def main(
     newest = (options.newest or utc_now()).astimezone(UTC)
     try:
         dataset = Dataset(
-            options.rows, seed=options.seed, newest=newest, api_version=options.api_version
+            options.rows, seed=options.seed, newest=newest, schemas=tap_schemas(options.api_version)
         )
     except ValueError as error:
         made.error(str(error))

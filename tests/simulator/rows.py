@@ -62,9 +62,9 @@ class Dataset:
     `rows` is rows per stream: one number for all, or a number by stream (streams left out are
     empty). Row i of a stream depends on `seed`, the stream and i, on `newest` and `span`, and, in
     its foreign keys, on how many rows the other streams have. `updatedOn` lies in
-    [newest - span, newest] (UTC); row 1, and only it, is exactly at `newest`. `schemas` is a folder
-    of `<stream>.json` files in place of the tap's own, of which `api_version` says how many there
-    are.
+    [newest - span, newest] (UTC); row 1, and only it, is exactly at `newest`. `schemas` are
+    there in place of the tap's for version 1.0: `tap_schemas("1.1")`, or `read_schemas` of a
+    folder.
 
     `dataset[stream]` is a plain list of JSON-ready rows. A test may change it and its rows: the
     service serves the change to the next query. After `freeze()` it may not, and serving is faster.
@@ -77,8 +77,7 @@ class Dataset:
         seed: int = 0,
         newest: datetime,
         span: timedelta = DEFAULT_SPAN,
-        schemas: Traversable | None = None,
-        api_version: str = "1.0",
+        schemas: Mapping[str, Schema] | None = None,
     ) -> None:
         """Read the schemas; rows are made later."""
         if newest.tzinfo is None:
@@ -87,7 +86,7 @@ class Dataset:
         self.seed = seed
         self.newest = newest.astimezone(UTC)
         self.span = span
-        self._schemas = tap_schemas(api_version) if schemas is None else read_schemas(schemas)
+        self._schemas = tap_schemas() if schemas is None else schemas
         self.counts = MappingProxyType(self._count(rows))
         self._makers: dict[tuple[str, bool], Maker] = {}
         self._rows: dict[str, list[Row]] = {}

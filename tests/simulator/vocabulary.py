@@ -88,8 +88,6 @@ FOREIGN_KEYS: Mapping[str, str] = MappingProxyType(
         "approvedBy": "users",
         "recipientId": "users",
         "senderId": "users",
-        "storeId": "stores",
-        "announcementId": "announcements",
         "budgetAdmins": "users",
         "groupId": "groups",
         "parentGroupId": "groups",
