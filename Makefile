@@ -26,6 +26,8 @@ lint: $(VENV)/.ready
 	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml masked.meltano.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
 package: $(VENV)/.ready
 	rm -rf dist
