@@ -67,6 +67,17 @@ class Distributions:
         return cls(wheel, sdist, version)
 
 
+def check_version(distributions: Distributions, tag: str) -> None:
+    """Make sure that the version is the tag's.
+
+    Raises:
+        UnfitForReleaseError: If not.
+    """
+    if tag != f"v{distributions.version}":
+        msg = f"the version is {distributions.version}, and the tag {tag}"
+        raise UnfitForReleaseError(msg)
+
+
 def check_same(what: str, found: Collection[str], expected: Collection[str]) -> None:
     """Make sure that an archive has what it should have, and nothing else.
 
@@ -163,9 +174,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     try:
         distributions = Distributions.find(asked.folder)
-        if asked.tag not in {None, f"v{distributions.version}"}:
-            msg = f"the version is {distributions.version}, and the tag {asked.tag}"
-            raise UnfitForReleaseError(msg)
+        if asked.tag is not None:
+            check_version(distributions, asked.tag)
         check_wheel(distributions)
         check_sdist(distributions)
         for wheel in asked.same_as.glob("*.whl") if asked.same_as else ():
