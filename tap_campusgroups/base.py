@@ -431,11 +431,24 @@ def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:
     Returns:
         A scheduler with the tasks of all, which has not begun.
     """
+    return schedule_tasks([task for stream in streams for task in stream.plan()], streams[0])
+
+
+def schedule_tasks(tasks: Sequence[Task], stream: CampusGroupsStream) -> Scheduler:
+    """Let tasks run together, over connections of their own.
+
+    Args:
+        tasks: In the order in which their pages will be asked for.
+        stream: One of their streams; its settings have the cap.
+
+    Returns:
+        A scheduler that has not begun.
+    """
     connections = Connections()
     return Scheduler(
-        [task for stream in streams for task in stream.plan()],
-        cap=streams[0].settings.max_concurrent_exports,
+        tasks,
+        cap=stream.settings.max_concurrent_exports,
         around_worker=connections.session,
         interrupt=connections.interrupt,
-        logger=logging.getLogger(streams[0].tap_name),
+        logger=logging.getLogger(stream.tap_name),
     )

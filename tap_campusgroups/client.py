@@ -23,9 +23,15 @@ from tap_campusgroups.errors import (
 from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
 from tap_campusgroups.replies import RESUBMITTED, TRANSIENT, Reply, describe, read, remember
-from tap_campusgroups.retries import MAX_TRIES, waits
+from tap_campusgroups.retries import Patience, waits
 from tap_campusgroups.settings import Settings
-from tap_campusgroups.transport import RETRIED, current_session, name_fault, read_body
+from tap_campusgroups.transport import (
+    RETRIED,
+    current_session,
+    is_unknown_host,
+    name_fault,
+    read_body,
+)
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -45,9 +51,6 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports import Page
     from tap_campusgroups.scheduler import Control
 
-MAX_RESUBMISSIONS: t.Final = 2
-"""How often a range whose export failed is submitted again, in halves if it is long enough."""
-
 
 class ExportClient(RESTStream[Step]):
     """Asks the Data Export API for the exports of one stream.
@@ -60,6 +63,9 @@ class ExportClient(RESTStream[Step]):
 
     other_path: str | None = None
     """Another spelling of the path, which a public client uses; tried once, on a 404."""
+
+    patience = Patience()
+    """When to give up."""
 
     def __init__(self, tap: Tap) -> None:
         """Make the client of a stream.
@@ -175,7 +181,7 @@ class ExportClient(RESTStream[Step]):
             CampusGroupsError: If not every row of the window arrived; the text names the stream.
         """
         with self.get_http_request_counter() as counter:
-            yield from self._export(window, control, counter, left=MAX_RESUBMISSIONS)
+            yield from self._export(window, control, counter, left=self.patience.resubmissions)
 
     def _export(
         self, window: Window, control: Control, counter: Counter, *, left: int
@@ -230,20 +236,23 @@ class ExportClient(RESTStream[Step]):
         """Send a step, again and again if need be."""
         # The two internals are what the SDK's own loop calls; tests/test_client.py pins them.
         prepared = self._prepare_request(context=None, page=paginator)
-        asked, has_room = self.path, False
+        asked, has_room, tries = self.path, False, 0
 
         def give_up(error: Exception) -> bool:
-            nonlocal has_room
+            nonlocal has_room, tries
+            tries += 1
             has_room = _is_one_too_many(error) and control.make_room()
-            return has_room
+            is_nowhere = is_unknown_host(error) and tries >= self.patience.tries_of_a_host
+            return has_room or is_nowhere
 
         while True:
+            tries = 0
             send = backoff.on_exception(
                 # The library's own sleep could not be broken off: the handler waits.
                 backoff.constant,
                 RETRIED,
                 interval=0,
-                max_tries=MAX_TRIES,
+                max_tries=self.patience.tries,
                 jitter=None,
                 giveup=give_up,
                 on_backoff=self._before_next_try(control),
@@ -259,17 +268,17 @@ class ExportClient(RESTStream[Step]):
                     continue
                 # Not within `except`: the library's own error, which may quote the service, would
                 # be told with ours.
-                raise self._gave_up(prepared, failure)
+                raise self._gave_up(prepared, failure, tries)
             is_unknown = prepared.method == "POST" and response.status_code == HTTPStatus.NOT_FOUND
             if is_unknown and self._tries_other_path(asked):
                 return self._send(paginator, control)
             return response
 
     def _gave_up(
-        self, prepared: requests.PreparedRequest, failure: Exception
+        self, prepared: requests.PreparedRequest, failure: Exception, tries: int
     ) -> ServiceUnavailableError:
         msg = (
-            f"Stream '{self.name}': gave up after {MAX_TRIES} tries of "
+            f"Stream '{self.name}': gave up after {tries} tries of "
             f"{prepared.method} {self.path}: {name_fault(failure)}."
         )
         if not isinstance(failure, RetriableAPIError):
@@ -289,14 +298,14 @@ class ExportClient(RESTStream[Step]):
         return True
 
     def _before_next_try(self, control: Control) -> Callable[[Details], None]:
-        usual = waits()
+        usual = waits(self.patience.longest_retry_after)
 
         def before(details: Details) -> None:
             error = details["exception"]
             seconds = self.backoff_jitter(usual(error))
             self.logger.warning(
                 "Stream '%s': %s; try %d of %d in %.1f s",
-                *(self.name, name_fault(error), details["tries"] + 1, MAX_TRIES, seconds),
+                *(self.name, name_fault(error), details["tries"] + 1, self.patience.tries, seconds),
             )
             control.counts["retries"] += 1
             control.pause(seconds)

@@ -63,6 +63,10 @@ class StreamsFailedError(CampusGroupsError):
     """The run came to its end without some of the streams."""
 
 
+class CheckFailedError(CampusGroupsError):
+    """`--test` found streams that cannot be read."""
+
+
 class ExportsStoppedError(CampusGroupsError):
     """The run is broken off; whoever works for it ends with this."""
 

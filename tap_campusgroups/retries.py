@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -24,8 +25,28 @@ LONGEST_RETRY_AFTER: t.Final = 600.0
 """Seconds of a `Retry-After` that are obeyed at most: a nightly run must end."""
 
 
-def waits() -> Callable[[Exception], float]:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long something is tried before it is given up.
+
+    Attributes:
+        tries: Of one request.
+        tries_of_a_host: Of a request to a host whose name nobody knows: a wrong school, mostly.
+        longest_retry_after: Seconds of a `Retry-After` that are obeyed at most.
+        resubmissions: How often a range whose export failed is submitted again.
+    """
+
+    tries: int = MAX_TRIES
+    tries_of_a_host: int = 3
+    longest_retry_after: float = LONGEST_RETRY_AFTER
+    resubmissions: int = 2
+
+
+def waits(longest_retry_after: float = LONGEST_RETRY_AFTER) -> Callable[[Exception], float]:
     """Make the waits of one request.
+
+    Args:
+        longest_retry_after: Seconds that are waited at most, if the service asks for more.
 
     Returns:
         A function that takes the failure of a try and gives the seconds before the next one: about
@@ -38,7 +59,7 @@ def waits() -> Callable[[Exception], float]:
         usual = next(growing)
         response = error.response if isinstance(error, RetriableAPIError) else None
         asked = retry_after(response, now=datetime.now(UTC))
-        return usual if asked is None else asked
+        return usual if asked is None else min(asked, longest_retry_after)
 
     return seconds
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import signal
 import sys
 import typing as t
 from copy import deepcopy
@@ -14,10 +12,13 @@ from dataclasses import replace
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
-from singer_sdk.plugin_base import PluginBase, SingerCommand
+from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
+from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_campusgroups.errors import CampusGroupsError, InputError, SettingsError
+from tap_campusgroups.check import check_access
+from tap_campusgroups.command_line import Command, Terminated, json_file
+from tap_campusgroups.errors import InputError, SettingsError
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
     CONFIG,
@@ -43,41 +44,6 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_campusgroups.base import CampusGroupsStream
-
-
-class Terminated(SystemExit):
-    """A signal ends the run; the exit code is the shell's: 130 after SIGINT, 143 after SIGTERM.
-
-    Attributes:
-        signal: Its name.
-    """
-
-    def __init__(self, number: int) -> None:
-        """Make the exit code of a signal.
-
-        Args:
-            number: The signal.
-        """
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number).name
-
-
-class Command(SingerCommand):
-    """The command line, on which the tap's own errors are one line and exit code 1."""
-
-    @override
-    def main(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        try:
-            return super().main(*args, **kwargs)
-        except CampusGroupsError as error:
-            self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
-            sys.exit(1)
-        except Terminated as terminated:
-            self.logger.error(  # noqa: TRY400 - likewise
-                "Stopped by %s. Run again: what the state does not have yet is read anew.",
-                terminated.signal,
-            )
-            raise
 
 
 class TapCampusGroups(Tap):
@@ -190,6 +156,29 @@ class TapCampusGroups(Tap):
 
     @classmethod
     @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Check the settings and the access, where the SDK would run an export of every stream.
+
+        Args:
+            ctx: The command line's; of its parameters `config` and `catalog` are used.
+            param: The option.
+            value: What it was given; `schema` is left to the SDK.
+        """
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        config = ctx.params.get("config")
+        catalog = json_file("--catalog", ctx.params.get("catalog"))
+        tap = cls(
+            config=config.config if config else None,
+            catalog=json.load(catalog) if catalog else None,
+            parse_env_config=bool(config and config.parse_env),
+        )
+        check_access(tap._selected_streams(), cls.logger)
+        ctx.exit()
+
+    @classmethod
+    @override
     def invoke(
         cls,
         *,
@@ -198,21 +187,13 @@ class TapCampusGroups(Tap):
         **kwargs: t.Any,
     ) -> None:
         super().invoke(
-            state=_json_file("--state", state), catalog=_json_file("--catalog", catalog), **kwargs
+            state=json_file("--state", state), catalog=json_file("--catalog", catalog), **kwargs
         )
 
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        command = super().get_singer_command()
-        return Command(
-            name=command.name,
-            callback=command.callback,
-            context_settings=command.context_settings,
-            params=command.params,
-            help=command.help,
-            logger=cls.logger,
-        )
+        return Command.like(super().get_singer_command(), cls.logger)
 
 
 def _is_selected(entry: CatalogEntry) -> bool:
@@ -222,22 +203,3 @@ def _is_selected(entry: CatalogEntry) -> bool:
 def _whole(entry: CatalogEntry) -> CatalogEntry:
     """Return the entry as if nothing in it were deselected."""
     return replace(entry, metadata=MetadataMapping())
-
-
-def _json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
-    """Make sure that a file holds a JSON object, before the SDK reads it.
-
-    Raises:
-        InputError: If it does not; an empty state file is what an interrupted job leaves behind.
-    """
-    if file is None:
-        return None
-    text = file.read()
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        msg = f"{option} {file.name}: no JSON object in the file."
-        raise InputError(msg)
-    return io.StringIO(text)

@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from singer_sdk.exceptions import RetriableAPIError
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NameResolutionError
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -41,9 +42,24 @@ def name_fault(error: BaseException | None) -> str:
     """
     if isinstance(error, RetriableAPIError):
         return str(error)
-    inner = getattr(error.args[0], "reason", None) if error and error.args else None
+    inner = _reason(error)
     detail = f" ({type(inner).__name__})" if isinstance(inner, Exception) else ""
     return f"{type(error).__name__}{detail} on the way to the service"
+
+
+def is_unknown_host(error: BaseException) -> bool:
+    """Say whether a try failed because the service's host has no address, and never will.
+
+    Not a name server that cannot be reached: that passes.
+    """
+    inner = _reason(error)
+    cause = inner.__cause__ if isinstance(inner, NameResolutionError) else None
+    return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
+
+
+def _reason(error: BaseException | None) -> object:
+    """Find what urllib3 gives as the reason of an error of `requests`."""
+    return getattr(error.args[0], "reason", None) if error and error.args else None
 
 
 # It quotes what it cannot read of an answer's headers.

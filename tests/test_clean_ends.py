@@ -25,9 +25,10 @@ from singer_sdk import Tap
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.base import CampusGroupsStream
+from tap_campusgroups.command_line import Terminated
 from tap_campusgroups.errors import ExportFailedError
 from tap_campusgroups.exports import PollPolicy
-from tap_campusgroups.tap import TapCampusGroups, Terminated
+from tap_campusgroups.tap import TapCampusGroups
 from tap_campusgroups.transport import Connections, current_session
 from tap_campusgroups.writer import SECONDS_FOR_LAST_WRITE, PageWriter
 from tests.harness import NEWEST, catalog_of, settings_for, sync

@@ -30,7 +30,8 @@ from unittest.mock import patch
 import pytest
 
 from tap_campusgroups import scheduler
-from tap_campusgroups.tap import TapCampusGroups, Terminated
+from tap_campusgroups.command_line import Terminated
+from tap_campusgroups.tap import TapCampusGroups
 from tap_campusgroups.writer import PageWriter
 from tests.harness import NEWEST, STARTED, catalog_of, settings_for
 from tests.simulator import Dataset, EmptyPage, FailQuery, Hang, Kind, Phase, Simulator, Status

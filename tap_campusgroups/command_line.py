@@ -1,0 +1,110 @@
+"""The command line: errors in one line, exit codes, and files that are what they should be."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import sys
+import typing as t
+
+import click
+from singer_sdk.plugin_base import SingerCommand
+
+from tap_campusgroups.errors import CampusGroupsError, InputError
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if t.TYPE_CHECKING:
+    import logging
+    from typing import Self
+
+_HELP_OF_TEST: t.Final = (
+    "Check the settings, and which streams the secret may read, by a small export of each. Use "
+    "--test=schema to write the schemas."
+)
+
+
+class Terminated(SystemExit):
+    """A signal ends the run; the exit code is the shell's: 130 after SIGINT, 143 after SIGTERM.
+
+    Attributes:
+        signal: Its name.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Make the exit code of a signal.
+
+        Args:
+            number: The signal.
+        """
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number).name
+
+
+class Command(SingerCommand):
+    """The command line, on which the tap's own errors are one line and exit code 1."""
+
+    @classmethod
+    def like(cls, command: click.Command, logger: logging.Logger) -> Self:
+        """Make the command of one that the SDK has made.
+
+        Args:
+            command: The SDK's, with its options.
+            logger: For the line.
+        """
+        for option in command.params:
+            if isinstance(option, click.Option) and option.name == "test":
+                option.help = _HELP_OF_TEST
+        return cls(
+            name=command.name,
+            callback=command.callback,
+            context_settings=command.context_settings,
+            params=command.params,
+            help=command.help,
+            logger=logger,
+        )
+
+    @override
+    def main(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            return super().main(*args, **kwargs)
+        except CampusGroupsError as error:
+            self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
+            sys.exit(1)
+        except Terminated as terminated:
+            self.logger.error(  # noqa: TRY400 - likewise
+                "Stopped by %s. Run again: what the state does not have yet is read anew.",
+                terminated.signal,
+            )
+            raise
+
+
+def json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
+    """Make sure that a file holds a JSON object, before the SDK reads it.
+
+    Args:
+        option: What it was given for, such as `--state`.
+        file: The file, if one was given.
+
+    Returns:
+        The file, to be read from its beginning.
+
+    Raises:
+        InputError: If it does not; an empty state file is what an interrupted job leaves behind.
+    """
+    if file is None:
+        return None
+    with file:  # which click would leave open at the end of `--test`
+        text = file.read()
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        msg = f"{option} {file.name}: no JSON object in the file."
+        raise InputError(msg)
+    return io.StringIO(text)
