@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tap_campusgroups
-from tap_campusgroups import errors, report
+from tap_campusgroups import check, errors, report
 from tap_campusgroups.replies import Reply
 from tap_campusgroups.transport import name_fault
 
@@ -32,6 +32,14 @@ ERRORS = {
     if isinstance(kind, type) and issubclass(kind, errors.CampusGroupsError)
 }
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+TABLES = (
+    report.write_summary,
+    report._odd_lines,  # noqa: SLF001 - where the summary's lines are
+    check._report,  # noqa: SLF001 - likewise those of `--test`
+    check.Verdict.__str__,
+)
+"""What makes the lines of a message that has several."""
 
 CARRIERS = {
     "logger.error('%s', error)": "the command line, of an error",
@@ -80,7 +88,7 @@ class Reader(ast.NodeVisitor):
         text = self._text(said)
         if re.search("[a-z]", text):
             self.messages.append(Message(text, f"{self._name}:{node.lineno}"))
-        elif not self._is_in_summary:
+        elif not self._is_in_table:
             call = re.sub(r"^self\.(_?logger)", "logger", ast.unparse(node))
             self.carriers.add(call)
 
@@ -96,9 +104,10 @@ class Reader(ast.NodeVisitor):
         return None
 
     @property
-    def _is_in_summary(self) -> bool:
-        """Whether it is the summary's, whose lines are read for themselves."""
-        return getattr(self._functions[-1], "name", "") == report.write_summary.__name__
+    def _is_in_table(self) -> bool:
+        """Whether it is in a function whose lines are read for themselves."""
+        name = getattr(self._functions[-1], "name", "")
+        return name in {function.__name__ for function in TABLES}
 
     def _text(self, node: ast.expr) -> str:
         """Put a message together, as far as the module says what is in it."""
@@ -140,30 +149,52 @@ def read_package() -> tuple[list[Message], set[str]]:
     )
 
 
-def texts_in(function: Callable[..., object]) -> Iterator[Message]:
-    """Collect the f-strings of a function of the tap."""
+def lines_of(function: Callable[..., object]) -> Iterator[Message]:
+    """Collect the lines that a function puts into a list, or returns."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    formats = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FormattedValue) and node.format_spec is not None
-        for inner in ast.walk(node.format_spec)
-    }
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr) and node not in formats:
-            text = "".join(
-                str(part.value) if isinstance(part, ast.Constant) else GAP for part in node.values
+        match node:
+            case ast.List(elts):
+                texts = [_repeated(element) for element in elts]
+            case ast.ListComp(element):
+                texts = [element]
+            case ast.Call(ast.Attribute(attr="append"), texts):
+                pass
+            case ast.Return(ast.expr() as value):
+                texts = [value]
+            case _:
+                continue
+        for text in map(_written, texts):
+            if re.search("[A-Za-z]{2}", text):
+                yield Message(text, f"{function.__name__}: {text.strip()}")
+
+
+def _repeated(node: ast.expr) -> ast.expr:
+    """Pick the line that an element of a list is, or that it repeats."""
+    match node:
+        case ast.Starred(ast.GeneratorExp(line)):
+            return line
+        case _:
+            return node
+
+
+def _written(node: ast.AST) -> str:
+    match node:
+        case ast.JoinedStr(parts):
+            return "".join(
+                str(part.value) if isinstance(part, ast.Constant) else GAP for part in parts
             )
-            if re.search("[A-Za-z]", text):
-                yield Message(text, f"{function.__name__}:{node.lineno}:{node.col_offset}")
+        case ast.Constant(str(text)):
+            return text
+        case _:
+            return ""
 
 
 MESSAGES, PASSED_ON = read_package()
 SAID = [
     *MESSAGES,
     *(Message(reply.value, f"Reply.{reply.name}") for reply in Reply if reply not in NOT_SAID),
-    *texts_in(report._odd_lines),  # noqa: SLF001 - where the summary's lines are
-    *texts_in(report.write_summary),
+    *(line for function in TABLES for line in lines_of(function)),
     Message(name_fault(OSError()), "name_fault"),
 ]
 
