@@ -84,15 +84,17 @@ def environment(simulator: Simulator, database_url: str, home: Path) -> dict[str
 def meltano_run(
     environment: Mapping[str, str],
     *,
-    tasks: Sequence[str] = (TAP, "target-postgres"),
+    arguments: Sequence[str] = ("run", TAP, "target-postgres"),
+    project: Path = PROJECT,
     on_line: Callable[[str], None] | None = None,
     timeout: float = 120.0,
 ) -> Finished:
-    """Run `meltano run` in the project's folder.
+    """Run `meltano run tap-campusgroups target-postgres`, or another command of Meltano.
 
     Args:
         environment: See the function of this name.
-        tasks: What to run.
+        arguments: The command.
+        project: The folder to run it in.
         on_line: Given each line of the log as it comes.
         timeout: Seconds after which it is ended.
 
@@ -106,13 +108,13 @@ def meltano_run(
         Path(sys.executable).with_name("meltano"),
         "--log-format=uncolored",
         f"--env-file={os.devnull}",  # not the user's .env
-        *("run", *tasks),
+        *arguments,
     ]
     lines = []
     # A session of its own, so that Meltano, tap and loader can be ended together.
     with subprocess.Popen(  # noqa: S603
         command,
-        cwd=PROJECT,
+        cwd=project,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

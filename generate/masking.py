@@ -31,7 +31,7 @@ _HEAD: t.Final = f"""\
 """
 
 
-def masked_meltano_yml() -> str:
+def text() -> str:
     """Write the preset, for `include_paths` of `meltano.yml`.
 
     Returns:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from html import escape
 
 from tap_campusgroups.bookmarks import after_window, read_from
@@ -16,7 +15,7 @@ from tap_campusgroups.settings import EARLIEST
 from tap_campusgroups.values import parse_instant, write_canonical
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def _at(day: int, hour: int) -> datetime:
@@ -96,23 +95,17 @@ _LEFT, _RIGHT = 132, 876
 _AXIS, _ROW, _LANES, _BAR, _LEGEND = 44, 84, (146, 236), 26, 340
 
 
-def pictures() -> Mapping[str, Callable[[], str]]:
-    """Name the two files and what gives their text."""
-    return {
-        "docs/state-light.svg": partial(picture, _LIGHT),
-        "docs/state-dark.svg": partial(picture, _DARK),
-    }
+def light() -> str:
+    """Draw the picture for a light page."""
+    return _picture(_LIGHT)
 
 
-def picture(colours: Mapping[str, str]) -> str:
-    """Draw the two nights.
+def dark() -> str:
+    """Draw the picture for a dark page."""
+    return _picture(_DARK)
 
-    Args:
-        colours: Of paper, frame, ink, soft ink, and of what is drawn.
 
-    Returns:
-        An SVG.
-    """
+def _picture(colours: Mapping[str, str]) -> str:
     lines = [
         _open_svg(),
         "<title>Two nightly runs, and a row that reaches the data lake between them</title>",

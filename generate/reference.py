@@ -41,7 +41,7 @@ _IDENTIFIERS: t.Final = """\
 """
 
 
-def reference() -> str:
+def text() -> str:
     """Write the page.
 
     Returns:
@@ -65,8 +65,8 @@ def reference() -> str:
 
 
 def _schema(name: str) -> Schema:
-    text = (resources.files(schemas) / f"{name}.json").read_text(encoding="utf-8")
-    return t.cast("Schema", json.loads(text))
+    file = resources.files(schemas) / f"{name}.json"
+    return t.cast("Schema", json.loads(file.read_text(encoding="utf-8")))
 
 
 def _what(stream: type[CampusGroupsStream]) -> str:
@@ -103,9 +103,9 @@ def _fields(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
 def _type(field: Schema) -> str:
     """Write a type without `null`, which is among all of them."""
     kinds = [field["type"]] if isinstance(field["type"], str) else field["type"]
-    text = " or ".join(kind for kind in kinds if kind != "null")
+    said = " or ".join(kind for kind in kinds if kind != "null")
     if "format" in field:
-        text += f" ({field['format']})"
+        said += f" ({field['format']})"
     if "items" in field:
-        text += f" of {_type(field['items'])}s"
-    return text
+        said += f" of {_type(field['items'])}s"
+    return said

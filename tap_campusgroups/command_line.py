@@ -83,18 +83,16 @@ class Command(SingerCommand):
             raise
 
 
-def json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
-    """Make sure that a file holds a JSON object, before the SDK reads it.
+def read_object(option: str, file: t.IO[str] | None) -> dict[str, t.Any] | None:
+    """Read a JSON object.
 
     Args:
-        option: What it was given for, such as `--state`.
-        file: The file, if one was given.
-
-    Returns:
-        The file, to be read from its beginning.
+        option: What the file was given for, such as `--state`.
+        file: The file, if one was given; closed afterwards.
 
     Raises:
-        InputError: If it does not; an empty state file is what an interrupted job leaves behind.
+        InputError: If there is none in it; an empty state file is what an interrupted job leaves
+            behind.
     """
     if file is None:
         return None
@@ -107,4 +105,21 @@ def json_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
     if not isinstance(value, dict):
         msg = f"{option} {file.name}: no JSON object in the file."
         raise InputError(msg)
-    return io.StringIO(text)
+    return value
+
+
+def checked_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
+    """Make sure that a file holds a JSON object, before the SDK reads it.
+
+    Args:
+        option: What the file was given for, such as `--state`.
+        file: The file, if one was given.
+
+    Returns:
+        The same object, to be read.
+
+    Raises:
+        InputError: As `read_object`.
+    """
+    value = read_object(option, file)
+    return None if value is None else io.StringIO(json.dumps(value))

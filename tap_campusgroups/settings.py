@@ -81,7 +81,7 @@ CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType(min_length=1),
         title="API URL",
         description=(
-            "Base URL of the API, if not https://<school_code>.service.campusgroups.com/data/v1. "
+            "Base URL of the API, if not https://{school_code}.service.campusgroups.com/data/v1. "
             "Plain http is for loopback only."
         ),
     ),
@@ -177,7 +177,7 @@ CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "user_agent",
         th.StringType(min_length=1),
         title="User agent",
-        description="User-Agent header, if not tap-campusgroups/<version>.",
+        description="User-Agent header, if not tap-campusgroups/{version}.",
     ),
     additional_properties=False,
 ).to_dict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import typing as t
@@ -17,7 +16,7 @@ from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_campusgroups.check import check_access
-from tap_campusgroups.command_line import Command, Terminated, json_file
+from tap_campusgroups.command_line import Command, Terminated, checked_file, read_object
 from tap_campusgroups.errors import InputError, SettingsError
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
@@ -168,10 +167,9 @@ class TapCampusGroups(Tap):
             super().cb_test(ctx, param, value)
             return
         config = ctx.params.get("config")
-        catalog = json_file("--catalog", ctx.params.get("catalog"))
         tap = cls(
             config=config.config if config else None,
-            catalog=json.load(catalog) if catalog else None,
+            catalog=read_object("--catalog", ctx.params.get("catalog")),
             parse_env_config=bool(config and config.parse_env),
         )
         check_access(tap._selected_streams(), cls.logger)
@@ -187,7 +185,9 @@ class TapCampusGroups(Tap):
         **kwargs: t.Any,
     ) -> None:
         super().invoke(
-            state=json_file("--state", state), catalog=json_file("--catalog", catalog), **kwargs
+            state=checked_file("--state", state),
+            catalog=checked_file("--catalog", catalog),
+            **kwargs,
         )
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import logging
+import socket
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -449,3 +450,25 @@ def test_errors_are_of_one_family() -> None:
     assert issubclass(ServiceUnavailableError, CampusGroupsError)
     assert MAX_TRIES == 8
     assert CampusGroupsStream.allow_redirects is False
+
+
+def test_an_unknown_host_is_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch, fake_time: FakeTime
+) -> None:
+    """A wrong school is known within seconds; a name server that is away is waited for."""
+
+    def unknown(*_: object, **__: object) -> list[Any]:
+        raise socket.gaierror(number, "no address")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    config = {"api_secret": "s", "school_code": "no-such-school"}
+    number = socket.EAI_NONAME
+    output = sync(config, "events")
+    assert "gave up after 3 tries of POST /events: ConnectionError (NameResolutionError)" in str(
+        output.error
+    )
+    assert sum(fake_time.slept) < 6
+
+    number = socket.EAI_AGAIN
+    output = sync(config, "events")
+    assert f"gave up after {MAX_TRIES} tries" in str(output.error)

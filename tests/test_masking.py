@@ -261,14 +261,14 @@ def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
         "TAP_CAMPUSGROUPS_API_VERSION": "1.1",
         "TARGET_JSONL_DESTINATION_PATH": str(tmp_path / "output"),
     }
-    tasks = (PLUGIN["name"], "target-jsonl")
-    refused = meltano_run(variables, tasks=tasks)
+    arguments = ("run", PLUGIN["name"], "target-jsonl")
+    refused = meltano_run(variables, arguments=arguments)
     assert refused.code != 0
     assert "stream_map_config has a pseudonym_key that is no text" in refused.output
     (tmp_path / "output").mkdir(exist_ok=True)
     assert not list((tmp_path / "output").iterdir())
 
-    finished = meltano_run({**variables, "CAMPUSGROUPS_PSEUDONYM_KEY": KEY}, tasks=tasks)
+    finished = meltano_run({**variables, "CAMPUSGROUPS_PSEUDONYM_KEY": KEY}, arguments=arguments)
     assert finished.code == 0, finished.output
     files = {file.stem: file.read_text("utf-8") for file in (tmp_path / "output").iterdir()}
     assert {stream: text.count("\n") for stream, text in files.items()} == dict.fromkeys(SCHEMAS, 6)
