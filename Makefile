@@ -26,17 +26,27 @@ lint: $(VENV)/.ready
 	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml masked.meltano.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
+# The tag that is tried is in a clone: a tag is the version, and no file holds it.
 package: $(VENV)/.ready
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/python -m build --wheel --outdir dist/direct
+	$(BIN)/python -m checks.package dist --same-as dist/direct
 	$(PYTHON) -m venv dist/smoke
 	dist/smoke/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd dist && smoke/bin/tap-campusgroups --version
 	cd dist && smoke/bin/tap-campusgroups --about --format json > about.json
 	cd dist && smoke/bin/tap-campusgroups --discover > catalog.json
 	cd dist && smoke/bin/python -c 'import json; n = len(json.load(open("catalog.json"))["streams"]); print(n, "streams from the wheel"); assert n == 23'
+	git clone --quiet . dist/tagged
+	git -C dist/tagged -c tag.gpgSign=false tag v987.6.5
+	cd dist/tagged && ../../$(BIN)/python -m build --outdir dist && ../../$(BIN)/python -m checks.package dist --tag v987.6.5
+	dist/smoke/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/tagged/dist/*.whl
+	cd dist && smoke/bin/tap-campusgroups --version | grep v987.6.5
 
 generate: $(VENV)/.ready
 	$(BIN)/python -m generate

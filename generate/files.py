@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from generate import hub, masking
+from generate import hub, masking, picture, reference
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,6 +14,9 @@ ROOT: t.Final = Path(__file__).parent.parent
 """The repository."""
 
 FILES: t.Final[Mapping[str, Callable[[], str]]] = {
+    "docs/state-dark.svg": picture.dark,
+    "docs/state-light.svg": picture.light,
+    "docs/streams.md": reference.text,
     "hub/tap-campusgroups.yml": hub.text,
     "masked.meltano.yml": masking.text,
 }
