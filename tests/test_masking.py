@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -274,3 +275,13 @@ def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
     assert {stream: text.count("\n") for stream, text in files.items()} == dict.fromkeys(SCHEMAS, 6)
     assert not [stream for stream, text in files.items() if SENTINEL in text]
     assert hmac_like(SENTINEL) in files["users"]
+
+
+@pytest.mark.parametrize(
+    "model", sorted((ROOT / "transform" / "models" / "staging").glob("*.sql")), ids=lambda p: p.stem
+)
+def test_the_models_need_nothing_that_is_masked(model: Path) -> None:
+    stream = model.stem.removeprefix("stg_campusgroups__")
+    columns = set(re.findall(r'"?(\w+)"?', re.sub("--.*", "", model.read_text("utf-8"))))
+    assert "updatedOn" in columns
+    assert not columns & {field for name, field, _ in MARKED if name == stream}
