@@ -136,7 +136,7 @@ ROADS: dict[str, dict[str, Any]] = {
     "usual": {},
     "flattened": {"flattening_enabled": True, "flattening_max_depth": 2},
     "ignoring": {"unknown_fields": "ignore"},
-    "in windows": {"export_window_days": 100},
+    "in windows": {"export_window_days": 200, "start_date": "2024-01-01"},
 }
 
 
