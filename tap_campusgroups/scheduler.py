@@ -17,6 +17,7 @@ is the same whatever the concurrency. What an export is, and HTTP, is the task's
 from __future__ import annotations
 
 import enum
+import logging
 import time
 import typing as t
 from collections import Counter, deque
@@ -28,8 +29,8 @@ from threading import Condition, Event, Thread
 from tap_campusgroups.errors import ExportsStoppedError
 
 if t.TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from threading import RLock
 
     from tap_campusgroups.exports import Page
 
@@ -264,10 +265,13 @@ class Scheduler:
         Workers that do not end within `SECONDS_TO_STOP` are named in the log and left to the end of
         the process.
         """
-        # A signal may have ended what the main thread did between taking the lock and its `with`.
-        with suppress(RuntimeError):
-            while True:
-                self._changed.release()
+        # A signal may have ended what the main thread did between taking a lock and its `with` or
+        # `try`; those of the log are taken thus up to Python 3.12.
+        locks: list[Condition | RLock] = [self._changed, *_locks_of_the_log()]
+        for lock in locks:
+            with suppress(RuntimeError):
+                while True:
+                    lock.release()
         with self._changed:
             if self._stop.is_set():
                 return
@@ -501,6 +505,15 @@ class Scheduler:
             sum(pages) / 2**20,
             extra=extra,
         )
+
+
+def _locks_of_the_log() -> Iterator[RLock]:
+    """Yield the lock of each log handler."""
+    named = logging.Logger.manager.loggerDict.values()
+    loggers = [logging.getLogger(), *(one for one in named if isinstance(one, logging.Logger))]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        if handler.lock is not None:
+            yield handler.lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,6 +343,56 @@ def test_a_signal_while_the_scheduler_is_locked_does_not_leave_it_so(
             check_lines(small, output.getvalue())
 
 
+class InterruptedLock:
+    """The lock of a log handler; a signal comes when the main thread has just taken it.
+
+    Attributes:
+        at: Which time.
+    """
+
+    def __init__(self, at: int) -> None:
+        """Wait for a time, from 1."""
+        self.at = at
+        self._lock = threading.RLock()
+
+    def acquire(self) -> bool:
+        """Take it; the signal's exception leaves it taken."""
+        result = self._lock.acquire()
+        if threading.current_thread() is threading.main_thread():
+            self.at -= 1
+            if self.at == 0:
+                signal.raise_signal(signal.SIGTERM)
+        return result
+
+    def release(self) -> None:
+        """Let it go."""
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        """Take it, as Python 3.13 does."""
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Let it go."""
+        self.release()
+
+
+def test_a_signal_while_the_log_is_locked_does_not_leave_it_so(
+    small: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that has something to log would hang, and so would the end."""
+    for at in range(8, 16):
+        caplog.handler.lock = InterruptedLock(at)  # type: ignore[assignment]
+        threads, output = threading.enumerate(), io.BytesIO()
+        small.reset_log()
+        caplog.clear()
+        began = time.monotonic()
+        assert run_here(small, {}, output) is not None
+        assert time.monotonic() - began < SECONDS_TO_END
+        check_ended(small, caplog, threads)
+        check_lines(small, output.getvalue())
+
+
 class ShortOutput(io.BytesIO):
     """An output that takes a bit of what it is given, as a pipe does that a signal breaks off."""
 
