@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks import parts
+from benchmarks.bench import Bench
 from benchmarks.contenders import Contenders
 from benchmarks.display import Display
 from benchmarks.processes import ContenderError
 from benchmarks.results import Results
-from benchmarks.series import Bench
 from benchmarks.targets import targets
 from demo.pipeline import PROJECT
 

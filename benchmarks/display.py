@@ -13,8 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from benchmarks.results import Memory, Startup, Throughput, Waiting
-    from benchmarks.series import Figure, Series
+    from benchmarks.results import Figure, Memory, Series, Startup, Throughput, Waiting
     from benchmarks.targets import Target
 
 _TAIL: Final = 25

@@ -12,17 +12,17 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from benchmarks import service
+from benchmarks.bench import TIMEOUT, Bench, Entry, interleave
 from benchmarks.checks import CatalogCheck, RowCheck
 from benchmarks.processes import run
-from benchmarks.results import Floor, Memory, Startup, Throughput, Waiting
-from benchmarks.series import TIMEOUT, Bench, Entry, Series, interleave
+from benchmarks.results import Floor, Memory, Series, Startup, Throughput, Waiting
 from tests.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.contenders import Contender
-    from benchmarks.series import Sample
+    from benchmarks.results import Sample
 
 _RUNS: Final = 3
 _STARTUP_RUNS: Final = 7

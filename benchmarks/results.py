@@ -1,12 +1,70 @@
-"""What the benchmarks found: tables to be, and figures for the targets."""
+"""What the benchmarks found: runs, tables to be, and figures for the targets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import statistics
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
-if TYPE_CHECKING:
-    from benchmarks.series import Series
+Figure: TypeAlias = Literal[
+    "wall", "cpu", "peak_rss_mib", "requests", "exports_at_once", "records_per_cpu_second"
+]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one run used.
+
+    Attributes:
+        wall: Seconds.
+        cpu: Seconds of CPU.
+        peak_rss_mib: MiB of memory at the peak.
+        records_per_cpu_second: 0 where no records were read.
+        requests: Requests that the service got.
+        exports_at_once: Most exports that were queued or running at the service at once.
+        service_cpu: Seconds of CPU of the simulator meanwhile: near `wall`, it held the run up.
+    """
+
+    wall: float
+    cpu: float
+    peak_rss_mib: float
+    records_per_cpu_second: float
+    requests: int
+    exports_at_once: int
+    service_cpu: float
+
+
+@dataclass
+class Series:
+    """The runs of one contender.
+
+    Attributes:
+        name: Of the contender.
+        rows: Rows that each run read.
+        samples: The runs.
+        medians: Of each figure by itself.
+    """
+
+    name: str
+    rows: int
+    samples: tuple[Sample, ...]
+    medians: dict[Figure, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute the medians."""
+        self.medians = {
+            figure: float(statistics.median(getattr(sample, figure) for sample in self.samples))
+            for figure in get_args(Figure)
+        }
+
+    def median(self, figure: Figure) -> float:
+        """Give the median of a figure."""
+        return self.medians[figure]
+
+    def extent(self, figure: Figure) -> tuple[float, float]:
+        """Give the least and the greatest of a figure."""
+        values = [getattr(sample, figure) for sample in self.samples]
+        return min(values), max(values)
 
 
 @dataclass(frozen=True)

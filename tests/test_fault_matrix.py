@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from tests.harness import Output
     from tests.simulator import RecordedRequest
     from tests.simulator.answers import Outcome, Wire
-    from tests.simulator.service import Exchange
+    from tests.simulator.exchanges import Exchange
 
 BEFORE, FAULTY, AFTER = "groups", "members", "tags"
 """Streams of a run, in the order of their sync; the middle one has the fault."""

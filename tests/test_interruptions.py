@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.simulator.answers import Outcome
-    from tests.simulator.service import Exchange
+    from tests.simulator.exchanges import Exchange
 
 SECONDS_TO_END = 5.0
 """How long a run may take to end after a signal."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Output
     from tests.simulator.answers import Outcome
-    from tests.simulator.service import Exchange
+    from tests.simulator.exchanges import Exchange
 
 STREAM = "tags"
 HOUR = timedelta(hours=1)

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from tap_campusgroups.base import CampusGroupsStream
     from tests.conftest import FakeTime
     from tests.simulator.answers import Outcome, Wire
-    from tests.simulator.service import Exchange
+    from tests.simulator.exchanges import Exchange
     from tests.test_fault_matrix import Row
 
 SECRET = "7f3a-sentinel-secret"  # noqa: S105 - what must not be told

@@ -50,7 +50,7 @@ from .simulator.vocabulary import FOREIGN_KEYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .simulator.service import Exchange
+    from .simulator.exchanges import Exchange
 
 NEWEST = datetime(2026, 1, 31, 12, 34, 56, 789_000, tzinfo=UTC)
 SPAN = timedelta(days=400)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeTime
     from tests.harness import Output
-    from tests.simulator.service import Exchange
+    from tests.simulator.exchanges import Exchange
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)

@@ -6,6 +6,7 @@ it reads the streams' JSON schemas only.
 
 from __future__ import annotations
 
+from .exchanges import Phase
 from .faults import (
     CancelQuery,
     EmptyPage,
@@ -16,7 +17,6 @@ from .faults import (
     Html,
     Kind,
     MessageOnly,
-    Phase,
     Redirect,
     RepeatToken,
     Reset,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from random import Random
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal
 
 from .answers import (
     CANCELLED,
@@ -29,15 +29,12 @@ from .answers import (
     json_answer,
     message_answer,
 )
+from .exchanges import PAGES, PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .service import Exchange
-
-Phase: TypeAlias = Literal["submit", "poll", "first_page", "later_page"]
-PHASES: tuple[Phase, ...] = get_args(Phase)
-PAGES = frozenset({"first_page", "later_page"})
+    from .exchanges import Exchange, Phase
 
 
 class Kind(ABC):

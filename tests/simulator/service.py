@@ -5,29 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from .answers import QUEUED, RUNNING, UNAUTHORIZED, Answer, Delayed, json_answer, message_answer
-from .faults import PAGES, FaultList, Phase
-from .queries import (
-    MAX_PAGE_SIZE,
-    Page,
-    Query,
-    QueryStore,
-    State,
-    Timing,
-    TooManyQueriesError,
-    of_stream,
-)
+from .exchanges import PAGES, Exchange
+from .faults import FaultList
+from .queries import MAX_PAGE_SIZE, QueryStore, TooManyQueriesError, of_stream
 from .timestamps import parse_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
     from email.message import Message
 
     from .answers import Outcome
+    from .exchanges import Phase, RecordedPhase
+    from .queries import Query, State, Timing
     from .rows import Dataset
 
 BASE_PATH = "/data/v1"
@@ -35,8 +28,6 @@ KEY_HEADER, SCHOOL_HEADER = "X-CG-API-Secret", "X-CG-School"
 # The default of every simulator; it opens nothing else.
 DEFAULT_SECRET = "a-secret-for-the-simulator-only"  # noqa: S105
 DEFAULT_SCHOOL = "readyeducation"
-
-RecordedPhase: TypeAlias = Phase | Literal["refused"]
 
 
 @dataclass(frozen=True)
@@ -67,45 +58,6 @@ class RecordedRequest:
     status: int | None
     at: float
     fault: str | None = None
-
-
-@dataclass
-class Exchange:
-    """A request whose answer is settled but not given yet, as a fault's kind sees it.
-
-    `planned` is the status the service is about to answer. `query` is set for a GET of a query that
-    exists, and for a submit once `answer()` was called. `window` is what a submit asks for.
-    """
-
-    stream: str | None
-    phase: RecordedPhase
-    planned: int
-    _finish: Callable[[Exchange], Answer]
-    query: Query | None = None
-    token: str | None = None
-    size: int = MAX_PAGE_SIZE
-    window: tuple[datetime, datetime] | None = None
-
-    def answer(self) -> Answer:
-        """Let the service do what was asked and return what it says."""
-        return self._finish(self)
-
-    @property
-    def live_query(self) -> Query:
-        """The query of a GET."""
-        if self.query is None:
-            message = f"a request in phase {self.phase} has no query yet"
-            raise LookupError(message)
-        return self.query
-
-    def page(self) -> Page:
-        """Return the page that was asked for; the query counts as finished from then on."""
-        self.live_query.observed = True
-        return self.peek()
-
-    def peek(self) -> Page:
-        """Return the page that was asked for as if nobody had asked."""
-        return self.live_query.page(self.token, self.size)
 
 
 class RefusedError(Exception):

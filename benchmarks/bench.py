@@ -1,13 +1,13 @@
-"""Runs contenders in turn, and keeps what each run used."""
+"""Runs contenders in turn, and notes what each run used."""
 
 from __future__ import annotations
 
-import statistics
 import time
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from benchmarks.processes import run
+from benchmarks.results import Sample, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,66 +21,6 @@ TIMEOUT: Final = 900.0
 """Seconds after which a run is given up."""
 
 _MIB: Final = 1024 * 1024
-
-Figure: TypeAlias = Literal[
-    "wall", "cpu", "peak_rss_mib", "requests", "exports_at_once", "records_per_cpu_second"
-]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What one run used.
-
-    Attributes:
-        wall: Seconds.
-        cpu: Seconds of CPU.
-        peak_rss_mib: MiB of memory at the peak.
-        records_per_cpu_second: 0 where no records were read.
-        requests: Requests that the service got.
-        exports_at_once: Most exports that were queued or running at the service at once.
-        service_cpu: Seconds of CPU of the simulator meanwhile: near `wall`, it held the run up.
-    """
-
-    wall: float
-    cpu: float
-    peak_rss_mib: float
-    records_per_cpu_second: float
-    requests: int
-    exports_at_once: int
-    service_cpu: float
-
-
-@dataclass
-class Series:
-    """The runs of one contender.
-
-    Attributes:
-        name: Of the contender.
-        rows: Rows that each run read.
-        samples: The runs.
-        medians: Of each figure by itself.
-    """
-
-    name: str
-    rows: int
-    samples: tuple[Sample, ...]
-    medians: dict[Figure, float] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Compute the medians."""
-        self.medians = {
-            figure: float(statistics.median(getattr(sample, figure) for sample in self.samples))
-            for figure in get_args(Figure)
-        }
-
-    def median(self, figure: Figure) -> float:
-        """Give the median of a figure."""
-        return self.medians[figure]
-
-    def extent(self, figure: Figure) -> tuple[float, float]:
-        """Give the least and the greatest of a figure."""
-        values = [getattr(sample, figure) for sample in self.samples]
-        return min(values), max(values)
 
 
 class Check(Protocol):
