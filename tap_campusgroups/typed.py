@@ -136,7 +136,7 @@ class PageConverter:
             if name == EXTRA:
                 column = _Column(attribute, type(None))
             elif name == replication_key:
-                column = _Column(attribute, str, (_finish_keys(attribute, name),))
+                column = _Column(attribute, str, (_finish(attribute, name, _to_canonical),))
             else:
                 column = _compile(definition, attribute, name)
             if column is None:
@@ -277,19 +277,20 @@ class PageConverter:
         return max(filter(None, keys), default=None)
 
 
-def _plainly_canonical(value: object) -> str | None:
-    """Do `canonical_instant` for the usual form, `2024-05-01T10:00:00.123Z`, and for no other."""
-    if value.__class__ is not str or len(value) != len("2024-05-01T10:00:00.123Z"):
-        return None
-    if (value[7], value[10], value[19], value[23]) != ("-", "T", ".", "Z"):
-        return None
-    if value[11:13] == "24":  # the end of a day: from Python 3.14 on, the next day's midnight
-        return None
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return f"{value[:23]}000Z"
+def _to_canonical(text: str) -> str | None:
+    """Do `to_canonical`, sooner for the usual form, `2024-05-01T10:00:00.123Z`."""
+    if (
+        len(text) == len("2024-05-01T10:00:00.123Z")
+        and (text[7], text[10], text[19], text[23]) == ("-", "T", ".", "Z")
+        and text[11:13] != "24"  # the end of a day: from Python 3.14 on, the next day's midnight
+    ):
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            pass
+        else:
+            return f"{text[:23]}000Z"
+    return to_canonical(text)
 
 
 def _struct(columns: dict[str, _Column]) -> t.Any:
@@ -323,7 +324,7 @@ def _compile(  # noqa: PLR0911 - a table: one return a row
         case "string", {"format": "date-time"}:
             return _Column(attribute, str, (_finish_instants(attribute, top),))
         case "string", {"format": "date"}:
-            return _Column(attribute, str, (_finish_dates(attribute, top),))
+            return _Column(attribute, str, (_finish(attribute, top, to_date),))
         case kind, _ if kind in _SCALARS:
             return _Column(attribute, _SCALARS[kind])
     return None
@@ -380,26 +381,8 @@ def _finish_instants(attribute: str, top: str) -> Finish:
     return finish
 
 
-def _finish_keys(attribute: str, top: str) -> Finish:
-    """Bring replication keys into canonical form."""
-    get = attrgetter(attribute)
-
-    def finish(rows: Sequence[Struct]) -> None:
-        for row in rows:
-            text = get(row)
-            if (canonical := _plainly_canonical(text)) is None:
-                if text.__class__ is not str:
-                    continue
-                try:
-                    canonical = to_canonical(text)
-                except Unconvertible:
-                    raise _Misfit(top) from None
-            setattr(row, attribute, canonical)
-
-    return finish
-
-
-def _finish_dates(attribute: str, top: str) -> Finish:
+def _finish(attribute: str, top: str, convert: Callable[[str], str | None]) -> Finish:
+    """Convert the texts of a column."""
     get = attrgetter(attribute)
 
     def finish(rows: Sequence[Struct]) -> None:
@@ -408,7 +391,7 @@ def _finish_dates(attribute: str, top: str) -> Finish:
             if text.__class__ is not str:
                 continue
             try:
-                setattr(row, attribute, to_date(text))
+                setattr(row, attribute, convert(text))
             except Unconvertible:
                 raise _Misfit(top) from None
 

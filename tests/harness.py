@@ -14,6 +14,7 @@ from tap_campusgroups.tap import TapCampusGroups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from tests.simulator import Simulator
 
@@ -42,6 +43,21 @@ def state_of(**bookmarks: str) -> dict[str, Any]:
             for name, value in bookmarks.items()
         }
     }
+
+
+_LOGGING = """
+version: 1
+formatters: {json: {(): singer_sdk.logging.StructuredFormatter}}
+handlers: {all: {class: logging.StreamHandler, formatter: json, stream: ext://sys.stderr}}
+root: {level: INFO, handlers: [all]}
+"""
+
+
+def structured_logging(folder: Path) -> str:
+    """Write a file for `SINGER_SDK_LOG_CONFIG`: stderr has a JSON object a line; name the file."""
+    path = folder / "logging.yaml"
+    path.write_text(_LOGGING)
+    return str(path)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import catalog_of, state_of
+from tests.harness import catalog_of, state_of, structured_logging
 from tests.simulator import FailQuery, Simulator
 from tests.test_settings import GOOD, SECRET
 
@@ -133,14 +133,7 @@ def test_a_catalog_with_an_unknown_stream(good_json: Path, tmp_path: Path) -> No
 
 
 def test_structured_logging(good_json: Path, tmp_path: Path) -> None:
-    path = tmp_path / "logging.yaml"
-    path.write_text(
-        "version: 1\n"
-        "formatters: {json: {(): singer_sdk.logging.StructuredFormatter}}\n"
-        "handlers: {all: {class: logging.StreamHandler, formatter: json, stream: ext://sys.stderr}}\n"
-        "root: {level: INFO, handlers: [all]}\n"
-    )
-    done = run("--config", good_json, SINGER_SDK_LOG_CONFIG=str(path))
+    done = run("--config", good_json, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
     assert done.returncode == 0
     messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
     assert any("Stream 'events': exporting updatedOn " in message for message in messages)

@@ -12,11 +12,8 @@ import io
 import itertools
 import json
 import logging
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import Future
@@ -50,8 +47,9 @@ from tap_campusgroups.scheduler import Scheduler, Task
 from tap_campusgroups.settings import ApiVersion
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
-from tests.harness import NEWEST, Output, settings_for, state_of, sync
+from tests.harness import NEWEST, Output, settings_for, state_of, structured_logging, sync
 from tests.simulator import Dataset, FailQuery, Hang, Kind, Phase, Simulator, Status
+from tests.test_command_line import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -916,12 +914,8 @@ def test_a_stream_that_is_synced_by_itself_is_submitted_alone(simulator: Simulat
 def test_discovery_submits_nothing(simulator: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(settings_for(simulator)))
-    done = subprocess.run(
-        [sys.executable, "-m", "tap_campusgroups", "--discover", "--config", str(path)],
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
+    done = run("--discover", "--config", path)
+    assert done.returncode == 0
     assert len(json.loads(done.stdout)["streams"]) == len(NAMES)
     assert simulator.requests == []
 
@@ -1248,23 +1242,10 @@ def test_a_run_that_waits_says_so_again_and_again(
 
 
 def test_figures_in_structured_logs(simulator: Simulator, tmp_path: Path) -> None:
-    path = tmp_path / "logging.yaml"
-    path.write_text(
-        "version: 1\n"
-        "formatters: {json: {(): singer_sdk.logging.StructuredFormatter}}\n"
-        "handlers: {all: {class: logging.StreamHandler, formatter: json, stream: ext://sys.stderr}}\n"
-        "root: {level: INFO, handlers: [all]}\n"
-    )
     config = tmp_path / "config.json"
     config.write_text(json.dumps(settings_for(simulator)))
-    monkeypatched = {"SINGER_SDK_LOG_CONFIG": str(path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "tap_campusgroups", "--config", str(config)],
-        env=os.environ | monkeypatched,
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
+    done = run("--config", config, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
+    assert done.returncode == 0
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     told = [line for line in lines if "rows_per_second" in line["extra"]]
     assert [line["message"].partition(":")[0] for line in told] == [f"Stream '{n}'" for n in NAMES]

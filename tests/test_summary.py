@@ -18,7 +18,15 @@ from tap_campusgroups.errors import (
     RowsMissingError,
     StreamsFailedError,
 )
-from tests.harness import NEWEST, STARTED, catalog_of, settings_for, state_of, sync
+from tests.harness import (
+    NEWEST,
+    STARTED,
+    catalog_of,
+    settings_for,
+    state_of,
+    structured_logging,
+    sync,
+)
 from tests.simulator import Dataset, FailQuery, Simulator, Status
 from tests.test_command_line import run
 from tests.test_late_rows import canonical
@@ -310,22 +318,10 @@ def test_the_structured_record_has_the_figures_of_the_table(
     for name, content in {
         "config.json": settings_for(simulator),
         "catalog.json": catalog_of(STREAMS),
-        "logging.json": {
-            "version": 1,
-            "formatters": {"json": {"()": "singer_sdk.logging.StructuredFormatter"}},
-            "handlers": {
-                "all": {
-                    "class": "logging.StreamHandler",
-                    "formatter": "json",
-                    "stream": "ext://sys.stderr",
-                }
-            },
-            "root": {"level": "INFO", "handlers": ["all"]},
-        },
     }.items():
         (tmp_path / name).write_text(json.dumps(content))
     arguments = ("--config", tmp_path / "config.json", "--catalog", tmp_path / "catalog.json")
-    done = run(*arguments, SINGER_SDK_LOG_CONFIG=str(tmp_path / "logging.json"))
+    done = run(*arguments, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
     assert done.returncode == 1
     logged = [json.loads(line) for line in done.stderr.splitlines()]
     (record,) = [one for one in logged if "Summary: " in one["message"]]
