@@ -1,0 +1,144 @@
+"""One stream a process, or one group of streams a job: the same rows and the same state."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_campusgroups.settings import ApiVersion
+from tap_campusgroups.streams import STREAMS
+from tests.harness import Output, catalog_of, settings_for
+from tests.simulator import Dataset, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+NAMES = tuple(stream.name for stream in STREAMS[ApiVersion.V1_0])
+WITHOUT_NEWS = "rooms"
+
+# A day ago, within the lookback: bookmarks are the newest rows. Earlier, they would be the end of
+# the range.
+NEWEST = datetime.now(UTC).replace(microsecond=250_000) - timedelta(days=1)
+PROCESSES = 2
+"""How many run at once."""
+
+
+def run_process(
+    config: Mapping[str, Any], home: Path, streams: Sequence[str], state: Mapping[str, Any] | None
+) -> Output:
+    """Run the tap as a process of its own, for some streams; it must succeed.
+
+    Args:
+        config: The settings.
+        home: Folder for its files.
+        streams: The streams to select.
+        state: The state of an earlier run.
+    """
+    files = {"config": config, "catalog": catalog_of(streams), "state": state or {}}
+    folder = home / ("all" if len(streams) > 1 else streams[0])
+    folder.mkdir(exist_ok=True)
+    arguments = []
+    for name, content in files.items():
+        file = folder / f"{name}.json"
+        file.write_text(json.dumps(content))
+        arguments += [f"--{name}", str(file)]
+    finished = subprocess.run(
+        [sys.executable, "-m", "tap_campusgroups", *arguments],
+        env=os.environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr.decode()
+    return Output([json.loads(line) for line in finished.stdout.splitlines()])
+
+
+def run_each(
+    config: Mapping[str, Any], home: Path, states: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Output]:
+    """Run one process a stream, each with its own state."""
+    run = partial(run_process, config, home)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        outputs = pool.map(lambda name: run([name], states.get(name)), NAMES)
+        return dict(zip(NAMES, outputs, strict=True))
+
+
+def comparable(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Bring messages into an order, without the moments at which they were made."""
+    return sorted(
+        json.dumps({key: value for key, value in message.items() if key != "time_extracted"})
+        for message in messages
+    )
+
+
+def check_same(all_at_once: Output, each: Mapping[str, Output]) -> None:
+    """Make sure that single-stream processes gave what one process gave for all streams."""
+    for kind in ("SCHEMA", "RECORD"):
+        apart = [message for output in each.values() for message in output.of_type(kind)]
+        assert comparable(apart) == comparable(all_at_once.of_type(kind))
+    assert {name: list(output.states[-1]["bookmarks"]) for name, output in each.items()} == {
+        name: [name] for name in NAMES
+    }
+    assert merged(each) == all_at_once.states[-1]
+
+
+def merged(each: Mapping[str, Output]) -> dict[str, Any]:
+    """Make one state of the last states of single-stream processes."""
+    return {"bookmarks": {name: each[name].states[-1]["bookmarks"][name] for name in NAMES}}
+
+
+@pytest.fixture
+def service() -> Iterator[Simulator]:
+    """The service, with some pages of each stream."""
+    counts = {name: 5 + 7 * number % 11 for number, name in enumerate(NAMES)}
+    with Simulator(Dataset(counts, newest=NEWEST)) as service:
+        yield service
+
+
+def let_an_hour_pass(dataset: Dataset) -> None:
+    """Change a row and add one, in every stream but one."""
+    for number, name in enumerate(NAMES):
+        if name == WITHOUT_NEWS:
+            continue
+        rows = dataset[name]
+        changed, new = (
+            (NEWEST + timedelta(minutes=minutes + number)).isoformat() for minutes in (1, 30)
+        )
+        rows[2]["updatedOn"] = changed
+        rows.append({**dataset.row(name, len(rows) + 1), "updatedOn": new})
+
+
+def test_a_process_a_stream_gives_what_one_process_gives(
+    service: Simulator, tmp_path: Path
+) -> None:
+    # The bounds are the settings', not the start of each process: the outputs can be equal.
+    config = settings_for(
+        service,
+        start_date=(NEWEST - timedelta(days=300)).isoformat(),
+        end_date=(NEWEST + timedelta(hours=2)).isoformat(),
+        export_window_days=200,
+        page_size=3,
+    )
+    first = run_process(config, tmp_path, NAMES, None)
+    firsts = run_each(config, tmp_path, {})
+    check_same(first, firsts)
+    assert set(first.records) == set(NAMES)
+
+    let_an_hour_pass(service.dataset)
+    second = run_process(config, tmp_path, NAMES, first.states[-1])
+    seconds = run_each(
+        config, tmp_path, {name: output.states[-1] for name, output in firsts.items()}
+    )
+    check_same(second, seconds)
+    moved = {name for name in NAMES if second.bookmarks[name] != first.bookmarks[name]}
+    assert moved == set(NAMES) - {WITHOUT_NEWS}
+    assert len(second.of_type("RECORD")) < len(first.of_type("RECORD"))
