@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from demo import pipeline
 from tap_campusgroups.settings import ApiVersion
 from tap_campusgroups.streams import STREAMS
 from tests.harness import Output, catalog_of, settings_for
+from tests.postgres import postgres
 from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 NAMES = tuple(stream.name for stream in STREAMS[ApiVersion.V1_0])
 WITHOUT_NEWS = "rooms"
@@ -142,3 +148,105 @@ def test_a_process_a_stream_gives_what_one_process_gives(
     moved = {name for name in NAMES if second.bookmarks[name] != first.bookmarks[name]}
     assert moved == set(NAMES) - {WITHOUT_NEWS}
     assert len(second.of_type("RECORD")) < len(first.of_type("RECORD"))
+
+
+# Groups of streams, as `meltano.yml` has them
+
+
+PROJECT_FILE: dict[str, Any] = yaml.safe_load(
+    (pipeline.PROJECT / "meltano.yml").read_text(encoding="utf-8")
+)
+GROUPS = {
+    extractor["name"].partition("--")[2]: extractor
+    for extractor in PROJECT_FILE["plugins"]["extractors"]
+    if "inherit_from" in extractor
+}
+
+
+def streams_of(group: str, version: ApiVersion) -> list[str]:
+    """List the streams that a group selects."""
+    patterns = [pattern.removesuffix(".*") for pattern in GROUPS[group]["select"]]
+    names = [stream.name for stream in STREAMS[version]]
+    return [name for pattern in patterns for name in fnmatch.filter(names, pattern)]
+
+
+@pytest.mark.parametrize("version", ApiVersion)
+def test_the_groups_have_every_stream_once(version: ApiVersion) -> None:
+    found = [name for group in GROUPS for name in streams_of(group, version)]
+    assert sorted(found) == sorted(stream.name for stream in STREAMS[version])
+
+
+def test_each_group_has_a_job_a_schedule_and_its_part_of_the_cap() -> None:
+    jobs = {job["name"]: job["tasks"] for job in PROJECT_FILE["jobs"]}
+    schedules = {schedule["name"]: schedule["job"] for schedule in PROJECT_FILE["schedules"]}
+    for group, extractor in GROUPS.items():
+        assert jobs[group] == [f"{extractor['name']} target-postgres"]
+        assert schedules[group] == group
+    parts = [extractor["config"]["max_concurrent_exports"] for extractor in GROUPS.values()]
+    (cap,) = (
+        setting["value"]
+        for setting in PROJECT_FILE["plugins"]["extractors"][0]["settings"]
+        if setting["name"] == "max_concurrent_exports"
+    )
+    assert sum(parts) == cap
+
+
+def meltano(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run Meltano in the project's folder; return its log. It must succeed."""
+    finished = subprocess.run(
+        [
+            Path(sys.executable).with_name("meltano"),
+            *("--log-format=uncolored", "--environment=dev", f"--env-file={os.devnull}"),
+            *arguments,
+        ],
+        cwd=pipeline.PROJECT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
+
+
+def test_two_groups_at_once_have_states_of_their_own(tmp_path: Path) -> None:
+    if missing := pipeline.missing_plugins():
+        pytest.fail(f"not installed: {', '.join(missing)}; run `make test`, which does it")
+    with postgres() as database, Simulator(Dataset(3, newest=NEWEST)) as service:
+        with database.connect() as connection:
+            connection.execute("CREATE SCHEMA campusgroups")
+        environment = pipeline.environment(service, database.sqlalchemy_url, tmp_path)
+        meltano(environment, "state", "list")  # makes the system database
+        with ThreadPoolExecutor(2) as pool:
+            commands = [
+                ("schedule", "run", "money", "--state-id-suffix=my-school"),
+                ("run", "people"),
+            ]
+            list(pool.map(lambda command: meltano(environment, *command), commands))
+        with database.connect() as connection:
+            tables = {
+                name
+                for (name,) in connection.execute(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = 'campusgroups'"
+                )
+            }
+    expected = {
+        "money:my-school": set(streams_of("money", ApiVersion.V1_0)),
+        "people": set(streams_of("people", ApiVersion.V1_0)),
+    }
+    assert tables == set().union(*expected.values())
+    with closing(sqlite3.connect(tmp_path / "meltano.db")) as system:
+        found = dict(system.execute("SELECT state_id, completed_state FROM state").fetchall())
+    bookmarks = {
+        state_id: set(json.loads(state)["singer_state"]["bookmarks"])
+        for state_id, state in found.items()
+    }
+    assert bookmarks == {
+        f"dev:tap-campusgroups--{group}-to-target-postgres{f':{suffix}' if suffix else ''}": names
+        for (group, _, suffix), names in (
+            (name.partition(":"), streams) for name, streams in expected.items()
+        )
+    }
