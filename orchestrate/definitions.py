@@ -35,7 +35,7 @@ def make_asset(plan: Plan, school: School, group: str) -> AssetsDefinition:
         retry_policy=RetryPolicy(max_retries=plan.retries, delay=plan.retry_delay_seconds),
     )
     def load_group(context: AssetExecutionContext) -> None:
-        context.log.info(f"{plan.exports_of(school)} exports at once")
+        context.log.info("%d exports at once", plan.exports_of(school))
         try:
             run(plan, school, group)
         except StepFailedError as error:

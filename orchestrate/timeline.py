@@ -11,6 +11,8 @@ from dagster import DagsterEventType, DagsterInstance
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from dagster_shared.error import SerializableErrorInfo
+
 _WIDTH: Final = 40
 _BEGINNINGS: Final = {DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED}
 _ENDS: Final = {
@@ -55,15 +57,28 @@ def attempts(instance: DagsterInstance, run_id: str) -> list[Attempt]:
             began[event.step_key] = record.timestamp, free
         elif event.event_type in _ENDS:
             start, worker = began.pop(event.step_key)
-            # Of a Failure: its description alone, without the traceback.
-            error = getattr(event.event_specific_data, "error", None)
-            failure = getattr(event.event_specific_data, "user_failure_data", None)
-            reason = getattr(failure, "description", None) or getattr(error, "message", "")
-            result = _ENDS[event.event_type]
+            reason = _reason(getattr(event.event_specific_data, "error", None))
             found.append(
-                Attempt(event.step_key, start, record.timestamp, result, reason.strip(), worker)
+                Attempt(
+                    event.step_key,
+                    start,
+                    record.timestamp,
+                    _ENDS[event.event_type],
+                    reason,
+                    worker,
+                )
             )
     return sorted(found, key=lambda attempt: attempt.began)
+
+
+def _reason(error: SerializableErrorInfo | None) -> str:
+    """Say why a try failed: what the step said, without the traceback."""
+    while error is not None and error.cause is not None:
+        error = error.cause  # a try that is to be repeated fails with a request for that
+    if error is None:
+        return ""
+    name, _, text = error.message.partition(": ")
+    return (text if name.endswith("Failure") else error.message).strip()
 
 
 def bars(found: Iterable[Attempt]) -> Iterator[str]:

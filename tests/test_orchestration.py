@@ -131,7 +131,7 @@ def test_a_group_that_fails_says_why_is_tried_again_and_the_others_go_on(night: 
     reasons = [line for line in night.timeline if not line.startswith("worker ") and line]
     assert len(reasons) == 2
     for reason in reasons:
-        assert f"1 of 3 streams failed: {REFUSED}" in reason
+        assert f"Stream '{REFUSED}': the service refuses access (HTTP 403" in reason
 
 
 def test_two_workers_keep_the_cap(night: Night) -> None:
@@ -206,11 +206,11 @@ def test_a_step_has_the_secret_of_its_own_school_only(
     monkeypatch.setenv("MELTANO_SYS_DIR_ROOT", str(tmp_path))
     monkeypatch.setenv("A_SECRET", "alpha")
     variables = environment(plan, one, "events")
-    assert variables["TAP_CAMPUSGROUPS_API_SECRET"] == "alpha"
+    assert "alpha" in variables.values()
     monkeypatch.setenv("B_SECRET", "beta")
     assert "beta" not in environment(plan, one, "events").values()
     monkeypatch.delenv("A_SECRET")
-    with pytest.raises(StepFailedError, match="^A_SECRET is not set$"):
+    with pytest.raises(StepFailedError, match=r"^A_SECRET is not set$"):
         environment(plan, one, "events")
 
 
