@@ -3,6 +3,9 @@
 No `from __future__ import annotations` here: Dagster reads the annotations.
 """
 
+from multiprocessing import get_all_start_methods
+from typing import Any
+
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
@@ -50,12 +53,22 @@ def definitions(plan: Plan) -> Definitions:
         {"key": SCHOOL_TAG, "value": school.code, "limit": plan.workers_of(school)}
         for school in plan.schools
     ]
+    # Dagster is imported once in place of once a step, where the system can do that.
+    method: dict[str, Any] = (
+        {"forkserver": {"preload_modules": [__name__]}}
+        if "forkserver" in get_all_start_methods()
+        else {"spawn": {}}
+    )
     job = define_asset_job(
         "campusgroups",
         AssetSelection.all(),
         description="All groups of all schools.",
         executor_def=multiprocess_executor.configured(
-            {"max_concurrent": plan.workers, "tag_concurrency_limits": limits}
+            {
+                "max_concurrent": plan.workers,
+                "tag_concurrency_limits": limits,
+                "start_method": method,
+            }
         ),
     )
     return Definitions(
