@@ -1,4 +1,5 @@
 # make demo: the main job, from a simulated service into a real PostgreSQL, and what arrived
+# make orchestrate: two schools x four groups with Dagster, and when each ran
 # make test: the whole test suite
 # make lint, make package: what else .ci/run does
 # make generate: the files that are made of the tap itself
@@ -9,10 +10,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint package bench generate clean
+.PHONY: demo orchestrate test lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m demo
+
+orchestrate: .meltano/.ready
+	$(BIN)/python -m demo.scale_out
 
 test: .meltano/.ready
 	$(BIN)/python -m pytest

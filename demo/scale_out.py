@@ -1,0 +1,140 @@
+"""Two simulated schools, four groups of streams each, by Dagster: `python -m demo.scale_out`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from demo import pipeline
+from tests.postgres import postgres
+from tests.simulator import Dataset, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.postgres import Postgres
+
+JOB: Final = "campusgroups"
+
+
+def prepare(
+    schools: Mapping[str, Simulator], database: Postgres, home: Path, **plan: Any
+) -> dict[str, str]:
+    """Make what Dagster needs for some schools; return its environment.
+
+    Args:
+        schools: The schools by the name of their PostgreSQL schema, which is made.
+        database: Where to load to.
+        home: An empty folder.
+        **plan: More of the plan; `max_concurrent_exports` is each school's.
+    """
+    cap = plan.pop("max_concurrent_exports", 4)
+    secrets = {f"{schema.upper()}_SECRET": one.api_secret for schema, one in schools.items()}
+    entries = [
+        {
+            "code": one.school_code,
+            "api_secret_variable": variable,
+            "schema": schema,
+            "max_concurrent_exports": cap,
+            "api_url": one.url,
+        }
+        for (schema, one), variable in zip(schools.items(), secrets, strict=True)
+    ]
+    with database.connect() as connection:
+        for schema in schools:
+            connection.execute(f'CREATE SCHEMA "{schema}"'.encode())
+    file = home / "schools.yml"
+    file.write_text(yaml.safe_dump({"schools": entries, **plan}), encoding="utf-8")
+    dagster_home, system = home / "dagster", home / "meltano"
+    dagster_home.mkdir()
+    shutil.copy(pipeline.PROJECT / "orchestrate" / "dagster.yaml", dagster_home)
+    system.mkdir()
+    for kind in ("extractors", "loaders"):
+        (system / kind).symlink_to(pipeline.PROJECT / ".meltano" / kind)
+    return {
+        **pipeline.bare_environment(home),
+        **secrets,
+        "CAMPUSGROUPS_SCHOOLS": str(file),
+        "DAGSTER_HOME": str(dagster_home),
+        "MELTANO_SYS_DIR_ROOT": str(system),
+        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+        "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
+    }
+
+
+def dagster(environment: Mapping[str, str], *arguments: str) -> pipeline.Finished:
+    """Run a Python module of this environment in the project's folder, to its end.
+
+    Args:
+        environment: See `prepare`.
+        *arguments: The module, and what it is given.
+    """
+    finished = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", *arguments],
+        cwd=pipeline.PROJECT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        timeout=300,
+    )
+    return pipeline.Finished(finished.returncode, finished.stdout)
+
+
+def execute(environment: Mapping[str, str]) -> pipeline.Finished:
+    """Run the job on its own executor."""
+    return dagster(
+        environment, "dagster", "job", "execute", "-m", "orchestrate.definitions", "-j", JOB
+    )
+
+
+def main() -> int:
+    """Run the demo; return the exit code."""
+    newest = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tap-campusgroups-")))
+        database = stack.enter_context(postgres())
+        schools = {
+            schema: stack.enter_context(
+                Simulator(
+                    Dataset(100, seed=seed, newest=newest),
+                    school_code=schema.replace("_", "-"),
+                    api_secret=f"secret-of-{schema}",
+                    running_seconds=0.3,
+                )
+            )
+            for seed, schema in enumerate(("north_college", "south_college"))
+        }
+        environment = prepare(
+            schools,
+            database,
+            home,
+            workers=2,
+            groups=["events", "people", "money", "content"],
+        )
+        finished = execute(environment)
+        print(dagster(environment, "orchestrate.timeline").output)  # noqa: T201
+        for schema, school in schools.items():
+            rows = sum(map(len, (school.dataset[name] for name in school.dataset.streams)))
+            print(  # noqa: T201
+                f"{schema}: {rows:,} rows at the service; at most {school.peak_running} exports at"
+                " once, of 4"
+            )
+        if finished.code:
+            print(finished.output, file=sys.stderr)  # noqa: T201
+        return finished.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
