@@ -24,7 +24,7 @@ from collections import Counter, deque
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Condition, Event, Thread
+from threading import Condition, Thread
 
 from tap_campusgroups.errors import ExportsStoppedError
 
@@ -55,7 +55,39 @@ LONGEST_WAIT: t.Final = 0.5
 _JOIN_INTERVAL: t.Final = 0.1
 
 
-def wait(event: Event, seconds: float) -> bool:
+class Flag:
+    """An event whose lock can be let go after a signal: see `Scheduler.close`.
+
+    That of `threading.Event` cannot: it has no owner.
+
+    Attributes:
+        changed: Guards it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without it."""
+        self.changed = Condition()
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Say whether it has happened."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Let it happen."""
+        with self.changed:
+            self._is_set = True
+            self.changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for it, for some seconds at most; say whether it has happened."""
+        with self.changed:
+            if not self._is_set:
+                self.changed.wait(seconds)
+            return self._is_set
+
+
+def wait(event: Flag, seconds: float) -> bool:
     """Wait for an event, but not longer than some seconds; tests let time pass here."""
     return event.wait(seconds)
 
@@ -178,7 +210,7 @@ class Scheduler:
         self._around_worker = around_worker
         self._interrupt = interrupt
         self._logger = logger
-        self._stop = Event()
+        self._stop = Flag()
         self._changed = Condition()
         # All below is guarded by `_changed`.
         self._threads: list[Thread] = []
@@ -267,7 +299,7 @@ class Scheduler:
         """
         # A signal may have ended what the main thread did between taking a lock and its `with` or
         # `try`; those of the log are taken thus up to Python 3.12.
-        locks: list[Condition | RLock] = [self._changed, *_locks_of_the_log()]
+        locks: list[Condition | RLock] = [self._changed, self._stop.changed, *_locks_of_the_log()]
         for lock in locks:
             with suppress(RuntimeError):
                 while True:

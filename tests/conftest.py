@@ -16,7 +16,8 @@ from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from threading import Event
+
+    from tap_campusgroups.scheduler import Flag
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ class FakeTime:
         self.slept.append(round(seconds, 6))
         self._now += seconds
 
-    def wait(self, event: Event, seconds: float) -> bool:
+    def wait(self, event: Flag, seconds: float) -> bool:
         """Let time pass, unless the event has happened."""
         if not event.is_set():
             self.sleep(seconds)

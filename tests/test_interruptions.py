@@ -31,6 +31,7 @@ import pytest
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.command_line import Terminated
+from tap_campusgroups.scheduler import Flag
 from tap_campusgroups.tap import TapCampusGroups
 from tap_campusgroups.writer import PageWriter
 from tests.harness import NEWEST, STARTED, catalog_of, settings_for
@@ -392,6 +393,33 @@ def test_a_signal_while_the_log_is_locked_does_not_leave_it_so(
         assert time.monotonic() - began < SECONDS_TO_END
         check_ended(small, caplog, threads)
         check_lines(small, output.getvalue())
+
+
+def test_a_signal_while_the_workers_are_told_to_stop_does_not_hold_them_up(
+    small: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of an event would stay taken, and the second try to stop them would hang."""
+    flags: list[Flag] = []
+
+    def interrupted(flag: Flag) -> None:
+        if flag in flags:
+            Flag.set(flag)
+        else:
+            flags.append(flag)
+            flag.changed.acquire()
+            signal.raise_signal(signal.SIGTERM)
+
+    class Interrupted(Flag):
+        set = interrupted
+
+    monkeypatch.setattr(scheduler, "Flag", Interrupted)
+    threads, output = threading.enumerate(), io.BytesIO()
+    caplog.clear()
+    began = time.monotonic()
+    assert run_here(small, {}, output) is not None
+    assert time.monotonic() - began < SECONDS_TO_END
+    check_ended(small, caplog, threads)
+    check_lines(small, output.getvalue())
 
 
 class ShortOutput(io.BytesIO):
