@@ -661,7 +661,7 @@ class Backfill:
 def test_a_backfill_that_is_broken_off_again_and_again_has_every_row(
     tmp_path: Path, unbuffered: str, record_property: Callable[[str, object], None]
 ) -> None:
-    wanted = int(os.environ.get("INTERRUPTIONS", "40")) / 4
+    wanted = int(os.environ.get("INTERRUPTIONS", "24")) / 4
     seed = os.environ.get("INTERRUPTIONS_SEED", "1")
 
     def work(worker: int) -> Backfill:

@@ -377,7 +377,7 @@ def histories(draw: st.DrawFn) -> tuple[int, list[Version], list[AnyRun]]:
     return lookback, list(versions.values()), runs
 
 
-@settings(max_examples=50, derandomize=True, deadline=None)
+@settings(max_examples=30, derandomize=True, deadline=None)
 @given(histories())
 def test_any_history_of_arrivals_is_emitted_as_a_whole(
     service: Simulator, history_of: tuple[int, list[Version], list[AnyRun]]

@@ -19,7 +19,7 @@ from tests.strategies import pages
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EXAMPLES = 40
+EXAMPLES = 20
 """Pages a stream; a long run by hand takes more."""
 
 

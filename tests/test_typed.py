@@ -368,7 +368,7 @@ STABLE = settings(
 )
 
 
-@settings(STABLE, max_examples=250)
+@settings(STABLE, max_examples=120)
 @given(
     st.lists(pages(SCHEMA), max_size=3),
     st.sampled_from([None, None, "id"]),
@@ -396,7 +396,7 @@ def test_drifted_rows_of_every_stream_convert_alike(stream: str, data: st.DataOb
     assert_alike(tap_schemas()[stream], *data.draw(pages_of(stream)))
 
 
-@settings(STABLE, max_examples=150)
+@settings(STABLE, max_examples=80)
 @given(st.data())
 def test_a_catalog_of_the_user_s_own_converts_alike(data: st.DataObject) -> None:
     schema = data.draw(schemas())
@@ -510,7 +510,7 @@ ESCAPES = st.lists(
 ).map("".join)
 
 
-@settings(STABLE, max_examples=200)
+@settings(STABLE, max_examples=100)
 @given(ESCAPES)
 def test_halves_of_pairs_are_replaced_and_whole_ones_are_not(text: str) -> None:
     replaced = bytes(memoryview(replace_bad_characters(Raw(f'"{text}"'.encode())))).decode()
@@ -519,7 +519,7 @@ def test_halves_of_pairs_are_replaced_and_whole_ones_are_not(text: str) -> None:
     assert json.loads(replaced) == expected
 
 
-@settings(STABLE, max_examples=100)
+@settings(STABLE, max_examples=60)
 @given(pages(SCHEMA), st.integers(0, 200), st.text(st.characters(codec="ascii"), max_size=2))
 def test_a_page_that_is_cut_off_or_garbled_converts_alike(
     text: str, place: int, garbage: str
