@@ -83,16 +83,18 @@ class Command(SingerCommand):
             raise
 
 
-def read_object(option: str, file: t.IO[str] | None) -> dict[str, t.Any] | None:
-    """Read a JSON object.
+def checked_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
+    """Make sure that a file holds a JSON object, before the SDK reads it.
 
     Args:
         option: What the file was given for, such as `--state`.
         file: The file, if one was given; closed afterwards.
 
+    Returns:
+        Its text, to be read.
+
     Raises:
-        InputError: If there is none in it; an empty state file is what an interrupted job leaves
-            behind.
+        InputError: If it does not; an empty state file is what an interrupted job leaves behind.
     """
     if file is None:
         return None
@@ -105,21 +107,18 @@ def read_object(option: str, file: t.IO[str] | None) -> dict[str, t.Any] | None:
     if not isinstance(value, dict):
         msg = f"{option} {file.name}: no JSON object in the file."
         raise InputError(msg)
-    return value
+    return io.StringIO(text)
 
 
-def checked_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
-    """Make sure that a file holds a JSON object, before the SDK reads it.
+def read_object(option: str, file: t.IO[str] | None) -> dict[str, t.Any] | None:
+    """Read the JSON object of a file, which `checked_file` checks.
 
     Args:
-        option: What the file was given for, such as `--state`.
-        file: The file, if one was given.
-
-    Returns:
-        The same object, to be read.
+        option: What the file was given for.
+        file: The file, if one was given; closed afterwards.
 
     Raises:
-        InputError: As `read_object`.
+        InputError: As `checked_file`.
     """
-    value = read_object(option, file)
-    return None if value is None else io.StringIO(json.dumps(value))
+    checked = checked_file(option, file)
+    return None if checked is None else json.load(checked)

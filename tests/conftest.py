@@ -86,3 +86,9 @@ def fake_time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     monkeypatch.setattr(time, "monotonic", fake.monotonic)
     monkeypatch.setattr(random, "random", lambda: 0.0)
     return fake
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all that waits ask again at once."""
+    monkeypatch.setattr(scheduler, "wait", lambda event, _seconds: event.wait(0.002))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from tap_campusgroups import scheduler
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import NEWEST, catalog_of, settings_for
 from tests.simulator import Dataset, Simulator, Status
@@ -35,12 +34,6 @@ def service() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all that waits ask again at once."""
-    monkeypatch.setattr(scheduler, "wait", lambda event, _seconds: event.wait(0.002))
-
-
 def check(tmp_path: Path, config: dict[str, Any], *arguments: str, catalog: Any = None) -> Result:
     """Run `tap-campusgroups --config ... [--catalog ...] --test` in this process."""
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -59,7 +52,7 @@ def verdicts(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
     return {stream: verdict.strip() for stream, verdict in lines}
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("impatient")
 def test_all_may_be_read(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -71,7 +64,7 @@ def test_all_may_be_read(
     assert (record.readable, record.unreadable) == (STREAMS, [])  # type: ignore[attr-defined]
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("impatient")
 def test_each_export_asks_for_one_hour_that_the_lake_has(
     tmp_path: Path, service: Simulator
 ) -> None:
@@ -88,7 +81,7 @@ def test_each_export_asks_for_one_hour_that_the_lake_has(
     assert service.peak_running <= 4
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("impatient")
 def test_what_is_deselected_is_not_asked_for(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,7 +91,7 @@ def test_what_is_deselected_is_not_asked_for(
     assert {request.stream for request in service.requests} == {"events", "rooms"}
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("status", "streams"),
     [
@@ -140,7 +133,7 @@ def test_a_wrong_secret_is_one_request_and_one_line(service: Simulator) -> None:
     assert "not-the-secret" not in done.stderr
 
 
-@pytest.mark.usefixtures("_impatient")
+@pytest.mark.usefixtures("impatient")
 def test_a_secret_that_may_read_nothing(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:

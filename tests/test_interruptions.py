@@ -334,14 +334,20 @@ def test_a_signal_while_the_scheduler_is_locked_does_not_leave_it_so(
 
     with patch.object(scheduler, "Condition", LockedCondition):
         for at in range(1, 10):  # noqa: B007 - it is for the class above
-            count, threads, output = 0, threading.enumerate(), io.BytesIO()
-            small.reset_log()
-            caplog.clear()
-            began = time.monotonic()
-            assert run_here(small, {}, output) is not None
-            assert time.monotonic() - began < SECONDS_TO_END
-            check_ended(small, caplog, threads)
-            check_lines(small, output.getvalue())
+            count = 0
+            check_an_end_in_time(small, caplog)
+
+
+def check_an_end_in_time(small: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    """Run the tap here until a signal ends it, in good order and within seconds."""
+    threads, output = threading.enumerate(), io.BytesIO()
+    small.reset_log()
+    caplog.clear()
+    began = time.monotonic()
+    assert run_here(small, {}, output) is not None
+    assert time.monotonic() - began < SECONDS_TO_END
+    check_ended(small, caplog, threads)
+    check_lines(small, output.getvalue())
 
 
 class InterruptedLock:
@@ -383,16 +389,9 @@ def test_a_signal_while_the_log_is_locked_does_not_leave_it_so(
 ) -> None:
     """A worker that has something to log would hang, and so would the end."""
     for at in range(8, 16):
-        threads, output = threading.enumerate(), io.BytesIO()
-        small.reset_log()
-        caplog.clear()
-        began = time.monotonic()
         # Not for longer: other tests have the same handler, and the last line may leave it locked.
         with patch.object(caplog.handler, "lock", InterruptedLock(at)):
-            assert run_here(small, {}, output) is not None
-        assert time.monotonic() - began < SECONDS_TO_END
-        check_ended(small, caplog, threads)
-        check_lines(small, output.getvalue())
+            check_an_end_in_time(small, caplog)
 
 
 def test_a_signal_while_the_workers_are_told_to_stop_does_not_hold_them_up(
@@ -413,13 +412,7 @@ def test_a_signal_while_the_workers_are_told_to_stop_does_not_hold_them_up(
         set = interrupted
 
     monkeypatch.setattr(scheduler, "Flag", Interrupted)
-    threads, output = threading.enumerate(), io.BytesIO()
-    caplog.clear()
-    began = time.monotonic()
-    assert run_here(small, {}, output) is not None
-    assert time.monotonic() - began < SECONDS_TO_END
-    check_ended(small, caplog, threads)
-    check_lines(small, output.getvalue())
+    check_an_end_in_time(small, caplog)
 
 
 class ShortOutput(io.BytesIO):

@@ -792,12 +792,6 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all that waits ask again at once."""
-    monkeypatch.setattr(scheduler, "wait", lambda event, _seconds: event.wait(0.002))
-
-
 def frozen(clock: Clock, **options: Any) -> Simulator:
     """Start a service whose exports run until the clock says otherwise."""
     return Simulator(Dataset(ROWS, newest=NEWEST), clock=clock, running_seconds=1, **options)
