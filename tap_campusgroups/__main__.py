@@ -1,7 +1,20 @@
-"""Entry point of `python -m tap_campusgroups`."""
+"""Entry point of the command `tap-campusgroups` and of `python -m tap_campusgroups`."""
 
 from __future__ import annotations
 
-from tap_campusgroups.tap import TapCampusGroups
+import signal
+from typing import NoReturn
 
-TapCampusGroups.cli()
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    # Before the imports: Python's own handler would print a traceback of them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from tap_campusgroups.shutdown import SHUTDOWN  # noqa: PLC0415
+    from tap_campusgroups.tap import TapCampusGroups  # noqa: PLC0415
+
+    SHUTDOWN.run_process(TapCampusGroups.cli, TapCampusGroups.logger)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import typing as t
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from traceback import walk_tb
 
-from singer_sdk import mapper
-from singer_sdk.exceptions import AbortedSyncExceptionBase
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
@@ -24,6 +22,7 @@ from tap_campusgroups.errors import (
     CampusGroupsError,
     ExportFailedError,
     RowsMissingError,
+    RunAborted,
     StreamMapError,
     UnknownFieldError,
 )
@@ -31,7 +30,8 @@ from tap_campusgroups.exports import Window
 from tap_campusgroups.oddities import Oddities
 from tap_campusgroups.records import Converter
 from tap_campusgroups.scheduler import Scheduler, Task
-from tap_campusgroups.transport import Connections
+from tap_campusgroups.shutdown import SHUTDOWN
+from tap_campusgroups.transport import worker_session
 from tap_campusgroups.typed import PageConverter
 from tap_campusgroups.values import canonical_instant, parse_instant, write_canonical
 from tap_campusgroups.writer import PageWriter
@@ -42,17 +42,14 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.metrics import Counter
+    from singer_sdk.singerlib import RecordMessage
 
     from tap_campusgroups.exports import Page
 
-
-# At DEBUG it tells what a filter makes of each row.
-logging.getLogger(mapper.__name__).setLevel(logging.INFO)
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """What the API's date range selects on (document, "Date Ranges and Pagination")."""
@@ -73,7 +70,7 @@ class Run(t.Protocol):
     def schedule(self, stream: CampusGroupsStream) -> Scheduler:
         """Say what runs the tasks that the stream has planned."""
 
-    def goes_on_after(self, stream: CampusGroupsStream, error: BaseException) -> bool:
+    def goes_on_after(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
         """Hear that a stream did not come to its end; say whether the others go on."""
 
 
@@ -83,13 +80,23 @@ class Part:
 
     Attributes:
         window: The window.
-        task: The task.
+        task: The task; it counts the rows that came.
+        emitted: Rows that were emitted.
+        newest: The newest `updatedOn` of these, in canonical form.
         is_done: Whether its pages have all been taken.
     """
 
     window: Window
     task: Task
+    emitted: int = 0
+    newest: str | None = None
     is_done: bool = False
+
+    def add(self, rows: int, newest: str | None) -> None:
+        """Count emitted rows."""
+        self.emitted += rows
+        if newest is not None:
+            self.newest = max(self.newest or "", newest)
 
 
 class CampusGroupsStream(ExportClient):
@@ -99,7 +106,6 @@ class CampusGroupsStream(ExportClient):
 
     Attributes:
         parts: The windows of this run, once they are planned.
-        newest: The newest `updatedOn` that this run has emitted, in canonical form.
         oddities: What was odd in the rows of this run.
     """
 
@@ -120,13 +126,8 @@ class CampusGroupsStream(ExportClient):
         """
         super().__init__(tap)
         self._run = run
-        self._scheduler: Scheduler | None = None
         self._started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
-        self._emitted = 0
-        self._newest: str | None = None
-        self._record_counter: Counter | None = None
         self.parts: list[Part] = []
-        self.newest: str | None = None
         self.oddities = Oddities()
 
     # Which exports
@@ -145,6 +146,11 @@ class CampusGroupsStream(ExportClient):
         entry = self.tap_state.get("bookmarks", {}).get(self.name, {})
         began = parse_instant(entry.get(BEGAN_KEY))
         return began is not None and self.settings.start_date < began
+
+    @property
+    def newest(self) -> str | None:
+        """The newest `updatedOn` that this run has emitted, in canonical form."""
+        return max(filter(None, (part.newest for part in self.parts)), default=None)
 
     def window(self) -> Window:
         """Say which range of `updatedOn` this run reads.
@@ -178,29 +184,77 @@ class CampusGroupsStream(ExportClient):
 
     @override
     def request_records(self, context: Context | None) -> Iterable[Record]:
-        """Take the pages of the stream's exports, and emit or yield their rows.
+        """Take the pages of the stream's exports, and yield their rows.
 
         Args:
             context: Not used; the streams have no partitions.
 
         Yields:
-            Rows as the service sends them, in its order, if the SDK has something to do with each
-            record: a stream map, a deselected property, a record limit. Otherwise nothing: whole
-            pages are written at once.
+            Rows as the service sends them, in its order.
 
         Raises:
             CampusGroupsError: If not every row arrived; the text names the stream.
         """
+        with closing(self._windows()) as windows:
+            for part, pages in windows:
+                for page in pages:
+                    yield from self._rows(page, part)
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
+        # Internal to the SDK, whose own loop knows neither pages nor windows, and in whose frames
+        # above a failure would end the other streams, too; tests/test_sdk_contract.py pins it.
+        run = self._shared_run
+        try:
+            yield from self._sync_windows(is_written=write_messages and self.selected)
+        except CampusGroupsError as error:
+            if run is None:
+                raise
+            if not run.goes_on_after(self, error):
+                raise RunAborted(error) from None
+
+    def _sync_windows(self, *, is_written: bool) -> Generator[Record, None, None]:
+        """Sync one window after the other; the bookmark moves after each.
+
+        Args:
+            is_written: Whether messages are written.
+
+        Yields:
+            The records, but for those that were written as whole pages.
+        """
+        writer = self._tap.message_writer
+        with (
+            self.get_record_counter() as counter,
+            self.get_sync_timer(),
+            closing(self._windows()) as windows,
+        ):
+            for part, pages in windows:
+                for page in pages:
+                    if is_written and self._can_write_pages and isinstance(writer, PageWriter):
+                        counter.increment(self._write_page(page, part, writer))
+                        continue
+                    for record in self._sync_rows(page, part, is_written=is_written):
+                        counter.increment()
+                        yield record
+                self._end_window(part)
+                if is_written:
+                    self._tap.state_writer.write_state(self.tap_state)
+
+    def _windows(self) -> Generator[tuple[Part, Iterator[Page]], None, None]:
+        """Yield the windows of this run, each with its pages."""
         if (window := self.window()).is_empty:
             self.logger.info("Stream '%s': nothing to read in %s", self.name, window)
             return
         run = self._shared_run
-        self._scheduler = schedule_exports([self]) if run is None else run.schedule(self)
-        for part in self.parts:
-            self._newest, self._emitted = None, 0
-            for page in self._scheduler.pages(part.task):
-                yield from self._emit(page, part.task)
-            self._end_window(part)
+        scheduler = schedule_exports([self]) if run is None else run.schedule(self)
+        try:
+            for part in self.parts:
+                yield part, scheduler.pages(part.task)
+        finally:
+            if run is None:
+                scheduler.close()
 
     @property
     def _shared_run(self) -> Run | None:
@@ -212,28 +266,8 @@ class CampusGroupsStream(ExportClient):
     def _is_dry_run(self) -> bool:
         return self.ABORT_AT_RECORD_COUNT is not None
 
-    def _emit(self, page: Page, task: Task) -> Iterable[Record]:
-        """Write a page's rows, or yield them to the SDK."""
-        writer = self._tap.message_writer
-        self.oddities.replaced += page.is_replaced
-        try:
-            if self._is_emitted_as_it_is and isinstance(writer, PageWriter):
-                task.rows += self._write(page, writer)
-            else:
-                rows, replaced = decode_rows(page.results)
-                self.oddities.replaced += replaced
-                task.rows += len(rows)
-                yield from rows
-        except (BadJsonError, UnexpectedJsonError):
-            msg = f"Stream '{self.name}': a page's Results are no array of objects."
-            raise ExportFailedError(msg) from None
-        except UnknownFieldError as error:
-            raise self._unknown_field(error) from None
-        if isinstance(writer, PageWriter):
-            writer.flush()
-
     @cached_property
-    def _is_emitted_as_it_is(self) -> bool:
+    def _can_write_pages(self) -> bool:
         """Whether the SDK has nothing to do with a record but to write it."""
         (first, *more) = self.stream_maps
         return (
@@ -244,19 +278,73 @@ class CampusGroupsStream(ExportClient):
             and not self._is_dry_run
         )
 
-    def _write(self, page: Page, writer: PageWriter) -> int:
-        """Write a page; return how many rows it has."""
+    def _write_page(self, page: Page, part: Part, writer: PageWriter) -> int:
+        """Write the rows of a page; return how many were written."""
         time_extracted = datetime.now(UTC)
-        converted = self._page_converter(page.results)
+        try:
+            converted = self._page_converter(page.results)
+        except (BadJsonError, UnexpectedJsonError):
+            raise self._bad_page() from None
+        except UnknownFieldError as error:
+            raise self._unknown_field(error) from None
         lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
         writer.write_lines(lines)
-        self._see(converted.newest)
-        self._emitted += lines.count(b"\n")
+        part.add(lines.count(b"\n"), converted.newest)
+        part.task.rows += len(converted.rows) + converted.without_id
         self.oddities.without_id += converted.without_id
-        self.oddities.replaced += converted.replaced
-        if self._record_counter is not None:
-            self._record_counter.increment(len(converted.rows))
-        return len(converted.rows) + converted.without_id
+        self.oddities.replaced += page.is_replaced + converted.replaced
+        return len(converted.rows)
+
+    def _sync_rows(
+        self, page: Page, part: Part, *, is_written: bool
+    ) -> Generator[Record, None, None]:
+        """Convert the rows of a page, and let the SDK make messages of them, one by one.
+
+        Yields:
+            The records.
+        """
+        for row in self._rows(page, part):
+            SHUTDOWN.check()
+            if self._is_dry_run:
+                self._check_max_record_limit(sum(one.emitted for one in self.parts))
+            if (record := self.post_process(row)) is None:
+                continue
+            newest = canonical_instant(record.get(REPLICATION_KEY))
+            if is_written:
+                for message in self._messages(record):
+                    self._tap.write_message(message)
+            part.add(1, newest)
+            yield record
+
+    def _rows(self, page: Page, part: Part) -> list[Record]:
+        """Decode the rows of a page, and count them."""
+        try:
+            rows, replaced = decode_rows(page.results)
+        except (BadJsonError, UnexpectedJsonError):
+            raise self._bad_page() from None
+        part.task.rows += len(rows)
+        self.oddities.replaced += page.is_replaced + replaced
+        return rows
+
+    def _messages(self, record: Record) -> list[RecordMessage]:
+        """Make the messages of a record, as the stream maps want them.
+
+        Raises:
+            StreamMapError: If a stream map fails; what it says itself may quote a value.
+        """
+        try:
+            return list(self._generate_record_messages(record))
+        except Exception as error:  # noqa: BLE001 - a map is an expression of the user's
+            kind = type(error).__name__
+        # Not within `except`: the new error would lead to the old one.
+        msg = (
+            f"Stream '{self.name}': a stream map fails for a row ({kind}). "
+            "Check stream_maps and stream_map_config."
+        )
+        raise StreamMapError(msg)
+
+    def _bad_page(self) -> ExportFailedError:
+        return ExportFailedError(f"Stream '{self.name}': a page's Results are no array of objects.")
 
     @cached_property
     def _converter(self) -> Converter:
@@ -303,65 +391,7 @@ class CampusGroupsStream(ExportClient):
             return None
         return record
 
-    @override
-    def get_record_counter(self, **options: t.Any) -> Counter:
-        self._record_counter = super().get_record_counter(**options)
-        return self._record_counter
-
-    @override
-    def _sync_records(
-        self, context: Context | None = None, *, write_messages: bool = True
-    ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
-        # Internal to the SDK, and the last frame in which a stream's failure can be kept from
-        # ending the others; tests/test_scheduler.py pins it.
-        try:
-            yield from self._sync_records_safely(context, write_messages=write_messages)
-        except BaseException as error:
-            if (run := self._shared_run) is not None:
-                if run.goes_on_after(self, error):
-                    return
-            elif self._scheduler is not None:
-                self._scheduler.close()
-            raise
-
-    def _sync_records_safely(
-        self, context: Context | None, *, write_messages: bool
-    ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
-        """Sync the records; what a stream map makes of a row is told without the row.
-
-        Raises:
-            StreamMapError: If a stream map fails; what it says itself may quote a value.
-        """
-        kind: type[Exception] | None = None
-        try:
-            yield from super()._sync_records(context, write_messages=write_messages)
-        except Exception as error:
-            if not _comes_from_a_map(error):
-                raise
-            kind = type(error)
-        if kind is not None:  # not within `except`: the new error would lead to the old one
-            msg = (
-                f"Stream '{self.name}': a stream map fails for a row ({kind.__name__}). "
-                "Check stream_maps and stream_map_config."
-            )
-            raise StreamMapError(msg)
-
     # State
-
-    def _see(self, instant: str | None) -> None:
-        """Take note of an emitted `updatedOn` in canonical form."""
-        if instant is not None:
-            self._newest = max(self._newest or "", instant)
-            self.newest = max(self.newest or "", instant)
-
-    @override
-    def _increment_stream_state(
-        self, latest_record: Record, *, context: Context | None = None
-    ) -> None:
-        # Internal to the SDK, which alone would raise on a record without `updatedOn`, move a
-        # bookmark back, and take what it has seen of a failed export; tests/test_state.py pins it.
-        self._emitted += 1
-        self._see(canonical_instant(latest_record.get(REPLICATION_KEY)))
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -376,9 +406,9 @@ class CampusGroupsStream(ExportClient):
         """
         part.is_done = True
         without_id = self.oddities.without_id
-        if part.task.rows != self._emitted + without_id:
+        if part.task.rows != part.emitted + without_id:
             msg = (
-                f"Stream '{self.name}': {part.task.rows} rows came and {self._emitted} were "
+                f"Stream '{self.name}': {part.task.rows} rows came and {part.emitted} were "
                 f"emitted of updatedOn {part.window}. Please report this."
             )
             raise RowsMissingError(msg)
@@ -395,31 +425,11 @@ class CampusGroupsStream(ExportClient):
                 replication_key=REPLICATION_KEY,
                 replication_key_value=bookmarks.after_window(
                     self._bookmark,
-                    newest=self._newest,
+                    newest=part.newest,
                     end=write_canonical(part.window.end),
                     settled=write_canonical(self._started - self.settings.lookback),
                 ),
             )
-            if part is not self.parts[-1]:  # the SDK writes the last one
-                self._tap.state_writer.write_state(self.tap_state)
-
-    # What is logged
-
-    @override
-    def log(self, message: str, *args: t.Any, level: int = logging.INFO, **kwargs: t.Any) -> None:
-        # The SDK calls every end of a stream "unhandled". The command line explains ours in one
-        # line, `--test` means its own, and of a closed pipe the run tells.
-        if isinstance(
-            sys.exception(), (CampusGroupsError, AbortedSyncExceptionBase, BrokenPipeError)
-        ):
-            return
-        super().log(message, *args, level=level, **kwargs)
-
-
-def _comes_from_a_map(error: Exception) -> bool:
-    """Say whether an error was raised while the SDK evaluated a stream map."""
-    frames = (frame for frame, _ in walk_tb(error.__traceback__))
-    return any(frame.f_globals.get("__name__") == mapper.__name__ for frame in frames)
 
 
 def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:
@@ -444,11 +454,9 @@ def schedule_tasks(tasks: Sequence[Task], stream: CampusGroupsStream) -> Schedul
     Returns:
         A scheduler that has not begun.
     """
-    connections = Connections()
     return Scheduler(
         tasks,
         cap=stream.settings.max_concurrent_exports,
-        around_worker=connections.session,
-        interrupt=connections.interrupt,
+        around_worker=worker_session,
         logger=logging.getLogger(stream.tap_name),
     )

@@ -13,6 +13,7 @@ import backoff
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.streams import RESTStream
+from singer_sdk.streams.rest import PageContext
 
 from tap_campusgroups.errors import (
     AccessDeniedError,
@@ -46,7 +47,7 @@ if t.TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth
     from singer_sdk.metrics import Counter
-    from singer_sdk.streams.rest import HTTPRequest, PageContext
+    from singer_sdk.streams.rest import HTTPRequest
 
     from tap_campusgroups.exports import Page
     from tap_campusgroups.scheduler import Control
@@ -234,8 +235,7 @@ class ExportClient(RESTStream[Step]):
 
     def _send(self, paginator: ExportPaginator, control: Control) -> requests.Response:
         """Send a step, again and again if need be."""
-        # The two internals are what the SDK's own loop calls; tests/test_client.py pins them.
-        prepared = self._prepare_request(context=None, page=paginator)
+        prepared = self._prepare(paginator.current_value)
         asked, has_room, tries = self.path, False, 0
 
         def give_up(error: Exception) -> bool:
@@ -257,10 +257,10 @@ class ExportClient(RESTStream[Step]):
                 giveup=give_up,
                 on_backoff=self._before_next_try(control),
                 logger=None,  # its lines quote URLs and arguments
-            )(self._request)
+            )(self._exchange)
             failure: Exception | None = None
             try:
-                response = send(prepared, None)
+                response = send(prepared)
             except RETRIED as error:
                 failure = error
             if failure is not None:
@@ -273,6 +273,22 @@ class ExportClient(RESTStream[Step]):
             if is_unknown and self._tries_other_path(asked):
                 return self._send(paginator, control)
             return response
+
+    def _prepare(self, step: Step) -> requests.PreparedRequest:
+        request = self.get_http_request(page=PageContext(None, step))
+        return self.build_prepared_request(
+            method=request.method,
+            url=request.url,
+            params=request.encode_params(),
+            headers=request.headers,
+        )
+
+    def _exchange(self, prepared: requests.PreparedRequest) -> requests.Response:
+        response = self.requests_session.send(
+            prepared, timeout=self.timeout, allow_redirects=self.allow_redirects
+        )
+        self.validate_response(response)
+        return response
 
     def _gave_up(
         self, prepared: requests.PreparedRequest, failure: Exception, tries: int

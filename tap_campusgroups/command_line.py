@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
-import signal
 import sys
 import typing as t
 
 import click
 from singer_sdk.plugin_base import SingerCommand
 
-from tap_campusgroups.errors import CampusGroupsError, InputError
+from tap_campusgroups.errors import CampusGroupsError, InputError, output_error
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -26,23 +26,6 @@ _HELP_OF_TEST: t.Final = (
     "Check the settings, and which streams the secret may read, by a small export of each. Use "
     "--test=schema to write the schemas."
 )
-
-
-class Terminated(SystemExit):
-    """A signal ends the run; the exit code is the shell's: 130 after SIGINT, 143 after SIGTERM.
-
-    Attributes:
-        signal: Its name.
-    """
-
-    def __init__(self, number: int) -> None:
-        """Make the exit code of a signal.
-
-        Args:
-            number: The signal.
-        """
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number).name
 
 
 class Command(SingerCommand):
@@ -75,12 +58,11 @@ class Command(SingerCommand):
         except CampusGroupsError as error:
             self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
             sys.exit(1)
-        except Terminated as terminated:
-            self.logger.error(  # noqa: TRY400 - likewise
-                "Stopped by %s. Run again: what the state does not have yet is read anew.",
-                terminated.signal,
-            )
-            raise
+        except OSError as error:  # of `--discover` and `--about`, which print
+            if error.errno != errno.ENOSPC:
+                raise
+            self.logger.error("%s", output_error(error))  # noqa: TRY400 - likewise
+            sys.exit(1)
 
 
 def checked_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:

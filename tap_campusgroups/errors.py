@@ -51,6 +51,25 @@ class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
     """A request failed on its way at every try: no connection, 429, 5xx, or no JSON."""
 
 
+class OutputError(CampusGroupsError):
+    """The target does not take the output."""
+
+
+class RunAborted(SystemExit):
+    """Ends the sync of all streams from inside one of them.
+
+    Not an `Exception`: the SDK reports each of those as unhandled.
+
+    Attributes:
+        reason: Why; raised once the workers have ended.
+    """
+
+    def __init__(self, reason: CampusGroupsError) -> None:
+        """Keep why."""
+        super().__init__(1)
+        self.reason = reason
+
+
 class StreamMapError(CampusGroupsError):
     """A stream map of the user's cannot be evaluated for a row."""
 
@@ -73,3 +92,21 @@ class ExportsStoppedError(CampusGroupsError):
 
 class UnknownFieldError(CampusGroupsError):
     """A row has a field that the schema does not have, and `unknown_fields` is `fail`."""
+
+
+def output_error(error: Exception) -> OutputError:
+    """Explain why a write failed, in one line.
+
+    Args:
+        error: What the write raised: OSError, or AttributeError if there is no `sys.stdout`.
+    """
+    if isinstance(error, BrokenPipeError):
+        return OutputError(
+            "Output pipe closed: the target exited early. Check the target's log; the next run "
+            "resumes from the last saved state."
+        )
+    reason = error.strerror if isinstance(error, OSError) else "standard output is closed"
+    return OutputError(
+        f"Cannot write the output: {reason}. Check where the output goes; the next run resumes "
+        "from the last saved state."
+    )

@@ -11,6 +11,8 @@ from tap_campusgroups.errors import (
     AccessDeniedError,
     CampusGroupsError,
     ExportsStoppedError,
+    OutputError,
+    RunAborted,
     StreamsFailedError,
 )
 from tap_campusgroups.report import StreamReport, utc_now, write_summary
@@ -32,7 +34,6 @@ class SharedRun:
 
     Attributes:
         is_on: Whether it has begun and not ended.
-        is_ending: Whether it is over and joins its workers.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class SharedRun:
             logger: The tap's.
         """
         self._logger = logger
-        self.is_on, self.is_ending = False, False
+        self.is_on = False
         self._find_streams = streams
         self._streams: Sequence[CampusGroupsStream] = ()
         self._scheduler: Scheduler | None = None
@@ -57,7 +58,7 @@ class SharedRun:
         """Begin."""
         self._began = time.monotonic()
         self._failures = {}
-        self.is_on, self.is_ending = True, False
+        self.is_on = True
         return self
 
     def __exit__(
@@ -69,13 +70,14 @@ class SharedRun:
         """Join the workers, sum up, and raise what failed on the way.
 
         Raises:
-            CampusGroupsError: If streams failed and the others went on.
+            CampusGroupsError: What ended the run from inside a stream; or the failure of streams
+                after which the others went on.
         """
-        self.is_on, self.is_ending = False, True
+        self.is_on = False
         self._close()
         self._summarise()
-        if isinstance(error, BrokenPipeError):
-            self._logger.error("Nobody reads the output any more.")
+        if isinstance(error, RunAborted):
+            raise error.reason from None
         if error is None and self._failures:
             raise self._failure()
 
@@ -113,7 +115,7 @@ class SharedRun:
                 ", ".join(moved),
             )
 
-    def goes_on_after(self, stream: CampusGroupsStream, error: BaseException) -> bool:
+    def goes_on_after(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
         """Decide what a failure means for the others, and take note of it.
 
         Args:
@@ -123,14 +125,15 @@ class SharedRun:
         Returns:
             Whether the others go on.
         """
-        if isinstance(error, CampusGroupsError) and not isinstance(error, ExportsStoppedError):
-            self._failures[stream.name] = error
-            if self._is_about_one_stream(stream, error):
-                self._logger.warning("%s The other streams go on.", error)
-                if self._scheduler is not None:
-                    self._scheduler.drop([part.task for part in stream.parts])
-                return True
-        return False
+        if isinstance(error, ExportsStoppedError | OutputError):
+            return False
+        self._failures[stream.name] = error
+        if not self._is_about_one_stream(stream, error):
+            return False
+        self._logger.warning("%s The other streams go on.", error)
+        if self._scheduler is not None:
+            self._scheduler.drop([part.task for part in stream.parts])
+        return True
 
     def _is_about_one_stream(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
         if stream.settings.on_stream_error is OnStreamError.ABORT:

@@ -17,20 +17,20 @@ is the same whatever the concurrency. What an export is, and HTTP, is the task's
 from __future__ import annotations
 
 import enum
-import logging
 import time
 import typing as t
 from collections import Counter, deque
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 
 from tap_campusgroups.errors import ExportsStoppedError
+from tap_campusgroups.shutdown import CHECK_INTERVAL, SHUTDOWN
 
 if t.TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-    from threading import RLock
 
     from tap_campusgroups.exports import Page
 
@@ -46,48 +46,11 @@ PAGE_ESTIMATE: t.Final = 2**20
 PROGRESS_INTERVAL: t.Final = 60.0
 """Seconds between two lines about the run."""
 
-SECONDS_TO_STOP: t.Final = 5.0
-"""How long the workers may take to end when a run is broken off."""
-
-LONGEST_WAIT: t.Final = 0.5
-"""Seconds after which the main thread looks for a signal while it waits."""
-
-_JOIN_INTERVAL: t.Final = 0.1
+SECONDS_TO_STOP: t.Final = 1.5
+"""Time that the workers have to end when a run does, in seconds."""
 
 
-class Flag:
-    """An event whose lock can be let go after a signal: see `Scheduler.close`.
-
-    That of `threading.Event` cannot: it has no owner.
-
-    Attributes:
-        changed: Guards it.
-    """
-
-    def __init__(self) -> None:
-        """Begin without it."""
-        self.changed = Condition()
-        self._is_set = False
-
-    def is_set(self) -> bool:
-        """Say whether it has happened."""
-        return self._is_set
-
-    def set(self) -> None:
-        """Let it happen."""
-        with self.changed:
-            self._is_set = True
-            self.changed.notify_all()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for it, for some seconds at most; say whether it has happened."""
-        with self.changed:
-            if not self._is_set:
-                self.changed.wait(seconds)
-            return self._is_set
-
-
-def wait(event: Flag, seconds: float) -> bool:
+def wait(event: Event, seconds: float) -> bool:
     """Wait for an event, but not longer than some seconds; tests let time pass here."""
     return event.wait(seconds)
 
@@ -191,7 +154,6 @@ class Scheduler:
         *,
         cap: int,
         around_worker: Callable[[], AbstractContextManager[object]],
-        interrupt: Callable[[], None],
         logger: logging.Logger,
     ) -> None:
         """Plan the tasks; nothing runs before the first `pages`.
@@ -200,7 +162,6 @@ class Scheduler:
             tasks: In the order in which `pages` will be asked for.
             cap: Exports that may be queued or running at the server.
             around_worker: Makes what each worker thread lives in.
-            interrupt: Ends requests that workers wait for; called when the run is broken off.
             logger: For the run's progress.
         """
         self.tasks = tuple(tasks)
@@ -208,9 +169,8 @@ class Scheduler:
         self._cap = cap
         self._is_sequential = cap == 1
         self._around_worker = around_worker
-        self._interrupt = interrupt
         self._logger = logger
-        self._stop = Flag()
+        self._stop = Event()
         self._changed = Condition()
         # All below is guarded by `_changed`.
         self._threads: list[Thread] = []
@@ -246,10 +206,12 @@ class Scheduler:
         Raises:
             BaseException: What the task raised in its worker, after the pages before it.
             ExportsStoppedError: After `close`.
+            TerminationSignal: After a signal.
         """
         with self._changed:
             if self._turn is None:
                 self._start(self._report, "progress")
+                SHUTDOWN.log_abandoned = self._log_abandoned
             self._turn, self._turn_began = task, time.monotonic()
             self._look_around()
         while (page := self._take(task)) is not None:
@@ -260,6 +222,7 @@ class Scheduler:
 
     def _take(self, task: Task) -> Page | None:
         with self._changed:
+            SHUTDOWN.check()
             while not task.pages:
                 if self._failure is not None:
                     raise self._failure
@@ -267,8 +230,8 @@ class Scheduler:
                     if task.error is not None:
                         raise task.error
                     return None
-                # Not for ever: a signal that comes just before the wait is seen only after it.
-                self._wait_for_change(LONGEST_WAIT)
+                self._wait_for_change(CHECK_INTERVAL)
+                SHUTDOWN.check()
             page = task.pages.popleft()
             self._held -= page.size
             self._changed.notify_all()
@@ -292,42 +255,37 @@ class Scheduler:
             self._look_around()
 
     def close(self) -> None:
-        """Break the run off, or end it: join the workers. May be repeated; the main thread's.
+        """End the workers, and log what is left behind. May be repeated; the main thread's.
 
-        Workers that do not end within `SECONDS_TO_STOP` are named in the log and left to the end of
-        the process.
+        A worker that waits for an answer is not waited for longer than `SECONDS_TO_STOP`: it ends
+        with its request, or with the process.
         """
-        # A signal may have ended what the main thread did between taking a lock and its `with` or
-        # `try`; those of the log are taken thus up to Python 3.12.
-        locks: list[Condition | RLock] = [self._changed, self._stop.changed, *_locks_of_the_log()]
-        for lock in locks:
-            with suppress(RuntimeError):
-                while True:
-                    lock.release()
         with self._changed:
             if self._stop.is_set():
                 return
             self._stop.set()
-            self._changed.notify_all()
             self._pending.clear()
-            for task in self.tasks:
-                if task.stage is Stage.AT_SERVER and task.query_id is not None:
-                    self._logger.info(
-                        "Stream '%s': its export is left at the server, queryId %s",
-                        *(task.stream, task.query_id),
-                    )
+            self._changed.notify_all()
         deadline = time.monotonic() + SECONDS_TO_STOP
-        alive = self._threads
-        while alive and time.monotonic() < deadline:
-            # Again and again: a worker may have been on its way to its next request.
-            self._interrupt()
-            for thread in alive:
-                thread.join(_JOIN_INTERVAL / len(alive))
-            alive = [thread for thread in alive if thread.is_alive()]
-        if alive:
-            self._logger.warning("%d requests did not end in time and are left alone", len(alive))
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._log_abandoned()
+        SHUTDOWN.log_abandoned = None
+        if running := sum(thread.is_alive() for thread in self._threads):
+            self._logger.warning(
+                "%d requests were still running at shutdown and were abandoned", running
+            )
         for task in self.tasks:
             task.pages.clear()
+
+    def _log_abandoned(self) -> None:
+        # Without the lock: the watchdog calls it when the main thread does not get on.
+        for task in self.tasks:
+            if task.stage is Stage.AT_SERVER and task.query_id is not None:
+                self._logger.info(
+                    "Stream '%s': its export is left at the server, queryId %s",
+                    *(task.stream, task.query_id),
+                )
 
     # The workers' side
 
@@ -537,15 +495,6 @@ class Scheduler:
             sum(pages) / 2**20,
             extra=extra,
         )
-
-
-def _locks_of_the_log() -> Iterator[RLock]:
-    """Yield the lock of each log handler."""
-    named = logging.Logger.manager.loggerDict.values()
-    loggers = [logging.getLogger(), *(one for one in named if isinstance(one, logging.Logger))]
-    for handler in {handler for logger in loggers for handler in logger.handlers}:
-        if handler.lock is not None:
-            yield handler.lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import typing as t
 from copy import deepcopy
 from dataclasses import replace
 
-from singer_sdk import Tap
+from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.plugin_base import PluginBase
@@ -16,7 +17,7 @@ from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_campusgroups.check import check_access
-from tap_campusgroups.command_line import Command, Terminated, checked_file, read_object
+from tap_campusgroups.command_line import Command, checked_file, read_object
 from tap_campusgroups.errors import InputError, SettingsError
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
@@ -27,6 +28,7 @@ from tap_campusgroups.settings import (
     environment_problems,
     hide_values,
 )
+from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.values import canonical_instant
 from tap_campusgroups.writer import PageWriter
@@ -63,6 +65,7 @@ class TapCampusGroups(Tap):
     @override
     def __init__(self, *, parse_env_config: bool = False, **kwargs: t.Any) -> None:
         self._run = SharedRun(self._selected_streams, self.logger)
+        _quieten_loggers_of_data()
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError:
@@ -78,8 +81,10 @@ class TapCampusGroups(Tap):
     def sync_all(self) -> None:
         # Final in the SDK, and yet the only frame around all that a run does: nothing else could
         # join the workers whatever ends it; tests/test_clean_ends.py pins that the SDK calls it.
+        SHUTDOWN.check()
         with self._run:
             super().sync_all()
+        SHUTDOWN.check()
 
     @override
     def setup_mapper(self) -> None:
@@ -99,15 +104,9 @@ class TapCampusGroups(Tap):
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        # Internal to the SDK, whose own would write a STATE in the midst of what is being written,
-        # and exit with 0. The last state is out already; tests/test_command_line.py pins it.
-        if self._run.is_ending:
-            return  # it ends within seconds, and in good order
-        terminated = Terminated(signum)
-        if isinstance(self.message_writer, PageWriter):
-            self.message_writer.interrupt(terminated)
-        else:
-            raise terminated
+        # Internal to the SDK, which makes it the handler of SIGINT and SIGTERM: its own would raise
+        # from the handler, and exit with 0; tests/test_shutdown.py pins it.
+        SHUTDOWN.request(signum)
 
     @override
     def load_state(self, state: dict[str, t.Any]) -> None:
@@ -194,6 +193,14 @@ class TapCampusGroups(Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         return Command.like(super().get_singer_command(), cls.logger)
+
+
+def _quieten_loggers_of_data() -> None:
+    """Raise the levels of loggers that would quote rows or headers."""
+    # At DEBUG it tells what a filter makes of each row.
+    logging.getLogger(mapper.__name__).setLevel(logging.INFO)
+    # It quotes what it cannot read of an answer's headers.
+    logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 
 def _is_selected(entry: CatalogEntry) -> bool:

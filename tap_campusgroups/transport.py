@@ -1,21 +1,16 @@
-"""The connections: how a worker's session is made, and how its requests can be broken off."""
+"""The connections: how a worker's session is made, and what can go wrong on the way."""
 
 from __future__ import annotations
 
-import logging
 import mmap
 import socket
 import sys
 import typing as t
-import weakref
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import requests
-from requests.adapters import HTTPAdapter
 from singer_sdk.exceptions import RetriableAPIError
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NameResolutionError
 
 if sys.version_info >= (3, 12):
@@ -62,9 +57,6 @@ def _reason(error: BaseException | None) -> object:
     return getattr(error.args[0], "reason", None) if error and error.args else None
 
 
-# It quotes what it cannot read of an answer's headers.
-logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
-
 CHUNK_BYTES: t.Final = 2**16
 """How much of a body is read at once."""
 
@@ -97,75 +89,29 @@ def read_body(response: requests.Response) -> bytes | memoryview:
         return memoryview(held)
 
 
-class Connections:
-    """The sessions of a run, one a worker, and the sockets that were opened for them."""
+@contextmanager
+def worker_session() -> Iterator[requests.Session]:
+    """Make the session of a worker; close it, with what it holds, at the end.
 
-    def __init__(self) -> None:
-        """Start without any."""
-        self.sockets: list[weakref.ref[socket.socket]] = []
-
-    @contextmanager
-    def session(self) -> Iterator[requests.Session]:
-        """Make the session of a worker; close it, with what it holds, at the end.
-
-        Yields:
-            The session, which `current_session` gives to whoever asks in this thread meanwhile.
-        """
-        session = _Session()
-        session.stream = True  # for `read_body`
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, _Adapter())
-        token = _worker.set((session, self))
-        try:
-            yield session
-        finally:
-            _worker.reset(token)
-            session.close()
-
-    def interrupt(self) -> None:
-        """End the requests that are on their way; who waits for one gets a connection error."""
-        for reference in tuple(self.sockets):
-            if (opened := reference()) is not None:
-                # Not the method of a TLS socket, which would say goodbye first, and wait.
-                with suppress(OSError):
-                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
+    Yields:
+        The session, which `current_session` gives to whoever asks in this thread meanwhile.
+    """
+    session = _Session()
+    session.stream = True  # for `read_body`
+    token = _session.set(session)
+    try:
+        yield session
+    finally:
+        _session.reset(token)
+        session.close()
 
 
-_worker: ContextVar[tuple[requests.Session, Connections] | None] = ContextVar(
-    "worker", default=None
-)
+_session: ContextVar[requests.Session | None] = ContextVar("session", default=None)
 
 
 def current_session() -> requests.Session | None:
     """Return the session of the worker that asks; `None` outside of one."""
-    return worker[0] if (worker := _worker.get()) else None
-
-
-def _remember(opened: socket.socket | None) -> None:
-    if opened is not None and (worker := _worker.get()) is not None:
-        worker[1].sockets.append(weakref.ref(opened))
-
-
-class _Connection(HTTPConnection):
-    @override
-    def connect(self) -> None:
-        super().connect()
-        _remember(self.sock)
-
-
-class _TLSConnection(HTTPSConnection):
-    @override
-    def connect(self) -> None:
-        super().connect()
-        _remember(self.sock)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
+    return _session.get()
 
 
 class _Session(requests.Session):
@@ -174,19 +120,3 @@ class _Session(requests.Session):
     @override
     def resolve_redirects(self, *args: t.Any, **kwargs: t.Any) -> Iterator[t.Any]:
         return iter(())
-
-
-class _Adapter(HTTPAdapter):
-    """The usual adapter, whose sockets can be found."""
-
-    @override
-    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-    @override
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: t.Any) -> t.Any:
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        if proxy.startswith("http"):  # a SOCKS proxy has connections of its own kind
-            manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-        return manager

@@ -1,14 +1,15 @@
-"""Singer messages on stdout: the SDK's msgspec writer, without a flush a record."""
+"""Singer messages on stdout: the SDK's msgspec writer, without a flush per record."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import typing as t
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import RecordMessage
+
+from tap_campusgroups.errors import output_error
+from tap_campusgroups.shutdown import SHUTDOWN
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -18,83 +19,56 @@ else:
 if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
-
-SECONDS_FOR_LAST_WRITE: t.Final = 2.0
-"""How long after a signal the target may take to read what is being written."""
-
-_HAS_TIMER: t.Final = hasattr(signal, "setitimer")
+PIECE_BYTES: t.Final = 2**16
+"""Bytes of a page that are written between two looks for a signal: what a pipe usually holds."""
 
 
 class PageWriter(MsgSpecWriter):
-    """Writes whole pages, and flushes after a page or any message other than RECORD.
-
-    Nothing is written from a signal handler, nor is a line cut by one: `interrupt` ends the run
-    once the line or page is out.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing to write."""
-        super().__init__()
-        self._is_writing = False
-        self._interruption: BaseException | None = None
+    """Writes whole pages, and flushes after a page or any message other than RECORD."""
 
     @override
     def write_message(self, message: Message) -> None:
         # The formatted message is one buffer of the SDK's: written before the next one is made.
-        self._write(self.format_message(message), flush=not isinstance(message, RecordMessage))
+        self._write(self.format_message(message))
+        if not isinstance(message, RecordMessage):
+            self.flush()
 
     def write_lines(self, lines: bytes) -> None:
         """Write the RECORD messages of a page.
 
         Args:
-            lines: Of JSON, each with its end.
-        """
-        self._write(lines, flush=True)
-
-    def flush(self) -> None:
-        """Hand everything to the target."""
-        self._write(b"", flush=True)
-
-    def interrupt(self, interruption: BaseException) -> None:
-        """End the run with an exception; for a signal handler.
-
-        What is being written is written to its end first, if the target reads it within
-        `SECONDS_FOR_LAST_WRITE`, where the system has timers (not on Windows).
-
-        Args:
-            interruption: The exception.
+            lines: JSON lines, each with its line end.
 
         Raises:
-            BaseException: The interruption, unless something is being written; else it is raised
-                by what writes.
+            OutputError: If the target does not take them.
+            TerminationSignal: After a signal, once the lines before it are out.
         """
-        if not self._is_writing:
-            raise interruption
-        self._interruption = interruption
-        if _HAS_TIMER:
-            signal.signal(signal.SIGALRM, self._give_up)
-            signal.setitimer(signal.ITIMER_REAL, SECONDS_FOR_LAST_WRITE)
+        start = 0
+        while start < len(lines):
+            end = lines.rfind(b"\n", start, start + PIECE_BYTES) + 1
+            end = end or lines.index(b"\n", start) + 1
+            self._write(memoryview(lines)[start:end])
+            SHUTDOWN.check()
+            start = end
+        self.flush()
 
-    def _give_up(self, *_: object) -> None:
-        """Leave what the target does not read, now and when the process ends."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        if self._interruption is not None:
-            raise self._interruption
+    def flush(self) -> None:
+        """Hand everything to the target.
 
-    def _write(self, data: bytes | bytearray, *, flush: bool) -> None:
-        self._is_writing = True
+        Raises:
+            OutputError: If the target does not take it.
+        """
         try:
-            rest = memoryview(data)
-            while rest:  # without a buffer (python -u), a pipe takes what it has room for
-                rest = rest[sys.stdout.buffer.write(rest) :]
-            rest.release()  # or the SDK could not reuse its buffer
-            if flush:
-                sys.stdout.buffer.flush()
+            sys.stdout.buffer.flush()
+        except (AttributeError, OSError) as error:
+            raise output_error(error) from None
+
+    def _write(self, data: bytearray | memoryview) -> None:
+        view, written = memoryview(data), 0
+        try:
+            while written < len(view):  # unbuffered (python -u), a pipe takes what it has room for
+                written += sys.stdout.buffer.write(view[written:])
+        except (AttributeError, OSError) as error:
+            raise output_error(error) from None
         finally:
-            self._is_writing = False
-        if self._interruption is not None:
-            if _HAS_TIMER:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            raise self._interruption
+            view.release()  # or the SDK could not reuse its buffer

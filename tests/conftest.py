@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_campusgroups import scheduler
+from tap_campusgroups.shutdown import SHUTDOWN
 from tests.harness import NEWEST, settings_for
 from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tap_campusgroups.scheduler import Flag
+    from threading import Event
 
 
 @pytest.fixture(autouse=True)
 def _signals_as_before() -> Iterator[None]:
-    """Put the signal handlers back that a tap in this process replaces."""
+    """Put the signal handlers back that a tap in this process replaces, and forget its signal."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    SHUTDOWN.signal = None
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ class FakeTime:
         self.slept.append(round(seconds, 6))
         self._now += seconds
 
-    def wait(self, event: Flag, seconds: float) -> bool:
+    def wait(self, event: Event, seconds: float) -> bool:
         """Let time pass, unless the event has happened."""
         if not event.is_set():
             self.sleep(seconds)

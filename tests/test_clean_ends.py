@@ -6,7 +6,6 @@ In process, threads and connections can be looked at; real processes have signal
 from __future__ import annotations
 
 import gc
-import inspect
 import io
 import json
 import logging
@@ -21,16 +20,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from singer_sdk import Tap
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.base import CampusGroupsStream
-from tap_campusgroups.command_line import Terminated
-from tap_campusgroups.errors import ExportFailedError
+from tap_campusgroups.errors import ExportFailedError, OutputError
 from tap_campusgroups.exports import PollPolicy
 from tap_campusgroups.tap import TapCampusGroups
-from tap_campusgroups.transport import Connections, current_session
-from tap_campusgroups.writer import SECONDS_FOR_LAST_WRITE, PageWriter
+from tap_campusgroups.transport import current_session, worker_session
 from tests.harness import NEWEST, catalog_of, settings_for, sync
 from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
 from tests.test_scheduler import NAMES, background, supervised, until, workers
@@ -117,14 +113,7 @@ def expected_at_server(simulator: Simulator, *streams: str) -> list[str]:
 
 def is_turn_of(stream: str, log: str) -> bool:
     """Say whether the main thread waits for the pages of a stream, or is about to."""
-    return f"Starting incremental sync of '{stream}'" in log
-
-
-def test_the_sdk_syncs_all_by_what_we_override() -> None:
-    """It says that it is final; this fails when it is no longer called."""
-    assert "tap.sync_all()" in inspect.getsource(Tap.invoke)
-    assert "stream.sync()" in inspect.getsource(Tap.sync_all)
-    assert "self.streams.values()" in inspect.getsource(Tap.sync_all)
+    return f"Beginning sync of '{stream}'" in log
 
 
 # In process
@@ -135,6 +124,7 @@ def _short_of_room(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Non
     """Let a few pages of two rows be ahead, so that `AHEAD` waits for room."""
     monkeypatch.setattr(scheduler, "BUFFER_BYTES", 20_000)
     monkeypatch.setattr(scheduler, "PAGE_ESTIMATE", 1_000)
+    monkeypatch.setattr(scheduler, "SECONDS_TO_STOP", 0.2)  # one of the requests hangs
     monkeypatch.setattr(PollPolicy, "FIRST_INTERVAL", 0.1)
     simulator.timing.queued_polls = {AHEAD: 2}  # until all are submitted
 
@@ -165,15 +155,14 @@ def cleanly(
 
     yield begin
     assert monotonic() - began[0] < LONGEST
-    assert workers() == []
+    simulator.release()  # a worker ends with its request
+    until(lambda: workers() == [])
     gc.collect()  # an error and its traceback hold each other, and the last response
-    simulator.release()  # or the simulator's side of what hangs would stay
     for thread in connections():
         thread.join(timeout=LONGEST)  # it ends when our side does
         assert not thread.is_alive()
     found = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
     assert left_at_server(found) == expected_at_server(simulator, *left)
-    assert "did not end in time" not in caplog.text
     assert pages_ahead() < 50  # of 99
 
 
@@ -192,16 +181,21 @@ class Target(io.BytesIO):
 
 
 @pytest.mark.usefixtures("_short_of_room")
-@pytest.mark.parametrize("error", [RuntimeError, BrokenPipeError, KeyboardInterrupt])
-@pytest.mark.parametrize(("kind", "stream"), [("RECORD", FIRST), ("SCHEMA", POLLED)])
+@pytest.mark.parametrize("error", [RuntimeError, BrokenPipeError, OSError])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"type":"RECORD","stream":"%s"' % FIRST.encode(),
+        b'{"type":"SCHEMA","stream":"%s"' % POLLED.encode(),
+    ],
+    ids=["in a page", "between two streams"],
+)
 def test_a_failure_of_the_main_thread(
     simulator: Simulator,
     caplog: pytest.LogCaptureFixture,
-    error: type[BaseException],
-    kind: str,
-    stream: str,
+    error: type[Exception],
+    message: bytes,
 ) -> None:
-    """While it writes a page, or between two streams."""
     tap = TapCampusGroups(
         config=settings_for(simulator, page_size=2, max_concurrent_exports=23),
         catalog=catalog_of(BUSY),
@@ -209,13 +203,13 @@ def test_a_failure_of_the_main_thread(
     with cleanly(simulator, caplog, POLLED, HANGING) as begin:
 
         def fail(data: bytes) -> None:
-            if data.startswith(f'{{"type":"{kind}","stream":"{stream}"'.encode()):
+            if data.startswith(message):
                 begin()
                 raise error
 
         with (
             redirect_stdout(io.TextIOWrapper(Target(fail), encoding="utf-8")),
-            pytest.raises(error),
+            pytest.raises(OutputError if issubclass(error, OSError) else error),
         ):
             tap.sync_all()
 
@@ -276,7 +270,7 @@ def one_by_one(entry: dict[str, Any]) -> None:
 
 def test_the_session_of_a_worker_closes_its_connections(simulator: Simulator) -> None:
     """Also while somebody still has it: an error may hold the last response for long."""
-    with Connections().session() as session:
+    with worker_session() as session:
         assert current_session() is session
         assert session.get(simulator.url).content
         (connection,) = connections()
@@ -296,7 +290,8 @@ def test_records_of_one_stream_that_nobody_wants_any_more(simulator: Simulator) 
         next(records)
         until(lambda: simulator.hanging == 1)
         records.close()
-    assert workers() == []
+    simulator.release()
+    until(lambda: workers() == [])
 
 
 def test_an_export_that_failed_is_not_left_at_the_server(
@@ -453,8 +448,10 @@ def test_a_signal_while_all_wait(
 
 
 @in_each_mode
-def test_a_signal_while_the_target_is_slow(large: Simulator, tmp_path: Path, mode: str) -> None:
-    """What is being written still is."""
+def test_signal_while_target_is_slow_ends_with_a_whole_line(
+    large: Simulator, tmp_path: Path, mode: str
+) -> None:
+    """In the midst of a page: a target that reads slowly may not have the rest of it in time."""
     with running(large, tmp_path, **MODES[mode]) as tap:
         until(lambda: tap.is_stuck() and is_busy(large))
         tap.send(signal.SIGTERM)
@@ -466,35 +463,7 @@ def test_a_signal_while_the_target_is_slow(large: Simulator, tmp_path: Path, mod
     kinds = [json.loads(line)["type"] for line in written.splitlines()]
     assert kinds[0] == "SCHEMA"
     assert set(kinds[1:]) == {"RECORD"}
-    if mode != "records":
-        assert len(kinds[1:]) == 400
-
-
-def test_who_has_written_all_is_not_given_up_on(simulator: Simulator) -> None:
-    """Or the timer would break into the end of the run, or into what comes after it."""
-    lines = b"{}\n" * 100_000
-    writer = TapCampusGroups(config=settings_for(simulator)).message_writer
-    assert isinstance(writer, PageWriter)
-    reading, writing = os.pipe()
-    here = threading.get_ident()
-
-    def read_slowly() -> int:
-        until(lambda: not select.select([], [writing], [], 0)[1])
-        signal.pthread_kill(here, signal.SIGTERM)
-        until(lambda: 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= SECONDS_FOR_LAST_WRITE)
-        read = 0
-        while read < len(lines):
-            read += len(os.read(reading, 65_536))
-        return read
-
-    with os.fdopen(reading), os.fdopen(writing, "w") as stdout, redirect_stdout(stdout):
-        with (
-            background(read_slowly, let_go=lambda: None) as slow,
-            pytest.raises(Terminated),
-        ):
-            writer.write_lines(lines)
-        assert slow.result(LONGEST) == len(lines)
-        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert 0 < len(kinds[1:]) < 400
 
 
 def test_a_signal_while_the_target_has_stopped_reading(tmp_path: Path) -> None:
@@ -529,7 +498,7 @@ def test_a_target_that_goes_away(large: Simulator, tmp_path: Path, mode: str) ->
         code, lines = tap.end()
         assert monotonic() - begin < LONGEST
     assert code == 1
-    assert "nobody reads the output any more" in the_error(lines).lower()
+    assert "Output pipe closed: the target exited early." in the_error(lines)
     assert left_at_server(lines) == expected_at_server(large, POLLED, HANGING)
 
 
@@ -538,5 +507,5 @@ def test_a_target_that_was_gone_before_the_first_line(simulator: Simulator, tmp_
         tap.stop_reading()
         code, lines = tap.end()
     assert code == 1
-    assert "nobody reads the output any more" in the_error(lines).lower()
+    assert "Output pipe closed: the target exited early." in the_error(lines)
     assert simulator.requests == []

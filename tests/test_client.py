@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import logging
 import socket
 import threading
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from singer_sdk.streams import RESTStream
 
 from tap_campusgroups.base import CampusGroupsStream
 from tap_campusgroups.errors import (
@@ -430,19 +428,6 @@ def test_a_boolean_that_is_none_does_not_become_true(simulator: Simulator) -> No
 
 
 # The SDK
-
-
-def test_the_sdk_s_internals_are_as_we_use_them() -> None:
-    """`_send` calls what the SDK's own loop calls; this fails when that changes."""
-    loop = inspect.getsource(RESTStream.request_records)
-    assert "self.request_decorator(self._request)" in loop
-    assert "self._prepare_request(context=context, page=paginator)" in loop
-    assert "decorated_request(prepared_request, context)" in loop
-    assert list(inspect.signature(RESTStream._request).parameters) == [  # noqa: SLF001
-        "self",
-        "prepared_request",
-        "context",
-    ]
 
 
 def test_errors_are_of_one_family() -> None:

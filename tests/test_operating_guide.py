@@ -43,6 +43,7 @@ TABLES = (
 
 CARRIERS = {
     "logger.error('%s', error)": "the command line, of an error",
+    "logger.error('%s', output_error(error))": "the end of the process, of an error",
     "UnknownFieldError(path)": "a name, which the stream puts into words",
 }
 """Calls that say nothing of their own, and what they pass on."""

@@ -286,7 +286,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     noted: list[BaseException] = []
     goes_on_after = SharedRun.goes_on_after
 
-    def note(run: SharedRun, stream: CampusGroupsStream, error: BaseException) -> bool:
+    def note(run: SharedRun, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
         noted.append(error)
         return goes_on_after(run, stream, error)
 

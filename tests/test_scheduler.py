@@ -7,7 +7,6 @@ Ends of all kinds are in `test_clean_ends`.
 from __future__ import annotations
 
 import ast
-import inspect
 import io
 import itertools
 import json
@@ -28,10 +27,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import pytest
-from singer_sdk import Tap
-from singer_sdk.contrib.msgspec import MsgSpecWriter
-from singer_sdk.plugin_base import PluginBase
-from singer_sdk.streams import Stream
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.codec import Raw
@@ -129,7 +124,7 @@ def supervised() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert workers() == []
+    until(lambda: workers() == [])
 
 
 @pytest.fixture(autouse=True)
@@ -214,14 +209,12 @@ def scheduled(
     *tasks: Task,
     cap: int = 4,
     around_worker: Callable[[], AbstractContextManager[object]] = nullcontext,
-    interrupt: Callable[[], None] = lambda: None,
 ) -> Iterator[Scheduler]:
     """Schedule exports, and end them."""
     made = Scheduler(
         tasks,
         cap=cap,
         around_worker=around_worker,
-        interrupt=interrupt,
         logger=logging.getLogger("tap-campusgroups"),
     )
     with closing(made):
@@ -274,14 +267,13 @@ def test_after_the_last_task_the_workers_have_ended() -> None:
         tasks,
         cap=3,
         around_worker=nullcontext,
-        interrupt=lambda: None,
         logger=logging.getLogger("tap-campusgroups"),
     )
     for task in tasks:
         assert made.expects(task)
         taken(made.pages(task))
         assert not made.expects(task)
-    assert workers() == []
+    until(lambda: workers() == [])
 
 
 def test_what_nobody_takes_fills_the_buffer_and_no_more(small_buffer: int) -> None:
@@ -698,8 +690,7 @@ def test_there_are_only_so_many_workers(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_pause_ends_when_the_run_does() -> None:
-    pausing = threading.Event()
-    ended: list[str] = []
+    pausing, ended = threading.Event(), threading.Event()
 
     def fetch(control: Control) -> Generator[Page, None, None]:
         yield Page(Raw(b"a 1"), 1, is_last=False)
@@ -707,7 +698,7 @@ def test_a_pause_ends_when_the_run_does() -> None:
         try:
             control.pause(600)
         except ExportsStoppedError:
-            ended.append("pause")
+            ended.set()
             raise
 
     task, later = Task("a", fetch), fake("b", [1])
@@ -715,30 +706,10 @@ def test_a_pause_ends_when_the_run_does() -> None:
         next(made.pages(task))
         assert made.expects(later)
         assert pausing.wait(SECONDS)
-        begin = monotonic()
-    assert monotonic() - begin < 2
-    assert ended == ["pause"]
+    assert ended.wait(SECONDS)
     assert not made.expects(later)
     with pytest.raises(ExportsStoppedError):
         list(made.pages(task))
-
-
-def test_requests_are_broken_off_until_their_workers_end() -> None:
-    """One of them might have been about to begin when the first time came."""
-    broken_off = threading.Semaphore(0)
-    begun = threading.Event()
-
-    def hang(number: int) -> None:
-        if number == 2:
-            begun.set()
-            for _ in range(3):
-                assert broken_off.acquire(timeout=SECONDS)
-
-    task = fake("a", [1, 1], before=hang)
-    with scheduled(task, interrupt=broken_off.release) as made:
-        next(made.pages(task))
-        assert begun.wait(SECONDS)
-    assert workers() == []
 
 
 def test_a_worker_that_does_not_end_is_told_of_and_left_alone(
@@ -757,7 +728,7 @@ def test_a_worker_that_does_not_end_is_told_of_and_left_alone(
         next(made.pages(task))
         assert begun.wait(SECONDS)
         made.close()
-        assert "1 requests did not end in time" in caplog.text
+        assert "1 requests were still running at shutdown and were abandoned" in caplog.text
         assert len(workers()) == 1
         free.set()
         until(lambda: workers() == [])
@@ -1324,9 +1295,9 @@ def test_the_imports_are_all_found() -> None:
     assert "typing_extensions.override" in MODULES["tap"].at_run_time
 
 
-def test_one_module_knows_threads() -> None:
+def test_two_modules_know_threads() -> None:
     threads = ("threading", "_thread", "queue", "concurrent", "multiprocessing", "asyncio")
-    assert importers(*threads) == {"scheduler"}
+    assert importers(*threads) == {"scheduler", "shutdown"}
 
 
 def test_one_module_opens_connections() -> None:
@@ -1365,24 +1336,3 @@ def test_no_two_modules_import_each_other() -> None:
     }
     assert sum(map(len, graph.values())) > len(modules)
     TopologicalSorter(graph).prepare()  # raises on a cycle
-
-
-# The SDK
-
-
-def test_the_sdk_s_internals_are_as_we_use_them() -> None:
-    """What `CampusGroupsStream`, the tap and its writer override; this fails when it changes."""
-    assert "for _ in self._sync_records(context=context):" in inspect.getsource(Stream.sync)
-    handlers = inspect.getsource(PluginBase._setup_signal_handlers)  # noqa: SLF001
-    for number in ("SIGINT", "SIGTERM"):
-        assert f"signal.signal(signal.{number}, self._handle_termination)" in handlers
-    assert "self._setup_signal_handlers()" in inspect.getsource(PluginBase.__init__)
-    assert "_handle_termination" in vars(Tap)
-    write = inspect.getsource(MsgSpecWriter.write_message)
-    assert "sys.stdout.buffer.write(self.format_message(message))" in write
-
-
-def test_the_tap_handles_both_signals(simulator: Simulator) -> None:
-    tap = TapCampusGroups(config=settings_for(simulator))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        assert signal.getsignal(number) == tap._handle_termination  # noqa: SLF001
