@@ -33,7 +33,8 @@ class TestTapCampusGroups(_Suite):  # type: ignore[misc] # the SDK makes the cla
         """Sync once, for all the tests."""
         dataset = Dataset(120, newest=NEWEST, schemas=tap_schemas("1.1"))
         for stream in dataset.streams:
-            dataset[stream][0]["notInTheSchema"] = 1  # for the tests of `_extra`
+            for row in dataset[stream]:
+                row["notInTheSchema"] = 1  # for the tests of `_extra`
         with Simulator(dataset) as simulator:
             runner = TapTestRunner(
                 TapCampusGroups,

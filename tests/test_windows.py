@@ -141,7 +141,7 @@ def ids(output: Output, stream: str = "events") -> set[int]:
 def bookmarks_on_the_way(output: Output, stream: str = "events") -> list[str]:
     """List the bookmarks of a stream, each once, in the order of the states."""
     every = (
-        state["bookmarks"].get(stream, {}).get("replication_key_value", "")
+        state.get("bookmarks", {}).get(stream, {}).get("replication_key_value", "")
         for state in output.states
     )
     return [bookmark for bookmark, _ in groupby(every)]
