@@ -9,15 +9,23 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.shutdown import SHUTDOWN
 from tests.harness import NEWEST, settings_for
+from tests.postgres import DSN_VARIABLE
 from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
+
+# The same examples in every run, and no limit on how long they take.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +38,15 @@ def _signals_as_before() -> Iterator[None]:
     SHUTDOWN.signal = None
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the tester's own settings and proxies out."""
-    for name in list(os.environ):
-        if name.startswith("TAP_CAMPUSGROUPS_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """Keep the tester's own settings and proxies out, of the fixtures of modules too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            is_setting = name.startswith("TAP_CAMPUSGROUPS_") and name != DSN_VARIABLE
+            if is_setting or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from tap_campusgroups.tap import TapCampusGroups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+
+    import pytest
 
     from tests.simulator import Simulator
 
@@ -23,6 +28,58 @@ NEWEST = datetime(2025, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
 STARTED = NEWEST + timedelta(hours=1)
 """When the tests' runs start, as far as the tap knows."""
+
+LONGEST_WAIT = 60.0
+"""Seconds after which a test that waits for an event fails instead of hanging."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return as soon as a condition holds; fail after `LONGEST_WAIT`."""
+    # `monotonic` by name: tests replace `time.monotonic`.
+    deadline = monotonic() + LONGEST_WAIT
+    while not condition():
+        assert monotonic() < deadline
+        Event().wait(0.001)
+
+
+def time_out_when_held(simulator: Simulator, patch: pytest.MonkeyPatch) -> list[float]:
+    """Make the tap's reads time out once the simulator holds their request, and never otherwise.
+
+    The request timeout of the tap does not decide then: on a busy machine any request can take
+    longer than a timeout that is short enough for a test.
+
+    Args:
+        simulator: The service.
+        patch: What undoes it.
+
+    Returns:
+        The timeouts, in seconds, that the sockets of the held requests had; filled as reads fail.
+    """
+    timeouts: list[float] = []
+    readinto = socket.SocketIO.readinto
+
+    def read(raw: Any, buffer: Any) -> int | None:
+        connection = raw._sock  # noqa: SLF001 - a SocketIO does not tell otherwise
+        timeout = connection.gettimeout()
+        if timeout is None:  # the simulator's side
+            return readinto(raw, buffer)
+        deadline = monotonic() + LONGEST_WAIT
+        connection.settimeout(0.01)
+        try:
+            while True:
+                try:
+                    return readinto(raw, buffer)
+                except TimeoutError:
+                    if simulator.holds(connection.getsockname()):
+                        timeouts.append(timeout)
+                        raise
+                    assert monotonic() < deadline
+                    raw._timeout_occurred = False  # noqa: SLF001 - or it refuses to read again
+        finally:
+            connection.settimeout(timeout)
+
+    patch.setattr(socket.SocketIO, "readinto", read)
+    return timeouts
 
 
 def settings_for(simulator: Simulator, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.pipeline import TAP, environment, meltano_run
-from tests.simulator import Dataset, Simulator
+from tap_campusgroups.settings import CONFIG
+from tests.simulator import Dataset, Hang, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,14 +19,29 @@ if TYPE_CHECKING:
 
 CONFIG_TEST = ("config", "test", TAP)
 INVOKE_TEST = ("invoke", TAP, "--test")
+STREAMS = sorted(Dataset(0, newest=datetime.now(UTC)).streams)
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Simulator]:
-    """A service that is a day behind, as the vendor's is."""
+def dataset() -> Dataset:
+    """The rows of a service that is a day behind, as the vendor's is."""
     newest = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-    with Simulator(Dataset(300, newest=newest)) as simulator:
+    made = Dataset(300, newest=newest)
+    made.freeze()
+    return made
+
+
+@pytest.fixture
+def service(dataset: Dataset) -> Iterator[Simulator]:
+    """The service."""
+    with Simulator(dataset) as simulator:
         yield simulator
+
+
+def hold_all_but_the_first(service: Simulator) -> None:
+    """Answer for the first stream only, however late Meltano ends the tap after a record."""
+    for stream in STREAMS[1:]:
+        service.inject(Hang().on(stream, times=None))
 
 
 def meltano(
@@ -39,7 +55,7 @@ def meltano(
 def test_config_test_ends_with_the_first_record(service: Simulator, tmp_path: Path) -> None:
     """As the README has it: a few days only, one export at a time."""
     recent = datetime.now(UTC) - timedelta(days=3)
-    asked = len(service.requests)
+    hold_all_but_the_first(service)
     finished = meltano(
         service,
         tmp_path,
@@ -51,33 +67,34 @@ def test_config_test_ends_with_the_first_record(service: Simulator, tmp_path: Pa
     )
     assert finished.code == 0, finished.output
     assert "Plugin configuration is valid" in finished.output
-    posted = [one for one in service.requests[asked:] if one.method == "POST"]
-    assert [one.stream for one in posted] == ["academic_experiences"]
+    posted = [one for one in service.requests if one.method == "POST"]
+    # The tap may ask for the second stream before Meltano ends it, but for no other beside that.
+    assert [one.stream for one in posted] in (STREAMS[:1], STREAMS[:2])
     assert posted[0].query["updatedStart"].startswith(f"{recent:%Y-%m-%d}")
 
 
 def test_config_test_without_more_submits_no_more_than_the_cap(
     service: Simulator, tmp_path: Path
 ) -> None:
-    asked = len(service.requests)
+    hold_all_but_the_first(service)
     finished = meltano(service, tmp_path, CONFIG_TEST, {})
     assert finished.code == 0, finished.output
     # What is submitted ahead while the first record is on its way; never all 23.
-    assert len({one.stream for one in service.requests[asked:]}) < 23
+    asked = {one.stream for one in service.requests}
+    assert len(asked) <= 1 + CONFIG["properties"]["max_concurrent_exports"]["default"]
 
 
 @pytest.mark.parametrize("arguments", [CONFIG_TEST, INVOKE_TEST], ids=["config", "invoke"])
 def test_a_wrong_secret_is_told_after_one_request(
     service: Simulator, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    asked = len(service.requests)
     wrong = {"TAP_CAMPUSGROUPS_API_SECRET": "no-such-secret-8e2f"}
     finished = meltano(service, tmp_path, arguments, wrong)
     assert finished.code != 0
     assert "the service refuses access (HTTP 401" in finished.output
     assert "Check api_secret and school_code" in finished.output
     assert "no-such-secret-8e2f" not in finished.output
-    assert len(service.requests) == asked + 1
+    assert len(service.requests) == 1
 
 
 def test_invoke_tells_which_streams_may_be_read(service: Simulator, tmp_path: Path) -> None:

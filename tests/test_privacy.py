@@ -21,7 +21,6 @@ import pytest
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.logging import ConsoleFormatter, StructuredFormatter
 
-from tap_campusgroups.client import ExportClient
 from tap_campusgroups.errors import (
     AccessDeniedError,
     CampusGroupsError,
@@ -30,7 +29,7 @@ from tap_campusgroups.errors import (
 )
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.tap import TapCampusGroups
-from tests.harness import NEWEST, catalog_of, settings_for, sync
+from tests.harness import NEWEST, catalog_of, settings_for, sync, time_out_when_held
 from tests.simulator import (
     Dataset,
     FailQuery,
@@ -326,7 +325,7 @@ def test_no_fault_makes_the_tap_tell(
     row: Row,
 ) -> None:
     if row.hangs:
-        monkeypatch.setattr(ExportClient, "timeout", 0.05)
+        time_out_when_held(simulator, monkeypatch)
     simulator.timing.queued_polls = dict.fromkeys((*ONCE, *FOR_GOOD), 2)
     faults = [
         simulator.inject(Telling(row.kind).on(stream, phase, times=times))

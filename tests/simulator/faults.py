@@ -32,7 +32,7 @@ from .answers import (
 from .exchanges import PAGES, PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .exchanges import Exchange, Phase
 
@@ -223,6 +223,22 @@ class MessageOnly(Kind):
         if self.message is not None:
             return message_answer(HTTPStatus.OK, self.message)
         return Answer(HTTPStatus.OK, answer.body) if answer is RUNNING else answer
+
+
+@dataclass(frozen=True)
+class StillRunning(Kind):
+    """202 in place of a first page until a condition holds, however long that takes."""
+
+    until: Callable[[], bool]
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Apply to first pages while the condition does not hold."""
+        return exchange.phase == "first_page" and not self.until()
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer 202; the query stays unfinished."""
+        del exchange
+        return RUNNING
 
 
 # -- connections that break ----------------------------------------------------------------------

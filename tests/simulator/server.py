@@ -38,22 +38,23 @@ class Gate:
         """Start open for waiting."""
         self._event = Event()
         self._closed = Event()
-        self._waiting = 0
+        self._waiting: list[object] = []
         self._lock = Lock()
 
     @property
-    def waiting(self) -> int:
-        """How many held requests wait now."""
-        return self._waiting
+    def waiting(self) -> list[object]:
+        """The client addresses of the requests that are held now."""
+        with self._lock:
+            return list(self._waiting)
 
-    def wait(self) -> bool:
-        """Wait; return False if the gate was closed rather than released."""
+    def wait(self, client: object) -> bool:
+        """Hold a client's request; return False if the gate was closed rather than released."""
         with self._lock:
             event = self._event
-            self._waiting += 1
+            self._waiting.append(client)
         event.wait()
         with self._lock:
-            self._waiting -= 1
+            self._waiting.remove(client)
             return not self._closed.is_set()
 
     def pause(self, seconds: float) -> bool:
@@ -196,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def hold(self) -> bool:
         """Wait for the simulator's release."""
-        return self.server.gate.wait()
+        return self.server.gate.wait(self.client_address)
 
     def pause(self, seconds: float) -> bool:
         """Wait so long."""

@@ -117,7 +117,11 @@ class Simulator:
     @property
     def hanging(self) -> int:
         """How many requests hang now."""
-        return self._server.gate.waiting
+        return len(self._server.gate.waiting)
+
+    def holds(self, client: object) -> bool:
+        """Return whether a request from a client's socket address hangs now."""
+        return client in self._server.gate.waiting
 
     def headers(self) -> dict[str, str]:
         """Return the headers that the service demands."""
