@@ -108,8 +108,8 @@ class TapCampusGroups(Tap):
 
     @override  # type: ignore[misc] # see below
     def sync_all(self) -> None:
-        # Final in the SDK, and yet the only frame around all that a run does: nothing else could
-        # join the workers whatever ends it; tests/test_clean_ends.py pins that the SDK calls it.
+        # Final in the SDK, but the only frame around everything that a run does: nothing else could
+        # end the workers whatever happens; tests/test_sdk_contract.py pins that the SDK calls it.
         SHUTDOWN.check()
         with self._run:
             super().sync_all()
