@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from checks.changelog import ROOT, UnfitForReleaseError, section
 from checks.package import Distributions, check_same, check_version, tracked
@@ -98,3 +100,14 @@ def test_the_workflow_needs_the_tests_and_publishes_what_was_checked() -> None:
     assert [name for name, job in jobs.items() if "environment" in job] == ["publish"]
     runs = [step.get("run", "") for step in jobs["build"]["steps"]]
     assert sum("checks." in run for run in runs) == 2
+
+
+def test_sdk_requirement_admits_next_version_without_choosing_pre_releases() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = map(Requirement, project["dependencies"])
+    (sdk,) = (one.specifier for one in requirements if one.name == "singer-sdk")
+    assert sdk.contains("0.55.0b7", prereleases=True)
+    today = ["0.54.8", "0.54.9", "0.55.0b7"]
+    assert list(sdk.filter(today)) == ["0.54.9"]
+    later = ["0.55.0", "0.55.3", "0.56.0a1", "0.56.0"]
+    assert list(sdk.filter(today + later)) == ["0.54.9", "0.55.0", "0.55.3"]
