@@ -1,6 +1,7 @@
 # make demo: the main job, from a simulated service into a real PostgreSQL, and what arrived
 # make orchestrate: two schools x four groups with Dagster, and when each ran
 # make test: the whole test suite
+# make test-next-sdk: the test suite on the pre-release of the SDK, in an environment of its own
 # make lint, make package: what else .ci/run does
 # make generate: the files that are made of the tap itself
 # make bench: what the tap costs, beside a plain SDK tap; some ten minutes
@@ -9,8 +10,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NEXT_VENV := .venv-next
+NEXT_BIN := $(NEXT_VENV)/bin
+# Only the SDK is named, so pip chooses pre-releases of nothing else.
+NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
 
-.PHONY: demo orchestrate test lint package bench generate clean
+.PHONY: demo orchestrate test test-next-sdk lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m demo
@@ -20,6 +25,10 @@ orchestrate: .meltano/.ready
 
 test: .meltano/.ready
 	$(BIN)/python -m pytest
+
+# Tests that start Meltano use the tap that Meltano installed, with the released SDK.
+test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
+	$(NEXT_BIN)/python -m pytest
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
@@ -59,7 +68,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .meltano dist
+	rm -rf $(VENV) $(NEXT_VENV) .meltano dist
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
@@ -67,6 +76,13 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+$(NEXT_VENV)/.ready: pyproject.toml Makefile
+	rm -rf $(NEXT_VENV)
+	$(PYTHON) -m venv $(NEXT_VENV)
+	$(NEXT_BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(NEXT_BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test '$(NEXT_SDK)'
 	touch $@
 
 .meltano/.ready: $(VENV)/.ready meltano.yml
