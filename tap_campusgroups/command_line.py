@@ -59,6 +59,9 @@ class Command(SingerCommand):
         for option in command.params:
             if isinstance(option, click.Option) and option.name == "test":
                 option.help = _HELP_OF_TEST
+            elif option.name in {"catalog", "state"}:
+                option.is_eager = True  # as `--config`: the callback of `--test` comes later
+                option.callback = _checked_file
         return cls(
             name=command.name,
             callback=command.callback,
@@ -83,42 +86,23 @@ class Command(SingerCommand):
             raise
 
 
-def checked_file(option: str, file: t.IO[str] | None) -> t.IO[str] | None:
-    """Make sure that a file holds a JSON object, before the SDK reads it.
-
-    Args:
-        option: What the file was given for, such as `--state`.
-        file: The file, if one was given; closed afterwards.
-
-    Returns:
-        Its text, to be read.
+def _checked_file(
+    _: click.Context, option: click.Parameter, file: t.IO[str] | None
+) -> t.IO[str] | None:
+    """Return the text of a file that holds a JSON object; the file is closed.
 
     Raises:
-        InputError: If it does not; an empty state file is what an interrupted job leaves behind.
+        InputError: If it holds anything else; an interrupted job leaves an empty state file behind.
     """
     if file is None:
         return None
-    with file:  # which click would leave open at the end of `--test`
-        text = file.read()
     try:
+        with file:  # which click would leave open at the end of `--test`
+            text = file.read()
         value = json.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        msg = f"{option} {file.name}: no JSON object in the file."
+        msg = f"{option.opts[0]} {file.name}: no JSON object in the file."
         raise InputError(msg)
     return io.StringIO(text)
-
-
-def read_object(option: str, file: t.IO[str] | None) -> dict[str, t.Any] | None:
-    """Read the JSON object of a file, which `checked_file` checks.
-
-    Args:
-        option: What the file was given for.
-        file: The file, if one was given; closed afterwards.
-
-    Raises:
-        InputError: As `checked_file`.
-    """
-    checked = checked_file(option, file)
-    return None if checked is None else json.load(checked)

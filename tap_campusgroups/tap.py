@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import typing as t
@@ -15,7 +16,7 @@ from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_campusgroups.check import check_access
-from tap_campusgroups.command_line import Command, Terminated, checked_file, read_object
+from tap_campusgroups.command_line import Command, Terminated
 from tap_campusgroups.errors import InputError, SettingsError
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
@@ -169,36 +170,27 @@ class TapCampusGroups(Tap):
         """Check the settings and the access, where the SDK would run an export of every stream.
 
         Args:
-            ctx: The command line's; of its parameters `config` and `catalog` are used.
+            ctx: The command line's; of its parameters `config` and `catalog` are used, which are
+                eager and so processed before this option, wherever they stand.
             param: The option.
-            value: What it was given; `schema` is left to the SDK.
+            value: What it was given; `schema` writes the schemas of the selected streams.
         """
-        if value != CliTestOptionValue.All.value:
-            super().cb_test(ctx, param, value)
+        if value == CliTestOptionValue.Disabled.value:
             return
-        config = ctx.params.get("config")
+        config, catalog = ctx.params["config"], ctx.params["catalog"]
         tap = cls(
-            config=config.config if config else None,
-            catalog=read_object("--catalog", ctx.params.get("catalog")),
-            parse_env_config=bool(config and config.parse_env),
+            config=config.config,
+            catalog=json.load(catalog) if catalog else None,
+            parse_env_config=config.parse_env,
         )
-        check_access(tap._selected_streams(), cls.logger)
+        if value == CliTestOptionValue.Schema.value:
+            # The SDK selects every stream that the tap has before it writes the schemas.
+            for name in [name for name, stream in tap.streams.items() if not stream.selected]:
+                del tap.streams[name]
+            tap.write_schemas()
+        else:
+            check_access(tap._selected_streams(), cls.logger)
         ctx.exit()
-
-    @classmethod
-    @override
-    def invoke(
-        cls,
-        *,
-        state: t.IO[str] | None = None,
-        catalog: t.IO[str] | None = None,
-        **kwargs: t.Any,
-    ) -> None:
-        super().invoke(
-            state=checked_file("--state", state),
-            catalog=checked_file("--catalog", catalog),
-            **kwargs,
-        )
 
     @classmethod
     @override
