@@ -72,14 +72,33 @@ class TapCampusGroups(Tap):
     ]
 
     @override
-    def __init__(self, *, parse_env_config: bool = False, **kwargs: t.Any) -> None:
+    def __init__(
+        self,
+        *,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        setup_mapper: bool = True,
+        **kwargs: t.Any,
+    ) -> None:
         self._run = SharedRun(self._selected_streams, self.logger)
         try:
-            super().__init__(parse_env_config=parse_env_config, **kwargs)
+            super().__init__(
+                parse_env_config=parse_env_config,
+                validate_config=validate_config,
+                setup_mapper=False,  # done below, where the settings are known to be valid
+                **kwargs,
+            )
+        except ConfigValidationError as error:
+            # The SDK's messages quote the invalid value, which can be the secret.
+            raise SettingsError(bad_settings(hide_values(error.errors))) from None
         except ValueError:
             if parse_env_config and (problems := environment_problems(os.environ)):
                 raise SettingsError(bad_settings(problems)) from None
             raise
+        if validate_config:
+            Settings.from_config(self.config)
+        if setup_mapper:
+            self.setup_mapper()
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
@@ -142,18 +161,6 @@ class TapCampusGroups(Tap):
                 )
                 raise InputError(msg)
             bookmark["replication_key_value"] = instant
-
-    @override
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        # Internal to the SDK, whose messages quote the offending value, be it the secret;
-        # tests/test_settings.py pins it.
-        try:
-            errors = super()._validate_config(raise_errors=raise_errors)
-        except ConfigValidationError as error:
-            raise SettingsError(bad_settings(hide_values(error.errors))) from None
-        if raise_errors:
-            Settings.from_config(self.config)
-        return errors
 
     @classmethod
     @override
