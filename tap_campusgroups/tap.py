@@ -47,9 +47,10 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.base import CampusGroupsStream
 
 
-# By value, because versions of the SDK keep them in different classes, and a list of what is there,
-# because a new one can bring settings and messages of its own. BATCH is absent: it bypasses stream
-# maps and so masking. ACTIVATE_VERSION is absent: the service marks deleted rows itself.
+# By value: versions of the SDK keep the members in different classes. A list of what the tap has,
+# because a new capability brings settings or messages of its own. Absent are BATCH, which bypasses
+# stream maps and so masking, ACTIVATE_VERSION, since the service marks deleted rows itself, and
+# START_DATE (SDK 0.55), since the tap has its own setting.
 _CAPABILITIES: t.Final = {
     "about",
     "catalog",

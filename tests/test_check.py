@@ -215,42 +215,6 @@ def test_the_schemas_are_the_sdk_s_as_ever(
     assert not [record for record in caplog.records if record.levelno > logging.WARNING]
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        ("--test", "--catalog", "--config"),
-        ("--test", "--config", "--catalog"),
-        ("--config", "--catalog", "--test"),
-        ("--catalog", "--test", "--config"),
-    ],
-    ids=" ".join,
-)
-def test_order_of_options_does_not_matter(
-    tmp_path: Path, simulator: Simulator, order: tuple[str, ...]
-) -> None:
-    """Click calls an option's callback in the order of the command line."""
-    files = {"--config": settings_for(simulator), "--catalog": catalog_of(["rooms", "tags"])}
-    arguments: list[str | Path] = []
-    for option in order:
-        arguments.append(option)
-        if option in files:
-            arguments.append(tmp_path / f"{option[2:]}.json")
-            (tmp_path / f"{option[2:]}.json").write_text(json.dumps(files[option]))
-    done = run(*arguments)
-    assert done.returncode == 0, done.stderr
-    posted = [request.stream for request in simulator.requests if request.method == "POST"]
-    assert sorted(filter(None, posted)) == ["rooms", "tags"]
-
-    arguments[arguments.index("--test")] = "--test=schema"
-    done = run(*arguments)
-    assert done.returncode == 0, done.stderr
-    messages = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(message["type"], message["stream"]) for message in messages] == [
-        ("SCHEMA", "rooms"),
-        ("SCHEMA", "tags"),
-    ]
-
-
 def test_the_help_says_what_it_does(tmp_path: Path) -> None:
     text = " ".join(check(tmp_path, {}, "--help").stdout.split())
     assert "which streams the secret may read" in text

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,6 +118,82 @@ def test_a_connection_test(simulator: Simulator, good_json: Path) -> None:
     assert done.returncode == 0
     assert " ERROR " not in done.stderr
     assert {request.stream for request in simulator.requests} == set(simulator.dataset.streams)
+
+
+@pytest.fixture
+def catalog_json(tmp_path: Path) -> Path:
+    """A catalog in which two streams are selected."""
+    path = tmp_path / "catalog.json"
+    path.write_text(json.dumps(catalog_of(["events", "rooms"])))
+    return path
+
+
+ORDERS = list(permutations(["--config", "--catalog", "--test"]))
+
+
+def options_in(order: tuple[str, ...], test: str, **files: Path) -> list[str | Path]:
+    """Write the options in an order, `--test` as given."""
+    options: list[str | Path] = []
+    for option in order:
+        options += [test] if option == "--test" else [option, files[option.removeprefix("--")]]
+    return options
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+def test_connection_test_with_catalog_exports_selected_streams_in_any_order(
+    simulator: Simulator, good_json: Path, catalog_json: Path, order: tuple[str, ...]
+) -> None:
+    done = run(*options_in(order, "--test", config=good_json, catalog=catalog_json))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the secret may read 2 of 2 streams" in done.stderr
+    exports = [request.stream for request in simulator.requests if request.method == "POST"]
+    assert sorted(map(str, exports)) == ["events", "rooms"]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+def test_schema_test_with_catalog_writes_selected_schemas_in_any_order(
+    simulator: Simulator, good_json: Path, catalog_json: Path, order: tuple[str, ...]
+) -> None:
+    done = run(*options_in(order, "--test=schema", config=good_json, catalog=catalog_json))
+    assert done.returncode == 0
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(message["type"], message["stream"]) for message in messages] == [
+        ("SCHEMA", "events"),
+        ("SCHEMA", "rooms"),
+    ]
+    assert simulator.requests == []
+
+
+def test_connection_test_with_settings_from_environment_last(
+    simulator: Simulator, config: dict[str, Any], catalog_json: Path
+) -> None:
+    environment = {f"TAP_CAMPUSGROUPS_{name.upper()}": text for name, text in config.items()}
+    done = run("--test", "--catalog", catalog_json, "--config", "ENV", **environment)
+    assert done.returncode == 0
+    exports = [request.stream for request in simulator.requests if request.method == "POST"]
+    assert sorted(map(str, exports)) == ["events", "rooms"]
+
+
+@pytest.mark.parametrize("option", ["--catalog", "--state"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff"], ids=repr)
+@pytest.mark.parametrize("is_test_first", [True, False])
+def test_connection_test_with_invalid_file_sends_no_request(  # noqa: PLR0913 - all are fixtures
+    simulator: Simulator,
+    good_json: Path,
+    tmp_path: Path,
+    option: str,
+    content: bytes,
+    *,
+    is_test_first: bool,
+) -> None:
+    path = tmp_path / "invalid.json"
+    path.write_bytes(content)
+    file: list[str | Path] = [option, path]
+    done = run("--config", good_json, *(["--test", *file] if is_test_first else [*file, "--test"]))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = errors(done)
+    assert f"{option} {path}: no JSON object in the file." in line
+    assert simulator.requests == []
 
 
 def test_a_catalog_with_an_unknown_stream(good_json: Path, tmp_path: Path) -> None:
