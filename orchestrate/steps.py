@@ -38,10 +38,13 @@ def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
     if not secret:
         message = f"{school.api_secret_variable} is not set"
         raise StepFailedError(message)
+    # The group's own variable: meltano.yml has a value for the group, which comes before
+    # TAP_CAMPUSGROUPS_MAX_CONCURRENT_EXPORTS.
+    exports = f"TAP_CAMPUSGROUPS__{group.upper().replace('-', '_')}_MAX_CONCURRENT_EXPORTS"
     environment |= {
         "TAP_CAMPUSGROUPS_API_SECRET": secret,
         "TAP_CAMPUSGROUPS_SCHOOL_CODE": school.code,
-        "TAP_CAMPUSGROUPS_MAX_CONCURRENT_EXPORTS": str(plan.exports_of(school)),
+        exports: str(plan.exports_of(school)),
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": school.schema,
         "MELTANO_SYS_DIR_ROOT": str(_system_folder(school, group)),
     }
