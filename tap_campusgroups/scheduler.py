@@ -46,7 +46,7 @@ PAGE_ESTIMATE: t.Final = 2**20
 PROGRESS_INTERVAL: t.Final = 60.0
 """Seconds between two lines about the run."""
 
-SECONDS_TO_STOP: t.Final = 1.5
+SECONDS_TO_STOP: t.Final = 1.0
 """Time that the workers have to end when a run does, in seconds."""
 
 

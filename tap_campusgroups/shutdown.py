@@ -28,7 +28,7 @@ SIGNALS: t.Final = (signal.SIGINT, signal.SIGTERM)
 CHECK_INTERVAL: t.Final = 0.2
 """Longest time that the main thread waits before it looks for a signal, in seconds."""
 
-GRACE_SECONDS: t.Final = 3.5
+GRACE_SECONDS: t.Final = 2.5
 """Time that the main thread has to end the run after a signal, in seconds."""
 
 LAST_LINES_SECONDS: t.Final = 0.7
