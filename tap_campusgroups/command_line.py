@@ -88,3 +88,8 @@ def _checked_file(
         msg = f"{option.opts[0]} {file.name}: no JSON object in the file."
         raise InputError(msg)
     return io.StringIO(text)
+
+
+def read_object(file: t.IO[str] | None) -> dict[str, t.Any] | None:
+    """Return the JSON object of the value of `--catalog` or `--state`, if one was given."""
+    return None if file is None else json.load(file)

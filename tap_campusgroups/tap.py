@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -17,7 +16,7 @@ from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_campusgroups.check import check_access
-from tap_campusgroups.command_line import Command
+from tap_campusgroups.command_line import Command, read_object
 from tap_campusgroups.errors import InputError, SettingsError
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
@@ -183,10 +182,10 @@ class TapCampusGroups(Tap):
         """
         if value == CliTestOptionValue.Disabled.value:
             return
-        config, catalog = ctx.params["config"], ctx.params["catalog"]
+        config = ctx.params["config"]
         tap = cls(
             config=config.config,
-            catalog=json.load(catalog) if catalog else None,
+            catalog=read_object(ctx.params["catalog"]),
             parse_env_config=config.parse_env,
         )
         if value == CliTestOptionValue.Schema.value:
