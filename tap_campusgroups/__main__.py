@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line and end the process with its exit code."""
     # Before the imports: Python's own handler would print a traceback of them.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
