@@ -552,15 +552,18 @@ def test_plain_pipe_into_jsonl(tmp_path: Path) -> None:
         with subprocess.Popen(
             tap_command(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as tap:
-            target = subprocess.run(
-                [pipeline.plugin("target-jsonl"), "--config", config],
-                env=environment,
-                stdin=tap.stdout,
-                capture_output=True,
-                check=False,
-                timeout=60,
-            )
-            _, log = tap.communicate(timeout=60)
+            try:
+                target = subprocess.run(
+                    [pipeline.plugin("target-jsonl"), "--config", config],
+                    env=environment,
+                    stdin=tap.stdout,
+                    capture_output=True,
+                    check=False,
+                    timeout=60,
+                )
+                _, log = tap.communicate(timeout=60)
+            finally:
+                tap.kill()
     assert (tap.returncode, target.returncode) == (0, 0), (log, target.stderr)
     loaded = {
         path.stem: sorted(json.loads(line)["id"] for line in path.read_bytes().splitlines())
@@ -587,11 +590,15 @@ def test_reader_that_goes_away_ends_the_tap(tmp_path: Path) -> None:
         ) as tap:
             assert tap.stdout is not None
             assert tap.stderr is not None
-            for _ in range(5):
-                assert json.loads(tap.stdout.readline())["type"] in {"SCHEMA", "RECORD", "STATE"}
-            tap.stdout.close()
-            log = tap.stderr.read().decode()
-            code = tap.wait(timeout=60)
+            try:
+                for _ in range(5):
+                    message = json.loads(tap.stdout.readline())
+                    assert message["type"] in {"SCHEMA", "RECORD", "STATE"}
+                tap.stdout.close()
+                log = tap.stderr.read().decode()
+                code = tap.wait(timeout=60)
+            finally:
+                tap.kill()
         asked = {one.stream for one in service.requests}
     assert code in {1, 128 + signal.SIGPIPE, -signal.SIGPIPE}, log
     assert "Traceback" not in log

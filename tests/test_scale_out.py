@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +26,7 @@ from tests.simulator import Dataset, Hang, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tests.postgres import Postgres
 
@@ -195,23 +195,9 @@ def test_each_group_has_a_job_a_schedule_and_its_part_of_the_cap() -> None:
 
 def meltano(environment: Mapping[str, str], *arguments: str) -> str:
     """Run Meltano in the project's folder; return its log. It must succeed."""
-    finished = subprocess.run(
-        [
-            Path(sys.executable).with_name("meltano"),
-            *("--log-format=uncolored", "--environment=dev", f"--env-file={os.devnull}"),
-            *arguments,
-        ],
-        cwd=pipeline.PROJECT,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout
-    return finished.stdout
+    finished = pipeline.meltano_run(environment, arguments)
+    assert finished.code == 0, finished.output
+    return finished.output
 
 
 def tables_of(database: Postgres) -> set[str]:
