@@ -158,16 +158,29 @@ def test_signal_during_the_imports_ends_without_a_traceback(
 
 # The installed command
 
+_started: list[subprocess.Popen[bytes]] = []
 
-def tap(*arguments: str, config: dict[str, Any] | None = None, **options: Any) -> Any:
-    """Start the installed command."""
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    yield
+    while _started:
+        _started.pop().kill()
+
+
+def tap(
+    *arguments: str, config: dict[str, Any] | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start the installed command; it ends with the test at the latest."""
     settings = {
         f"TAP_CAMPUSGROUPS_{name.upper()}": str(value) for name, value in (config or {}).items()
     }
     command = Path(sys.executable).with_name("tap-campusgroups")
-    return subprocess.Popen(
+    process: subprocess.Popen[bytes] = subprocess.Popen(
         [command, *arguments], env=os.environ | settings, stderr=subprocess.PIPE, **options
     )
+    _started.append(process)
+    return process
 
 
 def error_of(process: subprocess.Popen[bytes]) -> tuple[int, str]:
