@@ -225,6 +225,7 @@ class CampusGroupsStream(ExportClient):
             The records, but for those that were written as whole pages.
         """
         writer = self._tap.message_writer
+        is_whole = is_written and self._can_write_pages
         with (
             self.get_record_counter() as counter,
             self.get_sync_timer(),
@@ -232,12 +233,14 @@ class CampusGroupsStream(ExportClient):
         ):
             for part, pages in windows:
                 for page in pages:
-                    if is_written and self._can_write_pages and isinstance(writer, PageWriter):
+                    if is_whole and isinstance(writer, PageWriter):
                         counter.increment(self._write_page(page, part, writer))
                         continue
                     for record in self._sync_rows(page, part, is_written=is_written):
                         counter.increment()
                         yield record
+                    if is_written and isinstance(writer, PageWriter):
+                        writer.flush()
                 self._end_window(part)
                 if is_written:
                     self._tap.state_writer.write_state(self.tap_state)
@@ -306,6 +309,7 @@ class CampusGroupsStream(ExportClient):
         for row in self._rows(page, part):
             SHUTDOWN.check()
             if self._is_dry_run:
+                self.state_manager.is_flushed = False  # a dry run of the SDK ends with STATE, too
                 self._check_max_record_limit(sum(one.emitted for one in self.parts))
             if (record := self.post_process(row)) is None:
                 continue
@@ -313,7 +317,6 @@ class CampusGroupsStream(ExportClient):
             if is_written:
                 for message in self._messages(record):
                     self._tap.write_message(message)
-                self.state_manager.is_flushed = False  # a dry run of the SDK ends with a STATE, too
             part.add(1, newest)
             yield record
 

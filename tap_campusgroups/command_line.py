@@ -64,7 +64,7 @@ class Command(SingerCommand):
         except OSError as error:  # of `--discover` and `--about`, which print
             if error.errno != errno.ENOSPC:
                 raise
-            self.logger.error("%s", output_error(error))  # noqa: TRY400 - likewise
+            self.logger.error("%s", output_error(error))  # noqa: TRY400 - the message is complete
             sys.exit(1)
 
 

@@ -3,8 +3,7 @@
 SIGTERM and SIGINT can arrive at any bytecode of the main thread, so the handler raises nothing and
 takes no lock: it stores the signal. The main thread looks at it at safe points (between pages,
 between writes, whenever it waits) and ends the run in order there. The watchdog ends the process if
-that takes too long, whatever blocks: a target that does not read, a log that nobody reads, a long
-computation.
+that takes too long, because the output or the log is blocked or a computation is long.
 """
 
 from __future__ import annotations

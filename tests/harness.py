@@ -33,7 +33,7 @@ LONGEST_WAIT = 60.0
 """Seconds after which a test that waits for an event fails instead of hanging."""
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Return as soon as a condition holds; fail after `LONGEST_WAIT`."""
     # `monotonic` by name: tests replace `time.monotonic`.
     deadline = monotonic() + LONGEST_WAIT

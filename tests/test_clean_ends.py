@@ -27,9 +27,9 @@ from tap_campusgroups.errors import ExportFailedError, OutputError
 from tap_campusgroups.exports import PollPolicy
 from tap_campusgroups.tap import TapCampusGroups
 from tap_campusgroups.transport import current_session, worker_session
-from tests.harness import NEWEST, catalog_of, settings_for, sync
+from tests.harness import NEWEST, catalog_of, settings_for, sync, wait_until
 from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
-from tests.test_scheduler import NAMES, background, supervised, until, workers
+from tests.test_scheduler import NAMES, background, supervised, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,14 +149,14 @@ def cleanly(
         return sum(r.stream == AHEAD and r.phase == "later_page" for r in simulator.requests)
 
     def begin() -> None:
-        until(lambda: is_busy(simulator) and pages_ahead() > 3)
+        wait_until(lambda: is_busy(simulator) and pages_ahead() > 3)
         assert len(workers()) > 5
         began.append(monotonic())
 
     yield begin
     assert monotonic() - began[0] < LONGEST
     simulator.release()  # a worker ends with its request
-    until(lambda: workers() == [])
+    wait_until(lambda: workers() == [])
     gc.collect()  # an error and its traceback hold each other, and the last response
     for thread in connections():
         thread.join(timeout=LONGEST)  # it ends when our side does
@@ -226,7 +226,7 @@ def test_a_failure_of_an_export(
         cleanly(simulator, caplog, HANGING) as begin,
         background(lambda: sync(config, *BUSY), let_go=simulator.close) as run,
     ):
-        until(lambda: is_turn_of(POLLED, caplog.text))
+        wait_until(lambda: is_turn_of(POLLED, caplog.text))
         begin()
         simulator.inject(WrongJson({"message": "hello"}).on(POLLED, "poll"))
         output = run.result(LONGEST)
@@ -288,10 +288,10 @@ def test_records_of_one_stream_that_nobody_wants_any_more(simulator: Simulator) 
     records = tap.streams[FIRST]._sync_records(None)  # noqa: SLF001
     with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
         next(records)
-        until(lambda: simulator.hanging == 1)
+        wait_until(lambda: simulator.hanging == 1)
         records.close()
     simulator.release()
-    until(lambda: workers() == [])
+    wait_until(lambda: workers() == [])
 
 
 def test_an_export_that_failed_is_not_left_at_the_server(
@@ -305,7 +305,7 @@ def test_an_export_that_failed_is_not_left_at_the_server(
 
     def fail(data: bytes) -> None:
         if data.startswith(b'{"type":"RECORD"'):
-            until(lambda: again.fired)
+            wait_until(lambda: again.fired)
             raise RuntimeError
 
     tap = TapCampusGroups(config=settings_for(simulator), catalog=catalog_of([FIRST, HANGING]))
@@ -431,7 +431,7 @@ def test_a_signal_while_all_wait(
         running(simulator, tmp_path) as tap,
         background(tap.read, let_go=tap.close) as reading,
     ):
-        until(lambda: is_busy(simulator) and is_turn_of(POLLED, tap.log()))
+        wait_until(lambda: is_busy(simulator) and is_turn_of(POLLED, tap.log()))
         begin = monotonic()
         tap.send(number)
         written = reading.result(LONGEST)
@@ -453,7 +453,7 @@ def test_signal_while_target_is_slow_ends_with_a_whole_line(
 ) -> None:
     """In the midst of a page: a target that reads slowly may not have the rest of it in time."""
     with running(large, tmp_path, **MODES[mode]) as tap:
-        until(lambda: tap.is_stuck() and is_busy(large))
+        wait_until(lambda: tap.is_stuck() and is_busy(large))
         tap.send(signal.SIGTERM)
         written = tap.read()
         code, lines = tap.end()
@@ -475,7 +475,7 @@ def test_a_signal_while_the_target_has_stopped_reading(tmp_path: Path) -> None:
             (folder := tmp_path / mode).mkdir()
             tap = stack.enter_context(running(simulator, folder, **environment))
             taps.append((simulator, tap))
-        until(lambda: all(tap.is_stuck() and is_busy(simulator) for simulator, tap in taps))
+        wait_until(lambda: all(tap.is_stuck() and is_busy(simulator) for simulator, tap in taps))
         begin = monotonic()
         for _, tap in taps:
             tap.send(signal.SIGTERM)
@@ -492,7 +492,7 @@ def test_a_signal_while_the_target_has_stopped_reading(tmp_path: Path) -> None:
 @in_each_mode
 def test_a_target_that_goes_away(large: Simulator, tmp_path: Path, mode: str) -> None:
     with running(large, tmp_path, **MODES[mode]) as tap:
-        until(lambda: tap.is_stuck() and is_busy(large))
+        wait_until(lambda: tap.is_stuck() and is_busy(large))
         begin = monotonic()
         tap.stop_reading()
         code, lines = tap.end()

@@ -22,7 +22,7 @@ from graphlib import TopologicalSorter
 from importlib.resources import files
 from pathlib import Path
 from random import Random
-from time import monotonic, sleep
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -42,7 +42,15 @@ from tap_campusgroups.scheduler import Scheduler, Task
 from tap_campusgroups.settings import ApiVersion
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
-from tests.harness import NEWEST, Output, settings_for, state_of, structured_logging, sync
+from tests.harness import (
+    NEWEST,
+    Output,
+    settings_for,
+    state_of,
+    structured_logging,
+    sync,
+    wait_until,
+)
 from tests.simulator import Dataset, FailQuery, Hang, Kind, Phase, Simulator, Status
 from tests.test_command_line import run
 
@@ -64,14 +72,6 @@ END = "2025-07-01"
 
 SECONDS = 60.0
 """More than anything here takes, on a busy machine too."""
-
-
-def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait for something that notifies nobody."""
-    deadline = monotonic() + seconds
-    while not condition():
-        assert monotonic() < deadline, f"not within {seconds} s"
-        sleep(0.002)
 
 
 _left_by_others: WeakSet[threading.Thread] = WeakSet()
@@ -124,7 +124,7 @@ def supervised() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    until(lambda: workers() == [])
+    wait_until(lambda: workers() == [])
 
 
 @pytest.fixture(autouse=True)
@@ -273,7 +273,7 @@ def test_after_the_last_task_the_workers_have_ended() -> None:
         assert made.expects(task)
         taken(made.pages(task))
         assert not made.expects(task)
-    until(lambda: workers() == [])
+    wait_until(lambda: workers() == [])
 
 
 def test_what_nobody_takes_fills_the_buffer_and_no_more(small_buffer: int) -> None:
@@ -290,7 +290,7 @@ def test_what_nobody_takes_fills_the_buffer_and_no_more(small_buffer: int) -> No
         for _ in range(20):
             ledger.take(100)
             next(pages)
-            until(lambda: ledger.ahead >= small_buffer)
+            wait_until(lambda: ledger.ahead >= small_buffer)
     assert ledger.peak <= small_buffer + 100
     assert ledger.fetched.total() <= 20 + small_buffer / 100 + 1
     assert min(ledger.fetched[name] for name in "abc") > 0
@@ -315,7 +315,7 @@ def test_first_pages_are_within_the_buffer_too(small_buffer: int) -> None:
                 ledger.take(page.size)
 
     with scheduled(*tasks, cap=20) as made, background(take, let_go=made.close) as taking:
-        until(lambda: len(begun) >= small_buffer / 100)
+        wait_until(lambda: len(begun) >= small_buffer / 100)
         gate.set()
         taking.result(SECONDS)
     assert ledger.fetched.total() == 100
@@ -327,7 +327,7 @@ def test_whose_turn_it_is_gets_on_whatever_the_others_have_fetched(small_buffer:
 
     def let_others_first(number: int) -> None:
         if number == 2:
-            until(lambda: ledger.fetched["b"] + ledger.fetched["c"] >= 9)
+            wait_until(lambda: ledger.fetched["b"] + ledger.fetched["c"] >= 9)
 
     first, *_ = tasks = [
         fake("a", [100] + 9 * [600], ledger=ledger, before=let_others_first),
@@ -549,11 +549,11 @@ def test_exports_begin_in_order_one_for_each_that_has_run() -> None:
         scheduled(*gates.tasks, cap=2) as made,
         background(lambda: gates.take(made), let_go=made.close) as taking,
     ):
-        until(partial(gates.have_begun, 2))
+        wait_until(partial(gates.have_begun, 2))
         gates.begun.sort()  # these two at the same time
         for number in (1, 0, 3, 2):
             gates.let_go(number)
-            until(partial(gates.have_begun, len(gates.begun) + 1))
+            wait_until(partial(gates.have_begun, len(gates.begun) + 1))
             assert gates.begun == sorted(gates.begun)
         gates.let_go(4, 5)
         assert taking.result(SECONDS) == 6
@@ -570,14 +570,14 @@ def test_exports_that_were_refused_come_before_later_ones_in_their_order(
             background(partial(gates.take, made), let_go=made.close) as taking,
         ):
             for number, left in ((3, 3), (2, 2)):
-                until(partial(gates.have_begun, 2))
+                wait_until(partial(gates.have_begun, 2))
                 gates.refuse[number].set()
-                until(partial(is_told, caplog, f"takes no more than {left} exports at once"))
+                wait_until(partial(is_told, caplog, f"takes no more than {left} exports at once"))
             assert sorted(gates.begun) == [0, 1]
             gates.let_go(1)
-            until(partial(gates.have_begun, 3))
+            wait_until(partial(gates.have_begun, 3))
             gates.let_go(0)
-            until(partial(gates.have_begun, 4))
+            wait_until(partial(gates.have_begun, 4))
             assert gates.begun[2:] == [2, 3]
             gates.let_go(*range(7))
             assert taking.result(SECONDS) == 7
@@ -590,9 +590,9 @@ def test_an_export_that_is_dropped_while_it_waits_for_a_place_is_not_submitted(
     with scheduled(*gates.tasks, cap=3) as made:
         dropped = gates.tasks.pop(1)
         with background(lambda: gates.take(made), let_go=made.close) as taking:
-            until(partial(gates.have_begun, 2))
+            wait_until(partial(gates.have_begun, 2))
             gates.refuse[1].set()
-            until(partial(is_told, caplog, "takes no more than 2 exports at once"))
+            wait_until(partial(is_told, caplog, "takes no more than 2 exports at once"))
             made.drop([dropped])
             gates.let_go(*range(5))
             assert taking.result(SECONDS) == 4
@@ -615,7 +615,7 @@ def test_what_is_dropped_while_it_is_fetched_ends_with_its_page() -> None:
     first, second, third = tasks = [fake("a", [1]), Task("b", fetch), fake("c", [1])]
     with scheduled(*tasks) as made:
         assert taken(made.pages(first)) == ["a 1"]
-        until(lambda: second.pages)
+        wait_until(lambda: second.pages)
         made.drop([second])
         is_dropped.set()
         assert has_ended.wait(SECONDS)
@@ -630,7 +630,7 @@ def test_what_is_dropped_makes_room_and_does_not_start() -> None:
     def wait_for(stream: str, own: int) -> Callable[[int], None]:
         def wait(number: int) -> None:
             if number == own:
-                until(lambda: ledger.fetched[stream])
+                wait_until(lambda: ledger.fetched[stream])
 
         return wait
 
@@ -731,7 +731,7 @@ def test_a_worker_that_does_not_end_is_told_of_and_left_alone(
         assert "1 requests were still running at shutdown and were abandoned" in caplog.text
         assert len(workers()) == 1
         free.set()
-        until(lambda: workers() == [])
+        wait_until(lambda: workers() == [])
 
 
 # Over HTTP
@@ -795,7 +795,7 @@ def test_as_many_exports_as_may_be_wait_at_the_server(clock: Clock, cap: int) ->
             let_go=clock.run_all,
         ) as running,
     ):
-        until(lambda: polled() == cap)
+        wait_until(lambda: polled() == cap)
         assert sorted(submitted(simulator)) == NAMES[:cap]
         assert simulator.running == cap
         clock.run_all()
@@ -809,7 +809,7 @@ def test_an_export_in_the_place_of_another_counts_like_any(clock: Clock) -> None
         failing = [simulator.inject(FailQuery().on(stream, "poll")) for stream in NAMES[:2]]
         config = settings_for(simulator, max_concurrent_exports=2)
         with background(lambda: sync(config), let_go=clock.run_all) as running:
-            until(lambda: all(fault.fired for fault in failing) and simulator.running == 2)
+            wait_until(lambda: all(fault.fired for fault in failing) and simulator.running == 2)
             clock.run_all()
             assert_whole(running.result(SECONDS))
         assert simulator.peak_running == 2
@@ -825,8 +825,8 @@ def test_an_export_leaves_the_server_when_it_has_run() -> None:
             lambda: sync(settings_for(simulator, page_size=2, max_concurrent_exports=2)),
             let_go=simulator.release,
         ) as running:
-            until(lambda: len(submitted(simulator)) == len(NAMES))
-            until(lambda: simulator.hanging == 2)
+            wait_until(lambda: len(submitted(simulator)) == len(NAMES))
+            wait_until(lambda: simulator.hanging == 2)
             simulator.release()
             assert_whole(running.result(SECONDS))
         assert simulator.peak_running == 2
@@ -909,7 +909,7 @@ def test_a_server_that_wants_fewer_exports_gets_fewer(
             let_go=clock.run_all,
         ) as running,
     ):
-        until(partial(is_told, caplog, "takes no more than 3 exports"))
+        wait_until(partial(is_told, caplog, "takes no more than 3 exports"))
         refused = submitted(simulator, 429)
         assert len(refused) in range(1, 6)
         assert sorted(submitted(simulator) + refused) == NAMES[: 3 + len(refused)]
@@ -956,7 +956,7 @@ def test_waiting_for_room_is_no_try(clock: Clock, caplog: pytest.LogCaptureFixtu
             lambda: sync(settings_for(simulator, max_concurrent_exports=2), first, second),
             let_go=clock.run_all,
         ) as running:
-            until(partial(is_told, caplog, "takes no more than 1 exports"))
+            wait_until(partial(is_told, caplog, "takes no more than 1 exports"))
             assert submitted(simulator, 429) == [second]
             clock.run_all()
             assert_whole(running.result(SECONDS), [first, second])
@@ -971,8 +971,8 @@ def test_too_many_requests_in_a_poll_does_not_lower_the_cap(
     with frozen(clock) as simulator:
         refused = simulator.inject(Status(429).on(NAMES[1], "poll"))
         with background(lambda: sync(settings_for(simulator)), let_go=clock.run_all) as running:
-            until(lambda: refused.fired and simulator.running == 4)
-            until(partial(is_told, caplog, "try 2 of 8"))
+            wait_until(lambda: refused.fired and simulator.running == 4)
+            wait_until(partial(is_told, caplog, "try 2 of 8"))
             clock.run_all()
             assert_whole(running.result(SECONDS))
     assert "takes no more" not in caplog.text
@@ -1000,7 +1000,7 @@ def test_a_wrong_secret_costs_one_request(simulator: Simulator, cap: int) -> Non
     simulator.inject(Hang().on(NAMES[0]))
     config = settings_for(simulator, api_secret="wrong", max_concurrent_exports=cap)  # noqa: S106
     with background(lambda: sync(config), let_go=simulator.release) as running:
-        until(lambda: simulator.hanging == 1)
+        wait_until(lambda: simulator.hanging == 1)
         simulator.release()
         assert isinstance(running.result(SECONDS).error, AccessDeniedError)
     assert len(simulator.requests) == 1
@@ -1075,8 +1075,8 @@ def test_a_failure_waits_for_its_turn(simulator: Simulator) -> None:
         simulator, page_size=2, max_concurrent_exports=23, on_stream_error="abort"
     )
     with background(lambda: sync(config), let_go=simulator.release) as running:
-        until(lambda: submitted(simulator).count("badges") == 3)
-        until(lambda: simulator.hanging == 1)
+        wait_until(lambda: submitted(simulator).count("badges") == 3)
+        wait_until(lambda: simulator.hanging == 1)
         assert not running.done()
         simulator.release()
         output = running.result(SECONDS)

@@ -15,11 +15,11 @@ import pytest
 
 from tap_campusgroups.shutdown import SHUTDOWN, Shutdown, TerminationSignal
 from tap_campusgroups.tap import TapCampusGroups
-from tests.harness import settings_for
+from tests.harness import settings_for, wait_until
 from tests.simulator import Hang, Simulator, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 SECONDS_TO_END = 5.0
 """How long a process may take to end after a signal: the promise."""
@@ -27,14 +27,6 @@ SECONDS_TO_END = 5.0
 FULL = Path("/dev/full")
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 each_signal = pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that notifies nobody."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # The flag
