@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 import typing as t
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
+from pathlib import Path
 
+from singer_sdk.exceptions import SyncLifecycleSignal
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
@@ -21,15 +24,18 @@ from tap_campusgroups.codec import BadJsonError, UnexpectedJsonError, decode_row
 from tap_campusgroups.errors import (
     CampusGroupsError,
     ExportFailedError,
+    FutureBookmarkError,
     RowsMissingError,
     RunAborted,
     StreamMapError,
+    UnexpectedError,
     UnknownFieldError,
 )
 from tap_campusgroups.exports import Window
 from tap_campusgroups.oddities import Oddities
 from tap_campusgroups.records import Converter
 from tap_campusgroups.scheduler import Scheduler, Task
+from tap_campusgroups.service_monitor import MAX_CLOCK_DIFFERENCE, ServiceMonitor
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.transport import worker_session
 from tap_campusgroups.typed import PageConverter
@@ -66,6 +72,10 @@ class Run(t.Protocol):
     @property
     def is_on(self) -> bool:
         """Whether it has begun and not ended."""
+
+    @property
+    def monitor(self) -> ServiceMonitor:
+        """What the run has learned of the service."""
 
     def schedule(self, stream: CampusGroupsStream) -> Scheduler:
         """Say what runs the tasks that the stream has planned."""
@@ -126,7 +136,8 @@ class CampusGroupsStream(ExportClient):
         """
         super().__init__(tap)
         self._run = run
-        self._started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
+        self._started = start_of(tap)
+        self.monitor = ServiceMonitor(self._started, self.logger)
         self.parts: list[Part] = []
         self.oddities = Oddities()
 
@@ -168,15 +179,42 @@ class CampusGroupsStream(ExportClient):
         )
         return Window.between(start, min(self._started, settings.end_date or self._started))
 
+    @property
+    def _has_future_bookmark(self) -> bool:
+        """Whether the bookmark is later than the clocks allow."""
+        bookmark = parse_instant(self._bookmark)
+        latest = self.monitor.started + MAX_CLOCK_DIFFERENCE
+        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
+        return is_incremental and bookmark is not None and bookmark > latest
+
+    def _check_bookmark(self) -> None:
+        """Refuse a bookmark that is later than the clocks allow.
+
+        Raises:
+            FutureBookmarkError: If it is; rows that came before it may never have been read.
+        """
+        if self._has_future_bookmark:
+            msg = (
+                f"Stream '{self.name}': the bookmark in the state is later than the start of this "
+                f"run ({self._bookmark}, {write_canonical(self.monitor.started)}), so rows may "
+                "have been skipped. Check the clock of this machine; then set the bookmark back to "
+                "a time at which the clock was right, or remove it to read everything again."
+            )
+            raise FutureBookmarkError(msg)
+
     def plan(self) -> list[Task]:
         """Plan the stream's exports of this run, for a scheduler.
 
         Returns:
-            A task a window, ascending; none if there is nothing to read.
+            A task a window, ascending; none if there is nothing to read, or if the bookmark cannot
+            be right.
         """
+        run = self._shared_run
+        self.monitor = ServiceMonitor(self._started, self.logger) if run is None else run.monitor
+        windows = self.window().split(self.settings.export_window)
         self.parts = [
             Part(window, Task(self.name, partial(self.fetch, window)))
-            for window in self.window().split(self.settings.export_window)
+            for window in ([] if self._has_future_bookmark else windows)
         ]
         return [part.task for part in self.parts]
 
@@ -209,11 +247,26 @@ class CampusGroupsStream(ExportClient):
         run = self._shared_run
         try:
             yield from self._sync_windows(is_written=write_messages and self.selected)
-        except CampusGroupsError as error:
-            if run is None:
-                raise
-            if not run.goes_on_after(self, error):
-                raise RunAborted(error) from None
+        except SyncLifecycleSignal:  # the SDK's own, of a dry run
+            raise
+        except Exception as caught:  # noqa: BLE001 - one stream's bug must not end the others
+            error = caught if isinstance(caught, CampusGroupsError) else self._unexpected(caught)
+        else:
+            return
+        # Not within `except`: what an unexpected error says may quote a row.
+        if run is None:
+            raise error
+        if not run.goes_on_after(self, error):
+            raise RunAborted(error)
+
+    def _unexpected(self, error: Exception) -> UnexpectedError:
+        """Name a bug without its text, which may quote a row."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return UnexpectedError(
+            f"Stream '{self.name}': unexpected {type(error).__name__} in "
+            f"{Path(place.filename).name}, line {place.lineno} ({place.name}). Please report this "
+            "line."
+        )
 
     def _sync_windows(self, *, is_written: bool) -> Generator[Record, None, None]:
         """Sync one window after the other; the bookmark moves after each.
@@ -248,11 +301,13 @@ class CampusGroupsStream(ExportClient):
     def _windows(self) -> Generator[tuple[Part, Iterator[Page]], None, None]:
         """Yield the windows of this run, each with its pages."""
         if (window := self.window()).is_empty:
+            self._check_bookmark()
             self.logger.info("Stream '%s': nothing to read in %s", self.name, window)
             return
         run = self._shared_run
         scheduler = schedule_exports([self]) if run is None else run.schedule(self)
         try:
+            self._check_bookmark()
             for part in self.parts:
                 yield part, scheduler.pages(part.task)
         finally:
@@ -423,6 +478,8 @@ class CampusGroupsStream(ExportClient):
             )
             raise RowsMissingError(msg)
         if self.replication_method == REPLICATION_INCREMENTAL:
+            self._check_bookmark()  # the first response has told what the service's clock says
+            started = self.monitor.started
             if self._bookmark is None and self.config.get("start_date") is not None:
                 self.stream_state[BEGAN_KEY] = write_canonical(self.settings.start_date)
             self.stream_state.update(
@@ -430,10 +487,15 @@ class CampusGroupsStream(ExportClient):
                 replication_key_value=bookmarks.after_window(
                     self._bookmark,
                     newest=part.newest,
-                    end=write_canonical(part.window.end),
-                    settled=write_canonical(self._started - self.settings.lookback),
+                    end=write_canonical(min(part.window.end, started)),
+                    settled=write_canonical(started - self.settings.lookback),
                 ),
             )
+
+
+def start_of(tap: Tap) -> datetime:
+    """Return when a tap was made, aware, in UTC: the upper bound of its exports."""
+    return datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
 
 
 def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:

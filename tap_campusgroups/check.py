@@ -86,6 +86,7 @@ def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) 
     tasks = []
     for stream in streams:
         stream.patience = PATIENCE
+        stream.monitor = streams[0].monitor
         stream.settings = replace(
             stream.settings,
             poll_interval_max=LONGEST_POLL_INTERVAL,

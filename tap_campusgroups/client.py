@@ -24,14 +24,18 @@ from tap_campusgroups.errors import (
 from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
 from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
 from tap_campusgroups.replies import RESUBMITTED, TRANSIENT, Reply, describe, read, remember
-from tap_campusgroups.retries import Patience, waits
+from tap_campusgroups.retries import LONGEST_WAIT, Patience, waits
 from tap_campusgroups.settings import Settings
 from tap_campusgroups.transport import (
     RETRIED,
+    BodyTooLargeError,
+    DeadlineExceededError,
+    call_with_deadline,
     current_session,
     is_unknown_host,
     name_fault,
     read_body,
+    replace_session,
 )
 
 if sys.version_info >= (3, 12):
@@ -51,6 +55,10 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.exports import Page
     from tap_campusgroups.scheduler import Control
+    from tap_campusgroups.service_monitor import ServiceMonitor
+
+EXCHANGE_TIMEOUTS: t.Final = 5
+"""A request and its whole response may take so many times `request_timeout_seconds`."""
 
 
 class ExportClient(RESTStream[Step]):
@@ -67,6 +75,9 @@ class ExportClient(RESTStream[Step]):
 
     patience = Patience()
     """When to give up."""
+
+    monitor: ServiceMonitor
+    """What the run has learned of the service."""
 
     def __init__(self, tap: Tap) -> None:
         """Make the client of a stream.
@@ -146,17 +157,29 @@ class ExportClient(RESTStream[Step]):
         Raises:
             AccessDeniedError: On 401 and 403, which no other try will change.
             RetriableAPIError: On a passing fault: 408, 429, a 5xx that is not the query's, a body
-                that is no JSON.
+                that is not JSON; a 401 after the secret has worked in the run.
+            BodyTooLargeError: If the page is too large for memory.
         """
         reply = remember(response, read_body(response)).reply
-        if reply is Reply.DENIED:
-            msg = (
-                f"Stream '{self.name}': the service refuses access ({describe(response)}). "
-                "Check api_secret and school_code, and that the key may read this data."
-            )
-            raise AccessDeniedError(msg, status=response.status_code)
-        if reply in TRANSIENT:
+        if reply is Reply.DENIED and not self._is_passing_denial(response):
+            raise self._denied(response)
+        if reply is Reply.DENIED or reply in TRANSIENT:
             raise RetriableAPIError(self.response_error_message(response), response)
+
+    def _is_passing_denial(self, response: requests.Response | None) -> bool:
+        """Return whether a response is a 401 though the secret has worked in the run."""
+        return (
+            response is not None
+            and response.status_code == HTTPStatus.UNAUTHORIZED
+            and self.monitor.has_accepted_job
+        )
+
+    def _denied(self, response: requests.Response) -> AccessDeniedError:
+        msg = (
+            f"Stream '{self.name}': the service refuses access ({describe(response)}). "
+            "Check api_secret and school_code, and that the key may read this data."
+        )
+        return AccessDeniedError(msg, status=response.status_code)
 
     @override
     def response_error_message(self, response: requests.Response) -> str:
@@ -185,68 +208,140 @@ class ExportClient(RESTStream[Step]):
             yield from self._export(window, control, counter, left=self.patience.resubmissions)
 
     def _export(
-        self, window: Window, control: Control, counter: Counter, *, left: int
+        self,
+        window: Window,
+        control: Control,
+        counter: Counter,
+        *,
+        left: int,
+        may_leave_running: bool = True,
     ) -> Generator[Page, None, None]:
         """Run an export, and others in its place if it fails.
 
         Rows that came before it failed come again: twice is better than never.
+
+        Args:
+            window: The range of `updatedOn`.
+            control: As for `fetch`.
+            counter: Counts requests.
+            left: How often the range may still be submitted again after a failure.
+            may_leave_running: Whether it may be submitted again in halves if it is too slow.
         """
         settings = self.settings
         policy = PollPolicy(settings.poll_interval_max, settings.export_timeout)
         control.take_place()
         self.logger.info("Stream '%s': exporting updatedOn %s", self.name, window)
+        paginator = ExportPaginator(window.start, window.end)
 
         def send(paginator: ExportPaginator) -> requests.Response:
             counter.increment()
             response = self._send(paginator, control)
-            if (query_id := read(response).query_id) is not None:
+            reading = read(response)
+            self.monitor.observe_keys(self.name, reading.unknown_keys)
+            if reading.query_id is not None:
                 control.counts["exports"] += 1
-                control.accepted(query_id)
+                if not self.monitor.accept(reading.query_id):
+                    raise ExportEnded(Reply.REPEATED, response)
+                control.accepted(reading.query_id)
             return response
 
         try:
             yield from run_export(
-                ExportPaginator(window.start, window.end),
+                paginator,
                 send,
                 policy,
                 self._log_wait,
                 clock=time.monotonic,
                 sleep=control.pause,
             )
-        except ExportEnded as ended:
-            control.ended()
-            what = f"Stream '{self.name}': the export of updatedOn {window} ended early: {ended}"
-            if ended.reply not in RESUBMITTED or not left:
-                msg = f"{what}.{_advice(ended.reply)}"
-                raise ExportFailedError(msg) from ended
         except ExportTimeoutError as error:
+            parts = self._replace_slow(window, error, control, may_leave=may_leave_running)
+            may_leave_running = False
+        except (ExportEnded, ServiceUnavailableError) as error:
+            # A POST that fails at all tries is not the export's fault: it may not have arrived.
+            if isinstance(error, ServiceUnavailableError) and paginator.is_submitting:
+                raise
+            parts = self._replace_failed(window, error, control, left=left)
+            left -= 1
+        else:
+            return
+        control.counts["resubmissions"] += len(parts)
+        for part in parts:
+            yield from self._export(
+                part, control, counter, left=left, may_leave_running=may_leave_running
+            )
+
+    def _replace_slow(
+        self, window: Window, error: ExportTimeoutError, control: Control, *, may_leave: bool
+    ) -> list[Window]:
+        """Return the windows to submit in place of one whose export is still running.
+
+        Raises:
+            ExportTimeoutError: If nothing is to be submitted: the export is still queued or was
+                halved before, its window cannot be halved, or no other export may run beside it.
+        """
+        halves = window.halves()
+        is_too_large = error.is_running and may_leave and len(halves) > 1
+        if not is_too_large or not control.leave_running():
             msg = (
                 f"Stream '{self.name}': the export of updatedOn {window} did not finish: {error}. "
                 "Raise export_timeout_minutes, or set export_window_days for shorter ranges."
             )
-            raise ExportTimeoutError(msg) from error
+            raise ExportTimeoutError(msg, is_running=error.is_running) from error
+        self.logger.warning(
+            "Stream '%s': the export of updatedOn %s did not finish: %s; submitting it again, in "
+            "halves. The first export is left running and counts against max_concurrent_exports "
+            "for the rest of the run.",
+            *(self.name, window, error),
+        )
+        return halves
+
+    def _replace_failed(
+        self,
+        window: Window,
+        error: ExportEnded | ServiceUnavailableError,
+        control: Control,
+        *,
+        left: int,
+    ) -> list[Window]:
+        """Return the windows to submit in place of one whose export failed, after a delay.
+
+        Raises:
+            CampusGroupsError: If nothing is to be submitted.
+        """
+        control.ended()
+        if isinstance(error, ServiceUnavailableError):
+            if not left:
+                raise error
+            problem = str(error).rstrip(".")
         else:
-            return
+            problem = f"Stream '{self.name}': the export of updatedOn {window} ended early: {error}"
+            if error.reply not in RESUBMITTED or not left:
+                msg = f"{problem}.{_advice(error.reply)}"
+                raise ExportFailedError(msg) from error
         parts = window.halves()
-        control.counts["resubmissions"] += len(parts)
-        self.logger.warning("%s; submitting it again%s", what, ", in halves" * (len(parts) > 1))
-        for part in parts:
-            yield from self._export(part, control, counter, left=left - 1)
+        seconds = self.patience.resubmission_delay(left - 1)
+        self.logger.warning(
+            "%s; submitting it again%s in %.0f s",
+            *(problem, ", in halves," * (len(parts) > 1), seconds),
+        )
+        control.pause(seconds)
+        return parts
 
     def _send(self, paginator: ExportPaginator, control: Control) -> requests.Response:
         """Send a step, again and again if need be."""
         prepared = self._prepare(paginator.current_value)
-        asked, has_room, tries = self.path, False, 0
+        asked, has_room, tries, began = self.path, False, 0, 0.0
 
         def give_up(error: Exception) -> bool:
             nonlocal has_room, tries
             tries += 1
             has_room = _is_one_too_many(error) and control.make_room()
-            is_nowhere = is_unknown_host(error) and tries >= self.patience.tries_of_a_host
-            return has_room or is_nowhere
+            is_over = time.monotonic() - began >= self._seconds_to_try
+            return has_room or is_over or tries >= self._tries(error)
 
         while True:
-            tries = 0
+            tries, began = 0, time.monotonic()
             send = backoff.on_exception(
                 # The library's own sleep could not be broken off: the handler waits.
                 backoff.constant,
@@ -274,6 +369,20 @@ class ExportClient(RESTStream[Step]):
                 return self._send(paginator, control)
             return response
 
+    @property
+    def _seconds_to_try(self) -> float:
+        """Time for all tries of one request, in seconds."""
+        patience = self.patience
+        return patience.seconds if self.monitor.has_accepted_job else patience.seconds_unaccepted
+
+    def _tries(self, error: Exception) -> int:
+        """Return how often a request that fails like this is tried."""
+        if is_unknown_host(error):
+            return min(self.patience.tries, self.patience.tries_of_a_host)
+        if isinstance(error, RetriableAPIError) and self._is_passing_denial(error.response):
+            return min(self.patience.tries, self.patience.tries_of_access)
+        return self.patience.tries
+
     def _prepare(self, step: Step) -> requests.PreparedRequest:
         request = self.get_http_request(page=PageContext(None, step))
         return self.build_prepared_request(
@@ -284,17 +393,34 @@ class ExportClient(RESTStream[Step]):
         )
 
     def _exchange(self, prepared: requests.PreparedRequest) -> requests.Response:
-        response = self.requests_session.send(
-            prepared, timeout=self.timeout, allow_redirects=self.allow_redirects
-        )
-        self.validate_response(response)
-        return response
+        session = self.requests_session  # the worker's, which another thread would not find
+
+        def exchange() -> requests.Response:
+            response = session.send(
+                prepared, timeout=self.timeout, allow_redirects=self.allow_redirects
+            )
+            self.monitor.observe_date(response.headers.get("Date"))
+            self.validate_response(response)
+            return response
+
+        seconds = min(EXCHANGE_TIMEOUTS * self.timeout, self.settings.export_timeout)
+        try:
+            return call_with_deadline(exchange, seconds)
+        except DeadlineExceededError:
+            replace_session()
+            raise
+        except BodyTooLargeError:
+            msg = f"Stream '{self.name}': a page is too large for memory. Lower page_size."
+        raise ExportFailedError(msg)
 
     def _gave_up(
         self, prepared: requests.PreparedRequest, failure: Exception, tries: int
-    ) -> ServiceUnavailableError:
+    ) -> ServiceUnavailableError | AccessDeniedError:
+        response = failure.response if isinstance(failure, RetriableAPIError) else None
+        if response is not None and self._is_passing_denial(response):
+            return self._denied(response)
         msg = (
-            f"Stream '{self.name}': gave up after {tries} tries of "
+            f"Stream '{self.name}': gave up after {tries} {'try' if tries == 1 else 'tries'} of "
             f"{prepared.method} {self.path}: {name_fault(failure)}."
         )
         if not isinstance(failure, RetriableAPIError):
@@ -314,14 +440,15 @@ class ExportClient(RESTStream[Step]):
         return True
 
     def _before_next_try(self, control: Control) -> Callable[[Details], None]:
-        usual = waits(self.patience.longest_retry_after)
+        longest = self.patience.longest_retry_after
+        usual = waits(longest if self.monitor.has_accepted_job else min(longest, LONGEST_WAIT))
 
         def before(details: Details) -> None:
             error = details["exception"]
             seconds = self.backoff_jitter(usual(error))
             self.logger.warning(
                 "Stream '%s': %s; try %d of %d in %.1f s",
-                *(self.name, name_fault(error), details["tries"] + 1, self.patience.tries, seconds),
+                *(self.name, name_fault(error), details["tries"] + 1, self._tries(error), seconds),
             )
             control.counts["retries"] += 1
             control.pause(seconds)

@@ -30,25 +30,6 @@ class UnexpectedJsonError(ValueError):
     """A text is JSON, but not of the type that was asked for."""
 
 
-class Body(msgspec.Struct):
-    """Every key a body is known to have; the prose spells `nextToken`, the schema `NextToken`.
-
-    Attributes:
-        Results: A page's rows; empty if there is no such key.
-        NextToken: Token of the next page.
-        nextToken: The same.
-        message: What the service says.
-        queryId: The new export's.
-    """
-
-    # The names are the service's.
-    Results: msgspec.Raw = msgspec.Raw(b"")
-    NextToken: t.Any = None
-    nextToken: t.Any = None  # noqa: N815
-    message: t.Any = None
-    queryId: t.Any = None  # noqa: N815
-
-
 _T = t.TypeVar("_T")
 
 
@@ -60,7 +41,7 @@ def _to_decimal(text: str) -> Decimal | str:
 
 
 _any_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=_to_decimal)
-_body_decoder = msgspec.json.Decoder(Body)
+_body_decoder = msgspec.json.Decoder(dict[str, Raw])
 _rows_decoder: msgspec.json.Decoder[list[Record]] = msgspec.json.Decoder(
     list[Record], float_hook=_to_decimal
 )
@@ -76,15 +57,12 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
         raise BadJsonError from None
 
 
-def decode_body(content: Buffer | Raw) -> Body:
-    """Decode a body as far as the export needs it; a page's rows stay text.
-
-    Args:
-        content: The whole body of an answer.
+def decode_body(content: Buffer | Raw) -> dict[str, Raw]:
+    """Decode the keys of a body; their values stay text.
 
     Raises:
-        UnexpectedJsonError: If it is JSON, but no object.
-        BadJsonError: If it is no JSON.
+        UnexpectedJsonError: If it is JSON, but not an object.
+        BadJsonError: If it is not JSON.
     """
     return _decode(_body_decoder, content)
 

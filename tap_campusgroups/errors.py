@@ -44,7 +44,16 @@ class ExportFailedError(CampusGroupsError, FatalAPIError):
 
 
 class ExportTimeoutError(ExportFailedError):
-    """An export was still queued or running after `export_timeout_minutes`."""
+    """An export was still queued or running after `export_timeout_minutes`.
+
+    Attributes:
+        is_running: Whether it was running.
+    """
+
+    def __init__(self, message: str, *, is_running: bool) -> None:
+        """Keep what the export was doing."""
+        super().__init__(message)
+        self.is_running = is_running
 
 
 class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
@@ -68,6 +77,14 @@ class RunAborted(SystemExit):
         """Keep why."""
         super().__init__(1)
         self.reason = reason
+
+
+class FutureBookmarkError(CampusGroupsError):
+    """A bookmark is later than the service's clock: what it stands for cannot have been read."""
+
+
+class UnexpectedError(CampusGroupsError):
+    """A bug of the tap ended a stream."""
 
 
 class StreamMapError(CampusGroupsError):

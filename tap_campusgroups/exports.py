@@ -14,7 +14,7 @@ import backoff
 
 from tap_campusgroups.codec import size_of
 from tap_campusgroups.errors import ExportTimeoutError
-from tap_campusgroups.replies import WAITING, read
+from tap_campusgroups.replies import WAITING, Reply, read
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.codec import Raw
     from tap_campusgroups.pagination import ExportPaginator
-    from tap_campusgroups.replies import Reply
 
 
 def write_bound(instant: datetime) -> str:
@@ -111,6 +110,9 @@ class PollPolicy:
 
     FIRST_INTERVAL: t.ClassVar[float] = 1.0
     """Seconds before the second question; the first is asked at once."""
+
+    AFTER_EMPTY_PAGE: t.ClassVar[float] = 1.0
+    """Delay before the page after an empty one, in seconds."""
 
     GROWTH: t.ClassVar[float] = 1.5
     """Factor from one interval to the next."""
@@ -200,8 +202,11 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
                 is_last=paginator.finished,
                 is_replaced=reading.is_replaced,
             )
+            is_empty = not reading.has_rows
             del response, reading  # while the page waits, nothing else of the answer does
             yield page
+            if is_empty and not paginator.finished:
+                sleep(policy.AFTER_EMPTY_PAGE)
         elif reading.reply in WAITING:
             now = clock()
             waiting_since = now if waiting_since is None else waiting_since
@@ -209,7 +214,7 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
             left = policy.timeout - waited
             if left <= 0:
                 msg = f"it was still {reading.reply.value} after {waited / 60:.0f} minutes"
-                raise ExportTimeoutError(msg)
+                raise ExportTimeoutError(msg, is_running=reading.reply is Reply.RUNNING)
             interval = min(next(intervals), left)
             on_wait(reading.reply, waited=waited, interval=interval)
             sleep(interval)

@@ -24,6 +24,8 @@ if t.TYPE_CHECKING:
 
     import requests
 
+    from tap_campusgroups.replies import Reading
+
 
 @dataclass(frozen=True, slots=True)
 class Submit:
@@ -55,6 +57,14 @@ class Fetch:
 
 
 Step: t.TypeAlias = Submit | Fetch
+
+MAX_EMPTY_PAGES: t.Final = 100
+"""Pages without rows in a row, each with a token, after which an export has no end."""
+
+MAX_REPEATED_PAGES: t.Final = 10
+"""Pages that an export has sent before under another token, after which it has no end."""
+
+_SAMPLE_BYTES: t.Final = 4096
 
 
 class ExportEnded(Exception):  # noqa: N818 - an outcome; the stream makes an error of it
@@ -91,6 +101,13 @@ class ExportPaginator(BaseAPIPaginator[Step]):
         """
         super().__init__(Submit(start, end))
         self._tokens: set[str] = set()
+        self._pages: set[int] = set()
+        self._empty_pages = self._repeated_pages = 0
+
+    @property
+    def is_submitting(self) -> bool:
+        """Whether the current step is the `POST`."""
+        return isinstance(self.current_value, Submit)
 
     @override
     def continue_if_empty(self, response: requests.Response) -> bool:
@@ -115,8 +132,9 @@ class ExportPaginator(BaseAPIPaginator[Step]):
             The next step, or `None` after the last page.
 
         Raises:
-            ExportEnded: If the answer is not one that an export goes on from, or if the service
-                hands out a token a second time: its pages would never end.
+            ExportEnded: If the answer is not one that an export goes on from, or if its pages would
+                never end: a token comes twice, or new tokens lead to pages that are empty or have
+                come before.
         """
         reading, step = read(response), self.current_value
         if reading.reply is Reply.ACCEPTED and reading.query_id:
@@ -132,4 +150,17 @@ class ExportPaginator(BaseAPIPaginator[Step]):
         if reading.token in self._tokens:
             raise ExportEnded(Reply.LOOPED, response)
         self._tokens.add(reading.token)
+        if self._is_endless(reading):
+            raise ExportEnded(Reply.ENDLESS, response)
         return Fetch(step.query_id, reading.token)
+
+    def _is_endless(self, reading: Reading) -> bool:
+        """Count a page; return whether there were too many that bring nothing new."""
+        self._empty_pages = 0 if reading.has_rows else self._empty_pages + 1
+        if reading.has_rows and reading.results is not None:
+            # A sample is enough: rows have ids, and pages of one length rarely agree in their ends.
+            text = memoryview(reading.results)
+            page = hash((len(text), bytes(text[:_SAMPLE_BYTES]), bytes(text[-_SAMPLE_BYTES:])))
+            self._repeated_pages += page in self._pages
+            self._pages.add(page)
+        return self._empty_pages >= MAX_EMPTY_PAGES or self._repeated_pages >= MAX_REPEATED_PAGES

@@ -13,14 +13,16 @@ from http import HTTPStatus
 
 from tap_campusgroups.codec import (
     BadJsonError,
-    Body,
     UnexpectedJsonError,
     decode_body,
+    decode_value,
     replace_bad_characters,
     shape,
 )
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import requests
 
     from tap_campusgroups.codec import Buffer, Raw
@@ -44,6 +46,8 @@ class Reply(enum.Enum):
     GARBAGE = "the body is not JSON"
     UNRECOGNISED = "the answer has an unknown shape"
     LOOPED = "the service handed out a page token twice"
+    ENDLESS = "the service sends empty or identical pages without end"
+    REPEATED = "the service handed out a queryId that another export has"
 
 
 _READING, _CONTENT = "campusgroups_reading", "campusgroups_content"
@@ -68,6 +72,8 @@ class Reading:
         query_id: The new export's `queryId`, if accepted.
         results: The page's rows as undecoded JSON, if it is a page: the text of an array.
         token: Token of the next page; `None` on the last page.
+        has_rows: Whether the page has rows.
+        unknown_keys: Keys of a page beside those that the API documents.
         is_replaced: Whether characters of the body that are none had to be replaced.
     """
 
@@ -76,6 +82,8 @@ class Reading:
     query_id: str | None = None
     results: Raw | None = None
     token: str | None = None
+    has_rows: bool = False
+    unknown_keys: tuple[str, ...] = ()
     is_replaced: bool = False
 
 
@@ -91,14 +99,35 @@ _QUERY_FAILED = r"\bexecution failed\b|\bquery (?:has )?failed\b"
 _FAILED = _wording(rf"^\s*error\b|{_QUERY_FAILED}", Reply.FAILED)
 _CANCELLED = _wording(r"\bcancel+ed\b", Reply.CANCELLED)
 
-# What a message may say, the first that fits: of a 5xx, of an accepted POST, of a 200 to a GET.
+# What a message may say, the first that fits: of a 5xx to a POST and to a GET, of an accepted POST,
+# of a 200 to a GET without and with rows.
 _IN_FAULT: t.Final = (_CANCELLED, _wording(_QUERY_FAILED, Reply.FAILED))
+_IN_SUBMIT_FAULT: t.Final = (
+    *_IN_FAULT,
+    _wording(r"\berror parsing (?:start|end) date\b", Reply.REJECTED),
+)
 _IN_SUBMITTED: t.Final = (_FAILED,)
 _IN_RETRIEVED: t.Final = (
     _CANCELLED,
     _FAILED,
     _wording(r"\b(?:queued|waiting|pending)\b", Reply.QUEUED),
-    _wording(r"\b(?:running|executing|accepted|in progress)\b", Reply.RUNNING),
+    _wording(
+        r"\b(?:running|executing|accepted|processing|in progress"
+        r"|not (?:yet )?(?:complete|completed|done|finished|ready))\b",
+        Reply.RUNNING,
+    ),
+    _wording(
+        r"\bno (?:data|records?|results?|rows?)\b|\b(?:complete|completed|done|finished|ok"
+        r"|succeeded|success|successful|successfully)\b",
+        Reply.PAGE,
+    ),
+)
+_BESIDE_ROWS: t.Final = (
+    _CANCELLED,
+    _wording(
+        r"\b(?:aborted|error|exception|fail(?:ed|ure)?|incomplete|timed out|truncated)\b",
+        Reply.FAILED,
+    ),
 )
 
 _BY_STATUS: t.Final[dict[int, Reply]] = {
@@ -125,11 +154,12 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     | --- | --- | --- |
     | 2xx to a POST | `queryId` | accepted |
     | 201, 202 to a GET | any | queued, running |
-    | 200 to a GET | `Results` is an array | a page; `NextToken` or `nextToken`, absent, null or
-      empty on the last one |
-    | 200 | only `message` | queued or running by its wording; failed if it starts with "Error" or
-      says that the query failed; cancelled if it says so |
-    | 200 | no JSON | garbage, which is the transport's fault |
+    | 200 | an `error` that is not empty | failed |
+    | 200 to a GET | `Results` has rows, and a message that speaks of a failure | failed |
+    | 200 to a GET | no rows, but a message: by its wording queued, running, failed or cancelled; an
+      empty page if it says that there is no data or that all went well; else unrecognised |
+    | 200 to a GET | `Results` is an array | a page; the last one has no token, or an empty one |
+    | 200 | not JSON | garbage, which is the transport's fault |
     | 2xx | anything else | unrecognised; never an empty page |
     | 3xx | any | redirected |
     | 401, 403 | any | denied |
@@ -138,7 +168,11 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     | 400, 404 to a GET | any | expired |
     | other 4xx | any | rejected |
     | 5xx | the message says that the query failed or was cancelled | failed, cancelled |
+    | 5xx to a POST | the message says that a date could not be parsed | rejected |
     | other 5xx | any | the transport's fault |
+
+    Keys count whatever their case and with or without underscores. Of two spellings of a key the
+    one that is not empty counts; if both are filled and differ, the answer is unrecognised.
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination"; 403 and the message-only 200 are reports of public clients.
@@ -153,10 +187,12 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     """
     is_submit = method == "POST"
     body, fault, is_replaced = _decode(content)
-    message = body.message if body and isinstance(body.message, str) else None
+    fields, unknown_keys = _fields(body or {})
+    message = _text(fields.get("error")) or _text(fields.get("message"))
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Reading(_said(message, _IN_FAULT) or Reply.FAULT, message)
+        wordings = _IN_SUBMIT_FAULT if is_submit else _IN_FAULT
+        return Reading(_said(message, wordings) or Reply.FAULT, message)
     if reply := _BY_STATUS.get(status):
         return Reading(reply, message)
     if not is_submit and (reply := _RETRIEVE_BY_STATUS.get(status)):
@@ -167,14 +203,73 @@ def classify(  # noqa: PLR0911 - a table: one return a row
         return Reading(Reply.REDIRECTED, message)
     if body is None:
         return Reading(fault)
+    if fields is _AMBIGUOUS:
+        return Reading(Reply.UNRECOGNISED)
+    reading = _read_fields(fields, message, is_submit=is_submit, is_ok=status == HTTPStatus.OK)
+    return replace(reading, unknown_keys=unknown_keys, is_replaced=is_replaced)
+
+
+def _read_fields(
+    fields: Mapping[str, Raw], message: str | None, *, is_submit: bool, is_ok: bool
+) -> Reading:
+    if _is_filled(fields.get("error"), _NO_ERROR):
+        return Reading(Reply.FAILED, message)
     if is_submit:
-        return _read_submitted(body, message)
-    if status == HTTPStatus.OK:
-        return replace(_read_retrieved(body, message), is_replaced=is_replaced)
-    return Reading(Reply.UNRECOGNISED, message)
+        return _read_submitted(fields, message)
+    return _read_retrieved(fields, message) if is_ok else Reading(Reply.UNRECOGNISED, message)
 
 
-def _decode(content: Buffer) -> tuple[Body | None, Reply, bool]:
+_FIELDS: t.Final[dict[str, str]] = {
+    "results": "results",
+    "nexttoken": "token",
+    "message": "message",
+    "queryid": "query_id",
+    "error": "error",
+    "errors": "error",
+    "errormessage": "error",
+}
+"""Known keys of a body without underscores and in lower case, and what they stand for."""
+
+_AMBIGUOUS: t.Final[Mapping[str, Raw]] = {}
+"""The fields of a body in which two spellings of a key have different values."""
+
+_EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
+_NO_TOKEN = re.compile(rb'\s*(?:null|"")\s*')
+_NO_ERROR = re.compile(rb'\s*(?:null|""|\[\s*\]|\{\s*\}|false|0)\s*')
+
+
+def _is_filled(value: Raw | None, empty: re.Pattern[bytes] = _EMPTY) -> bool:
+    return value is not None and not empty.fullmatch(memoryview(value))
+
+
+def _fields(body: Mapping[str, Raw]) -> tuple[Mapping[str, Raw], tuple[str, ...]]:
+    """Return the known fields of a body, and the keys that are not known."""
+    fields: dict[str, Raw] = {}
+    unknown: list[str] = []
+    for key, value in body.items():
+        name = _FIELDS.get(key.replace("_", "").lower())
+        if name is None:
+            unknown.append(key)
+        elif not _is_filled(other := fields.get(name)):
+            if other is None or _is_filled(value):
+                fields[name] = value
+        elif name != "error" and _is_filled(value) and bytes(value) != bytes(t.cast("Raw", other)):
+            return _AMBIGUOUS, ()
+    return fields, tuple(unknown)
+
+
+def _text(value: Raw | None) -> str | None:
+    """Return the text of a field; `None` if it is not text, or empty."""
+    if value is None:
+        return None
+    try:
+        text = decode_value(value)
+    except (BadJsonError, UnexpectedJsonError):
+        return None
+    return text if text and isinstance(text, str) else None
+
+
+def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, Reply, bool]:
     """Decode a body, or say why it has none; say whether characters had to be replaced."""
     try:
         return decode_body(content), Reply.UNRECOGNISED, False
@@ -192,22 +287,28 @@ def _said(message: str | None, wordings: tuple[_Wording, ...]) -> Reply | None:
     return next((reply for pattern, reply in wordings if message and pattern.search(message)), None)
 
 
-def _read_submitted(body: Body, message: str | None) -> Reading:
-    if isinstance(body.queryId, str) and body.queryId:
-        return Reading(Reply.ACCEPTED, message, query_id=body.queryId)
+def _read_submitted(fields: Mapping[str, Raw], message: str | None) -> Reading:
+    if query_id := _text(fields.get("query_id")):
+        return Reading(Reply.ACCEPTED, message, query_id=query_id)
     return Reading(_said(message, _IN_SUBMITTED) or Reply.UNRECOGNISED, message)
 
 
-def _read_retrieved(body: Body, message: str | None) -> Reading:
-    results = bytes(memoryview(body.Results)[:1])
-    if results == b"[":
-        token = body.NextToken if body.NextToken is not None else body.nextToken
-        if token is not None and not isinstance(token, str):
-            return Reading(Reply.UNRECOGNISED, message)
-        return Reading(Reply.PAGE, message, results=body.Results, token=token or None)
-    if results:
+def _read_retrieved(fields: Mapping[str, Raw], message: str | None) -> Reading:
+    results = fields.get("results")
+    has_rows = _is_filled(results)
+    if has_rows:
+        reply = _said(message, _BESIDE_ROWS) or Reply.PAGE
+    elif _is_filled(fields.get("message")):
+        reply = _said(message, _IN_RETRIEVED) or Reply.UNRECOGNISED
+    else:
+        reply = Reply.PAGE
+    if reply is not Reply.PAGE:
+        return Reading(reply, message)
+    token = fields.get("token")
+    is_array = results is not None and bytes(memoryview(results)[:1]) == b"["
+    if not is_array or (_is_filled(token, _NO_TOKEN) and _text(token) is None):
         return Reading(Reply.UNRECOGNISED, message)
-    return Reading(_said(message, _IN_RETRIEVED) or Reply.UNRECOGNISED, message)
+    return Reading(Reply.PAGE, message, results=results, token=_text(token), has_rows=has_rows)
 
 
 def remember(response: requests.Response, content: Buffer) -> Reading:
@@ -241,21 +342,24 @@ def read(response: requests.Response) -> Reading:
 _TELLABLE_WORDS: t.Final = (
     "a accepted access after again allowed an and api are argument at attempt authorized back "
     "bad be been before body bucket by bytes canceled canceling cancelled cancelling cannot "
-    "capacity client closed cluster code column columns completed concurrent connection could "
+    "capacity client closed cluster code column columns completed concurrent connection "
+    "continuation could count cursor "
     "data database date denied deserialize did does doesn't driver due during each empty end "
     "endpoint engine error errors exceeded exceeding exceeds exception execute executed "
     "executing execution expired failed failing failure fetch field fields file files for "
     "forbidden format found from function gateway generic getting has have id in incorrect "
     "insufficient internal invalid is it its key large later left length limit limits line "
-    "long made making malformed many match maximum memory message method minimum mismatched "
-    "missing moved must no node not null number object of on only operation or out output "
+    "link links long made making malformed many marker match maximum memory message method minimum "
+    "mismatched more "
+    "missing moved must next no node not null number object of offset on only operation or out "
+    "output "
     "over page parameter parameters parse parsing partition pending permission please "
     "position primary problem process queries query queryid querying queue queued range rate "
     "reached read refused rejected remote request requested requests required reset resolved "
     "resource resources response result results retrieving retry row rows running scale "
     "schema seconds server service sessions set size slow source split start started state "
     "status stopped storage syntax system table task temporarily than that the this throttled "
-    "throttling time timed timeout to token tokens too try type unable unauthorized "
+    "throttling time timed timeout to token tokens too total try type unable unauthorized "
     "unavailable unexpected unknown updatedend updatedon updatedstart updating validating "
     "value values waiting was were while will with within worker wrong you your "
 )
@@ -289,6 +393,32 @@ def quote(message: str) -> str:
 def _untold(between: str) -> str:
     """Leave of what is between two words only blanks and plain punctuation."""
     return re.sub(r"\s+", " ", re.sub(r"[^\s,.:;()'\"_-]+", "*", between))
+
+
+_WORD_OF_KEY = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def quote_keys(keys: Iterable[str]) -> str:
+    """Quote keys of an answer as far as they speak of the answer, not of people.
+
+    Args:
+        keys: For instance `nextPage`, `Jane`.
+
+    Returns:
+        At most five keys that are made of words that may be told, and how many others there are:
+        `nextPage, 1 other`.
+    """
+    keys = list(keys)
+    told = [key for key in keys if _is_told(key)][:5]
+    others = len(keys) - len(told)
+    return ", ".join([*told, *([f"{others} other{'s' * (others > 1)}"] if others else [])])
+
+
+def _is_told(key: str) -> bool:
+    words = _WORD_OF_KEY.findall(key)
+    return "".join(words) == key.replace("_", "") and all(
+        word.lower() in _TELLABLE for word in words
+    )
 
 
 def describe(response: requests.Response) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import backoff
 from singer_sdk.exceptions import RetriableAPIError
+
+from tap_campusgroups.service_monitor import parse_http_date
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,10 @@ LONGEST_WAIT: t.Final = 60.0
 LONGEST_RETRY_AFTER: t.Final = 600.0
 """Seconds of a `Retry-After` that are obeyed at most: a nightly run must end."""
 
+RESUBMISSION_DELAY: t.Final = 5.0
+"""Delay before a failed export is submitted again, in seconds; each further delay is four times as
+long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -32,14 +37,25 @@ class Patience:
     Attributes:
         tries: Of one request.
         tries_of_a_host: Of a request to a host whose name nobody knows: a wrong school, mostly.
+        tries_of_access: Of a request that gets a 401 after the secret has worked in the run: the
+            service validates the secret by a remote call, which can fail for a moment.
+        seconds: Time for all tries of one request; a try that has begun is completed.
+        seconds_unaccepted: The same before the service has accepted an export of the run.
         longest_retry_after: Seconds of a `Retry-After` that are obeyed at most.
         resubmissions: How often a range whose export failed is submitted again.
     """
 
     tries: int = MAX_TRIES
     tries_of_a_host: int = 3
+    tries_of_access: int = 4
+    seconds: float = 900.0
+    seconds_unaccepted: float = 300.0
     longest_retry_after: float = LONGEST_RETRY_AFTER
     resubmissions: int = 2
+
+    def resubmission_delay(self, left: int) -> float:
+        """Return the seconds to wait before a submission, of which `left` may follow it."""
+        return RESUBMISSION_DELAY * 4.0 ** (self.resubmissions - 1 - left)
 
 
 def waits(longest_retry_after: float = LONGEST_RETRY_AFTER) -> Callable[[Exception], float]:
@@ -77,11 +93,9 @@ def retry_after(response: requests.Response | None, *, now: datetime) -> float |
     """
     value = "" if response is None else response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
-        seconds = float(value)
+        seconds = float(value)  # infinite for more digits than a double can hold
+    elif (at := parse_http_date(value)) is not None:
+        seconds = (at - now).total_seconds()
     else:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+        return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)

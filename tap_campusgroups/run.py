@@ -13,14 +13,17 @@ from tap_campusgroups.errors import (
     ExportsStoppedError,
     OutputError,
     RunAborted,
+    ServiceUnavailableError,
     StreamsFailedError,
 )
 from tap_campusgroups.report import StreamReport, utc_now, write_summary
+from tap_campusgroups.service_monitor import ServiceMonitor
 from tap_campusgroups.settings import OnStreamError
 
 if t.TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
@@ -34,19 +37,27 @@ class SharedRun:
 
     Attributes:
         is_on: Whether it has begun and not ended.
+        monitor: What it has learned of the service.
     """
 
+    monitor: ServiceMonitor
+
     def __init__(
-        self, streams: Callable[[], Sequence[CampusGroupsStream]], logger: logging.Logger
+        self,
+        streams: Callable[[], Sequence[CampusGroupsStream]],
+        started: Callable[[], datetime],
+        logger: logging.Logger,
     ) -> None:
         """Begin before the first stream.
 
         Args:
             streams: Gives the selected streams, in the order of their sync; asked when the first
                 one is synced.
+            started: Gives the upper bound of all exports, aware.
             logger: The tap's.
         """
         self._logger = logger
+        self._started = started
         self.is_on = False
         self._find_streams = streams
         self._streams: Sequence[CampusGroupsStream] = ()
@@ -58,6 +69,7 @@ class SharedRun:
         """Begin."""
         self._began = time.monotonic()
         self._failures = {}
+        self.monitor = ServiceMonitor(self._started(), self._logger)
         self.is_on = True
         return self
 
@@ -138,18 +150,21 @@ class SharedRun:
     def _is_about_one_stream(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
         if stream.settings.on_stream_error is OnStreamError.ABORT:
             return False
-        is_proven = self._scheduler is not None and self._scheduler.is_proven
-        if isinstance(error, AccessDeniedError) and not is_proven:
-            # 401 is the secret's; a 403 may be one stream's, unless the next one gets it, too.
-            return error.status == HTTPStatus.FORBIDDEN and len(self._failures) == 1
-        return True
+        if self.monitor.has_accepted_job:
+            return True
+        if isinstance(error, AccessDeniedError) and error.status == HTTPStatus.UNAUTHORIZED:
+            return False
+        # A 403, or a service that cannot be reached, may be about one stream; not about the second.
+        kinds = (AccessDeniedError, ServiceUnavailableError)
+        alike = sum(isinstance(failure, kinds) for failure in self._failures.values())
+        return not isinstance(error, kinds) or alike == 1
 
     def _close(self) -> None:
         if self._scheduler is not None:
             self._scheduler.close()
 
     def _summarise(self) -> None:
-        if self._scheduler is None or not self._scheduler.is_proven:
+        if self._scheduler is None or not self.monitor.has_accepted_job:
             return  # not even the first export was accepted: the error says it all
         now = utc_now()
         write_summary(

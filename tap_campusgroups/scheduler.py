@@ -23,6 +23,7 @@ from collections import Counter, deque
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from threading import Condition, Event, Thread
 
 from tap_campusgroups.errors import ExportsStoppedError
@@ -78,6 +79,7 @@ class Task:
         query_id: Once the server has accepted the export.
         pages: Fetched, and not taken yet.
         reserved: Bytes that the page on its way is taken for.
+        number: Position among the tasks of its scheduler, from 0.
         error: What ended the export, for the main thread.
         is_dropped: Whether nobody wants its pages any more.
     """
@@ -91,12 +93,9 @@ class Task:
     query_id: str | None = field(default=None, init=False)
     pages: deque[Page] = field(default_factory=deque, init=False)
     reserved: int = field(default=0, init=False)
+    number: int = field(default=0, init=False)
     error: BaseException | None = field(default=None, init=False)
     is_dropped: bool = field(default=False, init=False)
-
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage."""
-        self.stage, self.since = stage, time.monotonic()
 
 
 class Control(t.Protocol):
@@ -129,6 +128,14 @@ class Control(t.Protocol):
 
     def ended(self) -> None:
         """Tell that the export is at the server no more, though its pages did not come."""
+
+    def leave_running(self) -> bool:
+        """Leave the export at the server, where it counts against the cap for the rest of the run.
+
+        Returns:
+            Whether there is another place under the cap for what is to be submitted instead; if
+            not, nothing has changed.
+        """
 
     def make_room(self) -> bool:
         """Tell that the server does not want another export now; wait for the end of one.
@@ -165,6 +172,8 @@ class Scheduler:
             logger: For the run's progress.
         """
         self.tasks = tuple(tasks)
+        for number, task in enumerate(tasks):
+            task.number = number
         self._pending = deque(tasks)
         self._cap = cap
         self._is_sequential = cap == 1
@@ -175,10 +184,12 @@ class Scheduler:
         # All below is guarded by `_changed`.
         self._threads: list[Thread] = []
         self._idle = 0
-        self._at_server = 0
+        self._counts = Counter({Stage.WAITING: len(self.tasks)})
+        self._at_server: dict[int, Task] = {}  # by number
         self._returning: list[Task] = []
         self._is_proven = False
         self._held = 0
+        self._prefetched = 0
         self._largest = PAGE_ESTIMATE
         self._turn: Task | None = None
         self._turn_began = 0.0
@@ -188,9 +199,9 @@ class Scheduler:
 
     def expects(self, task: Task) -> bool:
         """Say whether the pages of a task are still to be asked for."""
-        turn = self._turn
-        later = self.tasks[self.tasks.index(turn) + 1 :] if turn else self.tasks
-        return not self._stop.is_set() and task in later
+        is_ours = task.number < len(self.tasks) and self.tasks[task.number] is task
+        is_later = self._turn is None or task.number > self._turn.number
+        return is_ours and is_later and not self._stop.is_set()
 
     def pages(self, task: Task) -> Iterator[Page]:
         """Take the pages of a task; the tasks are asked for in their order.
@@ -233,7 +244,7 @@ class Scheduler:
                 self._wait_for_change(CHECK_INTERVAL)
                 SHUTDOWN.check()
             page = task.pages.popleft()
-            self._held -= page.size
+            self._free(page.size)
             self._changed.notify_all()
             return page
 
@@ -243,15 +254,19 @@ class Scheduler:
         return self._is_proven
 
     def drop(self, tasks: Collection[Task]) -> None:
-        """Forget tasks whose pages will not be asked for: those not started do not start."""
+        """Forget tasks whose pages will not be asked for: those not started do not start.
+
+        Args:
+            tasks: All that are left of the stream whose turn it is; so no task of another stream
+                that has not started comes before them.
+        """
         with self._changed:
             for task in tasks:
                 task.is_dropped = True
-                self._held -= sum(page.size for page in task.pages)
+                self._free(sum(page.size for page in task.pages))
                 task.pages.clear()
-                if task in self._pending:
-                    self._pending.remove(task)
-                    task.enter(Stage.DONE)
+            while self._pending and self._pending[0].is_dropped:
+                self._enter(self._pending.popleft(), Stage.DONE)
             self._look_around()
 
     def close(self) -> None:
@@ -282,10 +297,13 @@ class Scheduler:
         # Without the lock: the watchdog calls it when the main thread does not get on.
         for task in self.tasks:
             if task.stage is Stage.AT_SERVER and task.query_id is not None:
-                self._logger.info(
-                    "Stream '%s': its export is left at the server, queryId %s",
-                    *(task.stream, task.query_id),
-                )
+                self._log_left(task)
+
+    def _log_left(self, task: Task) -> None:
+        self._logger.info(
+            "Stream '%s': its export is left at the server, queryId %s",
+            *(task.stream, task.query_id),
+        )
 
     # The workers' side
 
@@ -344,6 +362,7 @@ class Scheduler:
             pause=self._pause,
             accepted=partial(self._accepted, task),
             ended=partial(self._ended, task),
+            leave_running=partial(self._leave_running, task),
             make_room=partial(self._make_room, task),
         )
 
@@ -362,6 +381,16 @@ class Scheduler:
             task.query_id = None
             self._leave_server(task, Stage.WAITING)
 
+    def _leave_running(self, task: Task) -> bool:
+        with self._changed:
+            if self._cap == 1:
+                return False
+            self._cap -= 1
+            self._log_left(task)
+            task.query_id = None
+            self._leave_server(task, Stage.WAITING)
+            return True
+
     def _store(self, task: Task, page: Page) -> None:
         """Put a page into the buffer, and wait until the next one may be fetched."""
         with self._changed:
@@ -370,6 +399,7 @@ class Scheduler:
                 raise ExportsStoppedError
             task.pages.append(page)
             self._held += page.size
+            self._prefetched += page.size
             self._largest = max(self._largest, page.size)
             self._reserve(task, 0)
             if page.is_last:
@@ -379,18 +409,16 @@ class Scheduler:
             self._reserve(task, page.size)
 
     def _leave_server(self, task: Task, stage: Stage) -> None:
-        if task.stage is Stage.AT_SERVER:
-            self._at_server -= 1
         if task.stage is not stage:
-            task.enter(stage)
+            self._enter(task, stage)
         self._look_around()
 
     def _make_room(self, task: Task) -> bool:
         with self._changed:
-            if self._at_server == 1:
+            if len(self._at_server) == 1:
                 return False
             self._leave_server(task, Stage.WAITING)
-            self._cap = min(self._cap, self._at_server)
+            self._cap = min(self._cap, len(self._at_server))
             self._logger.info(
                 "The service takes no more than %d exports at once; so does the rest of this run",
                 self._cap,
@@ -403,9 +431,9 @@ class Scheduler:
             if task.stage is Stage.AT_SERVER:
                 return
             self._returning.append(task)
-            self._returning.sort(key=self.tasks.index)
+            self._returning.sort(key=attrgetter("number"))
             try:
-                while self._at_server >= self._cap or task is not self._returning[0]:
+                while len(self._at_server) >= self._cap or task is not self._returning[0]:
                     self._wait_for_change()
                     if task.is_dropped:
                         raise ExportsStoppedError
@@ -414,15 +442,14 @@ class Scheduler:
             self._enter_server(task)
 
     def _enter_server(self, task: Task) -> None:
-        task.enter(Stage.AT_SERVER)
-        self._at_server += 1
+        self._enter(task, Stage.AT_SERVER)
         self._reserve(task, self._largest)
         self._look_around()
 
     # Both sides, with the lock held
 
     def _may_start(self, task: Task) -> bool:
-        if self._at_server + len(self._returning) >= self._cap:
+        if len(self._at_server) + len(self._returning) >= self._cap:
             return False
         if task is self._turn:
             return True
@@ -448,6 +475,20 @@ class Scheduler:
         if self._stop.is_set():
             raise ExportsStoppedError
 
+    def _enter(self, task: Task, stage: Stage) -> None:
+        """Begin a stage of a task."""
+        self._counts.subtract((task.stage,))
+        self._counts.update((stage,))
+        task.stage, task.since = stage, time.monotonic()
+        if stage is Stage.AT_SERVER:
+            self._at_server[task.number] = task
+        else:
+            self._at_server.pop(task.number, None)
+
+    def _free(self, size: int) -> None:
+        self._held -= size
+        self._prefetched -= size
+
     def _reserve(self, task: Task, size: int) -> None:
         self._held += size - task.reserved
         task.reserved = size
@@ -464,19 +505,20 @@ class Scheduler:
         """Log how the run gets on, in one line: what is read, what runs, what waits."""
         now = time.monotonic()
         with self._changed:
-            stages = {stage: [one for one in self.tasks if one.stage is stage] for stage in Stage}
-            pages = [page.size for one in self.tasks for page in one.pages]
+            running = {
+                one.stream: round(now - one.since) for _, one in sorted(self._at_server.items())
+            }
+            counts, prefetched = self._counts.copy(), self._prefetched
             seconds = now - self._turn_began
-        running = {one.stream: round(now - one.since) for one in stages[Stage.AT_SERVER]}
         extra = {
             "rows": task.rows,
             "seconds": round(seconds, 3),
             "rows_per_second": round(task.rows / max(seconds, 0.001)),
-            "exports_waiting": len(stages[Stage.WAITING]),
+            "exports_waiting": counts[Stage.WAITING],
             "exports_running": running,
-            "exports_read": len(stages[Stage.READING]),
-            "exports_done": len(stages[Stage.DONE]),
-            "bytes_ahead": sum(pages),
+            "exports_read": counts[Stage.READING],
+            "exports_done": counts[Stage.DONE],
+            "bytes_ahead": prefetched,
         }
         names = ", ".join(f"{name} {waited} s" for name, waited in running.items())
         self._logger.info(
@@ -492,7 +534,7 @@ class Scheduler:
             f" ({names})" if names else "",
             extra["exports_read"],
             extra["exports_done"],
-            sum(pages) / 2**20,
+            prefetched / 2**20,
             extra=extra,
         )
 
@@ -506,4 +548,5 @@ class _TaskControl:
     pause: Callable[[float], None]
     accepted: Callable[[str], None]
     ended: Callable[[], None]
+    leave_running: Callable[[], bool]
     make_room: Callable[[], bool]

@@ -8,6 +8,7 @@ import sys
 import typing as t
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
@@ -15,6 +16,7 @@ from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
+from tap_campusgroups.base import start_of
 from tap_campusgroups.check import check_access
 from tap_campusgroups.command_line import Command, read_object
 from tap_campusgroups.errors import InputError, SettingsError
@@ -81,7 +83,7 @@ class TapCampusGroups(Tap):
         setup_mapper: bool = True,
         **kwargs: t.Any,
     ) -> None:
-        self._run = SharedRun(self._selected_streams, self.logger)
+        self._run = SharedRun(self._selected_streams, partial(start_of, self), self.logger)
         _quieten_loggers_of_data()
         try:
             super().__init__(

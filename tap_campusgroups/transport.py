@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import re
 import socket
 import sys
 import typing as t
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http import HTTPStatus
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 import requests
 from singer_sdk.exceptions import RetriableAPIError
@@ -19,7 +23,7 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 RETRIED: t.Final = (RetriableAPIError, requests.exceptions.RequestException)
 """Failures of the transport, which the same request may not meet again."""
@@ -60,6 +64,16 @@ def _reason(error: BaseException | None) -> object:
 CHUNK_BYTES: t.Final = 2**16
 """How much of a body is read at once."""
 
+MAX_BODY_BYTES: t.Final = 256 * 2**20
+"""Largest body of a page that is read, decompressed: memory has to hold it."""
+
+MAX_ERROR_BYTES: t.Final = 2**20
+"""How much is read of the body of any other response."""
+
+
+class BodyTooLargeError(Exception):
+    """A page is larger than `MAX_BODY_BYTES`."""
+
 
 def read_body(response: requests.Response) -> bytes | memoryview:
     """Read the body of a response that streams.
@@ -68,25 +82,91 @@ def read_body(response: requests.Response) -> bytes | memoryview:
     whole when it is done with; among the small things of many threads it would leave holes.
 
     Args:
-        response: A response; its connection is free afterwards.
+        response: A response; its connection is free afterwards, unless not all of its body was
+            read.
 
     Returns:
-        The whole body.
+        The whole body; of a response other than 200 the first `MAX_ERROR_BYTES`.
+
+    Raises:
+        BodyTooLargeError: If the body of a 200 is larger than `MAX_BODY_BYTES`.
     """
     with response:  # which closes the connection of a body that breaks off
-        chunks: Iterable[bytes] = response.iter_content(CHUNK_BYTES)
-        length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and "Content-Encoding" not in response.headers:
-            size = int(length)  # urllib3 sees to it that no more and no less comes
-        else:
+        is_ok = response.status_code == HTTPStatus.OK
+        limit = MAX_BODY_BYTES if is_ok else MAX_ERROR_BYTES
+        chunks: Iterable[bytes] = _limited(response.iter_content(CHUNK_BYTES), limit)
+        size = _announced_size(response)
+        if size is None or size > limit:
             chunks = list(chunks)
             size = sum(map(len, chunks))
+            if size > limit and is_ok:
+                raise BodyTooLargeError
         if size <= CHUNK_BYTES:
             return b"".join(chunks)
         held = mmap.mmap(-1, size)
         for chunk in chunks:
             held.write(chunk)
         return memoryview(held)
+
+
+def _limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """Yield chunks until there is more than the limit."""
+    size = 0
+    for chunk in chunks:
+        yield chunk
+        size += len(chunk)
+        if size > limit:
+            return
+
+
+def _announced_size(response: requests.Response) -> int | None:
+    """Return the length of the body, if urllib3 sees to it that no more and no less comes."""
+    length = response.headers.get("Content-Length", "")
+    is_plain = response.headers.keys().isdisjoint(("Content-Encoding", "Transfer-Encoding"))
+    return int(length) if is_plain and _LENGTH.fullmatch(length) else None
+
+
+_LENGTH = re.compile(r"[0-9]{1,15}")
+
+_T = t.TypeVar("_T")
+
+
+def call_with_deadline(function: Callable[[], _T], seconds: float) -> _T:
+    """Call a function in a thread of its own, and wait for it.
+
+    The time limits of a connection are those between two bytes: a response that comes byte by byte
+    would never end. A call that takes too long goes on alone and ends with its connection.
+
+    Args:
+        function: Does not use the session of the worker that calls.
+        seconds: Longest time to wait.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        DeadlineExceededError: If it takes longer.
+    """
+    outcomes: SimpleQueue[tuple[_T, None] | tuple[None, BaseException]] = SimpleQueue()
+
+    def call() -> None:
+        try:
+            outcomes.put((function(), None))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            outcomes.put((None, error))
+
+    Thread(target=call, name="tap-campusgroups-request", daemon=True).start()
+    try:
+        value, error = outcomes.get(timeout=seconds)
+    except Empty:
+        raise DeadlineExceededError from None
+    if error is not None:
+        raise error
+    return t.cast("_T", value)
+
+
+class DeadlineExceededError(requests.exceptions.Timeout):
+    """A response did not arrive as a whole in time."""
 
 
 @contextmanager
@@ -96,14 +176,27 @@ def worker_session() -> Iterator[requests.Session]:
     Yields:
         The session, which `current_session` gives to whoever asks in this thread meanwhile.
     """
-    session = _Session()
-    session.stream = True  # for `read_body`
+    session = _new_session()
     token = _session.set(session)
     try:
         yield session
     finally:
+        current = _session.get()
         _session.reset(token)
-        session.close()
+        if current is not None:
+            current.close()
+
+
+def _new_session() -> requests.Session:
+    session = _Session()
+    session.stream = True  # for `read_body`
+    return session
+
+
+def replace_session() -> None:
+    """Give the worker a new session: a request that took too long still uses the old one."""
+    if current_session() is not None:
+        _session.set(_new_session())
 
 
 _session: ContextVar[requests.Session | None] = ContextVar("session", default=None)

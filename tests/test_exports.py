@@ -81,9 +81,15 @@ def test_waits_grow_to_the_longest_and_start_anew_after_a_page(fake_time: FakeTi
 
 
 def test_no_wait_without_need(fake_time: FakeTime) -> None:
-    service = Service(SUBMITTED, page(after="t"), page(1))
+    service = Service(SUBMITTED, page(1, after="t"), page())
     assert len(service.run(PollPolicy(30, 1800), fake_time)) == 2
     assert fake_time.slept == []
+
+
+def test_page_after_an_empty_one_is_fetched_after_a_second(fake_time: FakeTime) -> None:
+    service = Service(SUBMITTED, page(after="t"), page(after="u"), page(1))
+    assert len(service.run(PollPolicy(30, 1800), fake_time)) == 3
+    assert fake_time.slept == [1.0, 1.0]
 
 
 def test_a_short_longest_interval_is_the_first_too(fake_time: FakeTime) -> None:

@@ -86,6 +86,7 @@ PERSON = "zoe-sentinel.sentinelova@sentinel.example"
 A_DATE_S_WAIT = 100
 RETRY_WAITS = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
 POLL_WAITS = [1.0, 1.5]
+RESUBMISSION_DELAYS = [5.0, 20.0]
 
 
 @pytest.fixture
@@ -237,6 +238,10 @@ class Fate:
 
 TRIED = Fate("whole", "failed", ServiceUnavailableError, 8)
 """A passing fault: eight tries of the request."""
+PAGED = Fate("whole", "failed", ServiceUnavailableError, 24, comes_twice=True)
+"""The same for a page: after eight tries its export is submitted again, and then once more."""
+PROVEN = Fate("whole", "failed", AccessDeniedError, 4)
+"""The secret has worked in this run: four tries."""
 AGAIN = Fate("whole", "failed", ExportFailedError, 3, comes_twice=True)
 """The export's fault: it is submitted again, in halves; the first quarter is the third export."""
 WAITS = Fate("whole", "failed", ExportTimeoutError, None)
@@ -284,41 +289,41 @@ UNKNOWN = "the answer has an unknown shape"
 
 MATRIX = (
     #                                 submit poll   first  later page
-    Row("reset", Reset(), (TRIED, TRIED, TRIED, TRIED), LOST),
-    Row("cut, by length", Truncated(), (TRIED, TRIED, TRIED, TRIED), PARTIAL),
-    Row("cut, chunked", Truncated(mode="chunked"), (TRIED, TRIED, TRIED, TRIED), PARTIAL),
-    Row("cut at the last byte", Truncated(1.0), (TRIED, TRIED, TRIED, TRIED), PARTIAL),
-    Row("cut at the last chunk", Truncated(1.0, "chunked"), (TRIED, TRIED, TRIED, TRIED), PARTIAL),
-    Row("cut, of no length", Halved(), (TRIED, GOOD, TRIED, TRIED), NO_JSON),
-    Row("hang", Hang(), (TRIED, TRIED, TRIED, TRIED), "ReadTimeout on the way",
+    Row("reset", Reset(), (TRIED, PAGED, PAGED, PAGED), LOST),
+    Row("cut, by length", Truncated(), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut, chunked", Truncated(mode="chunked"), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut at the last byte", Truncated(1.0), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut at the last chunk", Truncated(1.0, "chunked"), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut, of no length", Halved(), (TRIED, GOOD, PAGED, PAGED), NO_JSON),
+    Row("hang", Hang(), (TRIED, PAGED, PAGED, PAGED), "ReadTimeout on the way",
         hangs=True),
-    Row("hang in the body", Halved(holds=True), (TRIED, TRIED, TRIED, TRIED), LOST,
+    Row("hang in the body", Halved(holds=True), (TRIED, PAGED, PAGED, PAGED), LOST,
         hangs=True),
-    Row("garbage", Garbage(), (TRIED, TRIED, TRIED, TRIED), NO_JSON),
-    Row("nothing", Body(b""), (TRIED, TRIED, TRIED, TRIED), NO_JSON),
-    Row("HTML", Html(), (TRIED, TRIED, TRIED, TRIED), NO_JSON),
-    Row("HTML 502", Html(502), (TRIED, TRIED, TRIED, TRIED), "HTTP 502"),
+    Row("garbage", Garbage(), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
+    Row("nothing", Body(b""), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
+    Row("HTML", Html(), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
+    Row("HTML 502", Html(502), (TRIED, PAGED, PAGED, PAGED), "HTTP 502"),
     Row("no gzip", http("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 8", b"sentinel"),
-        (TRIED, TRIED, TRIED, TRIED), "ContentDecodingError on the way",
+        (TRIED, PAGED, PAGED, PAGED), "ContentDecodingError on the way",
         lingers=True),
-    Row("no HTTP", http(f"{PERSON}"), (TRIED, TRIED, TRIED, TRIED), LOST),
+    Row("no HTTP", http(f"{PERSON}"), (TRIED, PAGED, PAGED, PAGED), LOST),
     Row("no chunks", http("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", f"{PERSON}\r\n".encode()),
-        (TRIED, TRIED, TRIED, TRIED), PARTIAL),
+        (TRIED, PAGED, PAGED, PAGED), PARTIAL),
     Row("two lengths", http("HTTP/1.1 200 OK\nContent-Length: 2, 5", b"{}"),
-        (TRIED, TRIED, TRIED, TRIED), "InvalidHeader on the way", lingers=True),
+        (TRIED, PAGED, PAGED, PAGED), "InvalidHeader on the way", lingers=True),
     Row("no header", http(f"HTTP/1.1 500 Oh\n{PERSON}\nContent-Length: 2", b"{}"),
-        (TRIED, TRIED, TRIED, TRIED), "HTTP 500"),
-    Row("429", Status(429), (TRIED, TRIED, TRIED, TRIED), "the service is busy"),
-    Row("429, 7 seconds", Status(429, headers={"Retry-After": "7"}), (TRIED, TRIED, TRIED, TRIED),
+        (TRIED, PAGED, PAGED, PAGED), "HTTP 500"),
+    Row("429", Status(429), (TRIED, PAGED, PAGED, PAGED), "the service is busy"),
+    Row("429, 7 seconds", Status(429, headers={"Retry-After": "7"}), (TRIED, PAGED, PAGED, PAGED),
         "the service is busy", wait=7.0),
-    Row("429, a date", BusyUntil(A_DATE_S_WAIT), (TRIED, TRIED, TRIED, TRIED),
+    Row("429, a date", BusyUntil(A_DATE_S_WAIT), (TRIED, PAGED, PAGED, PAGED),
         "the service is busy", wait=A_DATE_S_WAIT),
-    Row("408", Status(408), (TRIED, TRIED, TRIED, TRIED), "the service is busy"),
-    Row("500", Status(500, "Error retrieving query result"), (TRIED, TRIED, TRIED, TRIED),
+    Row("408", Status(408), (TRIED, PAGED, PAGED, PAGED), "the service is busy"),
+    Row("500", Status(500, "Error retrieving query result"), (TRIED, PAGED, PAGED, PAGED),
         'internal error .HTTP 500: "Error retrieving query result"'),
-    Row("502", Status(502), (TRIED, TRIED, TRIED, TRIED), "HTTP 502"),
-    Row("503", Status(503), (TRIED, TRIED, TRIED, TRIED), "HTTP 503"),
-    Row("504", Status(504), (TRIED, TRIED, TRIED, TRIED), "HTTP 504"),
+    Row("502", Status(502), (TRIED, PAGED, PAGED, PAGED), "HTTP 502"),
+    Row("503", Status(503), (TRIED, PAGED, PAGED, PAGED), "HTTP 503"),
+    Row("504", Status(504), (TRIED, PAGED, PAGED, PAGED), "HTTP 504"),
     Row("query failed", FailQuery(), (AGAIN, AGAIN, AGAIN, AGAIN),
         'the query failed .HTTP 500: "Query execution failed"'),
     Row("query cancelled", CancelQuery(), (AGAIN, AGAIN, AGAIN, AGAIN),
@@ -352,9 +357,9 @@ MATRIX = (
     Row("a very long number", Body(b'{"a": ' + b"9" * 5000 + b"}"), (FATAL, FATAL, FATAL, FATAL),
         UNKNOWN),
     Row("very deep arrays", Body(b"[" * 200_000), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("a very deep value", Body(b'{"a": ' + b"[" * 200_000), (TRIED, TRIED, TRIED, TRIED),
+    Row("a very deep value", Body(b'{"a": ' + b"[" * 200_000), (TRIED, PAGED, PAGED, PAGED),
         NO_JSON),
-    Row("401", Status(401), (DENIED, DENIED, DENIED, DENIED), "refuses access .HTTP 401"),
+    Row("401", Status(401), (PROVEN, PROVEN, PROVEN, PROVEN), "refuses access .HTTP 401"),
     Row("403", Status(403), (DENIED, DENIED, DENIED, DENIED), "refuses access .HTTP 403"),
 )  # fmt: skip
 
@@ -445,7 +450,7 @@ def test_the_rows_are_whole_or_the_bookmark_stays(  # noqa: PLR0913, PLR0917 - f
 ) -> None:
     is_once = often == "once"
     settings: dict[str, Any] = {}
-    if fate is TRIED and (is_once or phase == "submit"):
+    if fate in {TRIED, PAGED} and (is_once or phase == "submit"):
         settings["max_concurrent_exports"] = 1
     if row.hangs:
         time_out_when_held(simulator, monkeypatch)
@@ -473,11 +478,15 @@ def test_the_rows_are_whole_or_the_bookmark_stays(  # noqa: PLR0913, PLR0917 - f
         assert fault.fired == 1
     else:
         assert fault.fired == fate.times if fate.times else fault.fired > 10
-    if fate is TRIED:
-        waits = RETRY_WAITS[: fault.fired if is_once else 7]
+    if fate in {TRIED, PAGED, PROVEN}:
+        waits = RETRY_WAITS[: 1 if is_once else 3 if fate is PROVEN else 7]
         if row.wait is not None:
             waits = [row.wait] * len(waits)
-        waits += POLL_WAITS[: polls_in_vain(simulator)]
+        polls = POLL_WAITS[: polls_in_vain(simulator)]
+        if fate is PAGED and not is_once:
+            waits = waits * 3 + RESUBMISSION_DELAYS
+            polls *= 3
+        waits += polls
         # A date has whole seconds, and is read some time after it was written.
         inexact = 1 + passed if row.wait == A_DATE_S_WAIT else 1e-6
         assert sorted(fake_time.slept) == pytest.approx(sorted(waits), abs=inexact)
@@ -545,10 +554,10 @@ def test_a_slow_export_is_never_submitted_twice(
     assert len(output.records[FAULTY]) == ROWS
 
 
-def test_an_export_that_takes_too_long_is_not_submitted_twice_either(
+def test_export_still_queued_at_its_limit_is_not_submitted_twice(
     simulator: Simulator, whole: Whole
 ) -> None:
-    simulator.timing.running_seconds = {FAULTY: 1801}
+    simulator.timing.queued_seconds = {FAULTY: 1801}
     output = sync_three(simulator)
     assert outcome(output, whole) == "failed"
     assert isinstance(output.error, ExportTimeoutError)

@@ -44,6 +44,11 @@ SUBMITTED = [
     (500, {"message": "Query execution failed"}, Reply.FAILED),
     (500, {"message": "Error running query"}, Reply.FAULT),
     (500, {"message": "Unknown query execution state"}, Reply.FAULT),
+    (500, {"message": "Error Parsing Start Date"}, Reply.REJECTED),
+    (500, {"message": "Error validating API key from API endpoint"}, Reply.FAULT),
+    (200, {"QueryID": "q1"}, Reply.ACCEPTED),
+    (200, {"queryId": "q1", "message": "Accepted"}, Reply.ACCEPTED),
+    (200, {"queryId": "q1", "error": "no"}, Reply.FAILED),
     (500, b"", Reply.FAULT),
     (502, b"<html>", Reply.FAULT),
     (503, [], Reply.FAULT),
@@ -57,7 +62,31 @@ RETRIEVED = [
     (202, b"<html>", Reply.RUNNING),
     (200, {"Results": []}, Reply.PAGE),
     (200, {"Results": [{"id": 1}], "NextToken": "t"}, Reply.PAGE),
-    (200, {"Results": [], "message": "Error"}, Reply.PAGE),
+    (200, {"Results": [], "message": "Error"}, Reply.FAILED),
+    (200, {"Results": [], "message": "Query still running"}, Reply.RUNNING),
+    (200, {"Results": [], "message": "Query is queued"}, Reply.QUEUED),
+    (200, {"Results": [], "message": "Not ready yet"}, Reply.RUNNING),
+    (200, {"Results": [], "message": "Query execution was cancelled"}, Reply.CANCELLED),
+    (200, {"Results": [], "message": "Please come back later"}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "message": {"text": "running"}}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "message": None}, Reply.PAGE),
+    (200, {"Results": [], "message": ""}, Reply.PAGE),
+    (200, {"Results": [], "message": "No records found"}, Reply.PAGE),
+    (200, {"Results": [], "message": "Success"}, Reply.PAGE),
+    (200, {"Results": [], "Message": "Query still running"}, Reply.RUNNING),
+    (200, {"Results": [], "error": "no access"}, Reply.FAILED),
+    (200, {"Results": [{"id": 1}], "errors": [{"code": 1}]}, Reply.FAILED),
+    (200, {"Results": [], "error": None, "errors": []}, Reply.PAGE),
+    (200, {"Results": [{"id": 1}], "message": "Query failed after 1 row"}, Reply.FAILED),
+    (200, {"Results": [{"id": 1}], "message": "Query was cancelled"}, Reply.CANCELLED),
+    (200, {"Results": [{"id": 1}], "message": "The query is complete"}, Reply.PAGE),
+    (200, {"results": [{"id": 1}], "next_token": "t"}, Reply.PAGE),
+    (200, {"Results": [], "results": [{"id": 1}]}, Reply.PAGE),
+    (200, {"Results": [{"id": 2}], "results": [{"id": 1}]}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "NextToken": "a", "nextToken": "b"}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "NextToken": []}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "NextToken": 0}, Reply.UNRECOGNISED),
+    (200, {"Results": [], "NextToken": False}, Reply.UNRECOGNISED),
     (200, {"message": "Query is still RUNNING"}, Reply.RUNNING),
     (200, {"message": "Query is queued and waiting to be executed"}, Reply.QUEUED),
     (200, {"message": "ERROR: something"}, Reply.FAILED),
@@ -67,7 +96,7 @@ RETRIEVED = [
     (200, {"message": 5}, Reply.UNRECOGNISED),
     (200, {"Results": None}, Reply.UNRECOGNISED),
     (200, {"Results": {}}, Reply.UNRECOGNISED),
-    (200, {"Results": None, "message": "Query is still running"}, Reply.UNRECOGNISED),
+    (200, {"Results": None, "message": "Query is still running"}, Reply.RUNNING),
     (200, {"Results": "[]"}, Reply.UNRECOGNISED),
     (200, {"Results": [], "NextToken": 5}, Reply.UNRECOGNISED),
     (200, {"NextToken": "t"}, Reply.UNRECOGNISED),
@@ -93,6 +122,8 @@ RETRIEVED = [
     (500, {"message": "Query execution was canceled"}, Reply.CANCELLED),
     (500, {"message": "error getting query execution status"}, Reply.FAULT),
     (500, {"message": "Error retrieving query result"}, Reply.FAULT),
+    (500, {"message": "Error parsing query result"}, Reply.FAULT),
+    (500, {"message": "Error Parsing Start Date"}, Reply.FAULT),
     (503, b"", Reply.FAULT),
 ]
 
@@ -108,7 +139,7 @@ def test_what_an_answer_means(method: str, status: int, body: bytes | object, re
 
 def test_every_meaning_is_in_the_table() -> None:
     shown = {row[2] for row in SUBMITTED + RETRIEVED}
-    assert shown == set(Reply) - {Reply.LOOPED}
+    assert shown == set(Reply) - {Reply.LOOPED, Reply.ENDLESS, Reply.REPEATED}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +147,11 @@ def test_every_meaning_is_in_the_table() -> None:
     [
         ({"NextToken": "a"}, "a"),
         ({"nextToken": "b"}, "b"),
-        ({"NextToken": "a", "nextToken": "b"}, "a"),
+        ({"NextToken": "a", "nextToken": "a"}, "a"),
+        ({"NextToken": "", "nextToken": "b"}, "b"),
+        ({"nextToken": "b", "NextToken": ""}, "b"),
+        ({"nexttoken": "c"}, "c"),
+        ({"NEXT_TOKEN": "c", "NextToken": None}, "c"),
         ({"NextToken": None, "nextToken": "b"}, "b"),
         ({"NextToken": None}, None),
         ({"NextToken": ""}, None),

@@ -853,8 +853,10 @@ def test_only_selected_streams_are_submitted(simulator: Simulator) -> None:
 
 
 def test_a_stream_without_anything_to_read_is_not_submitted(simulator: Simulator) -> None:
-    state = state_of(badges="2999-01-01T00:00:00Z", work_experiences="2999-01-01T00:00:00Z")
-    output = sync(settings_for(simulator, end_date=END), state=state)
+    later = "2025-06-01T12:30:00Z"
+    state = state_of(badges=later, work_experiences=later)
+    config = settings_for(simulator, end_date=END, lookback_hours=0)
+    output = sync(config, state=state)
     others = [name for name in NAMES if name not in state["bookmarks"]]
     assert_whole(output, others)
     assert sorted(submitted(simulator)) == others
@@ -1295,9 +1297,9 @@ def test_the_imports_are_all_found() -> None:
     assert "typing_extensions.override" in MODULES["tap"].at_run_time
 
 
-def test_two_modules_know_threads() -> None:
+def test_few_modules_know_threads() -> None:
     threads = ("threading", "_thread", "queue", "concurrent", "multiprocessing", "asyncio")
-    assert importers(*threads) == {"scheduler", "shutdown"}
+    assert importers(*threads) == {"scheduler", "service_monitor", "shutdown", "transport"}
 
 
 def test_one_module_opens_connections() -> None:

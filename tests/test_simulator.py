@@ -354,8 +354,9 @@ def test_a_token_must_be_encoded_and_belongs_to_its_page_and_query(client: Clien
     assert second["NextToken"] != token
     assert not set(ids(first["Results"])) & set(ids(second["Results"]))
     assert client.get("events", other, size=7, token=token).status_code == 400
-    for unknown in ("made-up", ""):
-        assert client.get("events", query_id, token=unknown).status_code == 400
+    assert client.get("events", query_id, token="made-up").status_code == 400  # noqa: S106
+    empty = client.get("events", query_id, size=7, token="")
+    assert empty.json() == first, "an empty token asks for the first page"
 
 
 def test_both_bounds_are_inclusive_to_the_millisecond(client: Client, dataset: Dataset) -> None:
@@ -380,14 +381,14 @@ def test_windows_that_share_a_bound_hold_every_row(client: Client, dataset: Data
 
 
 @pytest.mark.parametrize("odd", [None, "", "yesterday", 5, "9999-99-99"])
-def test_a_row_without_a_usable_date_is_in_every_window(
+def test_row_without_a_usable_date_is_in_no_window(
     client: Client, dataset: Dataset, odd: object
 ) -> None:
-    """Null, missing and unreadable dates."""
+    """Null, missing and unreadable dates, as in SQL."""
     dataset["events"][3]["updatedOn"] = odd
     del dataset["events"][4]["updatedOn"]
-    rows = client.rows("events", updatedStart="1999-01-01", updatedEnd="1999-01-02")
-    assert sorted(ids(rows)) == [4, 5]
+    rows = client.rows("events", updatedStart="1999-01-01", updatedEnd="2999-01-02")
+    assert sorted(ids(rows)) == [1, 2, 3, *range(6, 21)]
 
 
 @pytest.mark.parametrize("form", ODD_FORMS)
@@ -409,7 +410,7 @@ def test_a_query_is_a_snapshot_and_the_next_one_sees_changes(
     users = dataset["users"]
     users[0]["firstName"] = "Changed"
     users[1] = {"id": 77, "updatedOn": "2025-06-01T00:00:00Z", "lone": "\ud83d"}
-    users.append({"id": 78})
+    users.append({"id": 78, "updatedOn": "2025-06-01"})
     users.remove(users[2])
     before = [row for page in client.pages("users", query_id) for row in page["Results"]]
     assert sorted(ids(before)) == list(range(1, 21))

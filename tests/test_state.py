@@ -92,12 +92,14 @@ def test_forms_of_updated_on_become_one(simulator: Simulator, config: dict[str, 
 def test_a_row_without_updated_on_is_emitted_and_moves_nothing(
     simulator: Simulator, config: dict[str, Any], value: object
 ) -> None:
-    row = simulator.dataset["events"][0]
-    simulator.dataset["events"][1]["updatedOn"] = "2025-06-01T12:00:00.250Z"
+    """A range of `updatedOn` excludes such a row, so only a service that is broken sends one."""
+    row, other = simulator.dataset["events"][:2]
+    other["updatedOn"] = "2025-06-01T12:00:00.250Z"
     if value == "absent":
         del row["updatedOn"]
     else:
         row["updatedOn"] = value
+    simulator.inject(WrongJson({"Results": [row, other]}).on("events", "first_page"))
     output = sync(config, "events")
     assert output.error is None
     (record,) = [record for record in output.records["events"] if record["id"] == row["id"]]
@@ -108,7 +110,7 @@ def test_a_row_without_updated_on_is_emitted_and_moves_nothing(
 
 
 def test_a_bookmark_does_not_move_back(simulator: Simulator, config: dict[str, Any]) -> None:
-    later = "2025-06-02T00:00:00.000000Z"
+    later = "2025-06-01T12:30:00.000000Z"
     output = sync(config, "events", state=state_of(events=later))
     assert output.error is None
     assert len(output.records["events"]) == 1  # within the lookback, older than the bookmark

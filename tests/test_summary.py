@@ -17,6 +17,7 @@ from tap_campusgroups.errors import (
     ExportFailedError,
     RowsMissingError,
     StreamsFailedError,
+    UnexpectedError,
 )
 from tests.harness import (
     NEWEST,
@@ -258,23 +259,29 @@ def test_a_run_that_is_aborted_is_summed_up_once(
     assert record.getMessage().splitlines()[-1].startswith("  FAILED: Stream 'rooms'")
 
 
-def test_a_run_that_an_unforeseen_error_ends_is_summed_up_once(
+def test_bug_in_one_stream_fails_that_stream_and_quotes_no_value(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = codec.record_lines
 
     def record_lines(stream: str, *args: Any, **options: Any) -> bytes:
         if stream == "rooms":
-            message = "unforeseen"
+            message = "quotes Jane Sentinel"
             raise RuntimeError(message)
         return original(stream, *args, **options)
 
     monkeypatch.setattr("tap_campusgroups.base.record_lines", record_lines)
     output = sync(settings_for(simulator), *STREAMS)
-    assert isinstance(output.error, RuntimeError)
+    assert isinstance(output.error, UnexpectedError)
+    assert re.fullmatch(
+        r"Stream 'rooms': unexpected RuntimeError in test_summary\.py, line \d+ \(record_lines\)\. "
+        r"Please report this line\.",
+        str(output.error),
+    )
     (record,) = summaries(caplog)
     streams = figures(record)
-    assert [streams[stream]["windows_done"] for stream in STREAMS] == [1, 0, 0]
+    assert [streams[stream]["windows_done"] for stream in STREAMS] == [1, 0, 1]
+    assert "Sentinel" not in caplog.text
 
 
 def test_a_summary_counts_only_streams_that_were_read_to_their_end(

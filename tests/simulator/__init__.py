@@ -28,6 +28,7 @@ from .faults import (
     Truncated,
     WrongJson,
 )
+from .hostile import Drip, Flood, Misannounced, NewTokens, PageWith, SameQueryId
 from .queries import Timing
 from .rows import Dataset, Row
 from .service import DEFAULT_SCHOOL, DEFAULT_SECRET, RecordedRequest
@@ -38,20 +39,26 @@ __all__ = [
     "DEFAULT_SECRET",
     "CancelQuery",
     "Dataset",
+    "Drip",
     "EmptyPage",
     "FailQuery",
     "Fault",
+    "Flood",
     "Garbage",
     "Hang",
     "Html",
     "Kind",
     "MessageOnly",
+    "Misannounced",
+    "NewTokens",
+    "PageWith",
     "Phase",
     "RecordedRequest",
     "Redirect",
     "RepeatToken",
     "Reset",
     "Row",
+    "SameQueryId",
     "Simulator",
     "Status",
     "StillRunning",

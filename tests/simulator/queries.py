@@ -139,6 +139,10 @@ class Query:
             offset = 0 if token is None else self._given[token]
             self._hollow[token] = self._give(offset, salt=len(self._hollow) + 1)
 
+    def give(self, offset: int) -> str:
+        """Return a token that was never given before, for the rows from an offset on."""
+        return self._give(offset, salt=1000 + len(self._given))
+
     def _give(self, offset: int, salt: int = 0) -> str:
         digest = b64encode(sha256(f"{self.id}:{offset}:{salt}".encode()).digest()[:24]).decode()
         # Every character here means something else in a URL unless it is encoded.

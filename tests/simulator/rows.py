@@ -147,12 +147,13 @@ class Dataset:
     def select(self, stream: str, start: datetime, end: datetime) -> list[Dated]:
         """Return the rows with `updatedOn` in [start, end], that instant and the encoded row.
 
-        They are in the order of the list. A row without a usable `updatedOn` matches every window.
+        They are in the order of the list. A row without a usable `updatedOn` matches no window, as
+        in SQL.
         """
         return [
             dated
             for dated in self._all_encoded(stream)
-            if dated[0] is None or start <= dated[0] <= end
+            if dated[0] is not None and start <= dated[0] <= end
         ]
 
     def _all_encoded(self, stream: str) -> list[Dated]:

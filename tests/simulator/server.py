@@ -74,7 +74,7 @@ class Gate:
 class Server(ThreadingHTTPServer):
     """Serves `handle` on host and port (0: a free one); `close` leaves no thread or socket behind.
 
-    `now` returns the time for the Date header (aware UTC).
+    `now` returns the time for the Date header (aware UTC), which is `date` if that is set.
     """
 
     daemon_threads = True
@@ -92,6 +92,7 @@ class Server(ThreadingHTTPServer):
         self.handle = handle
         self.now = now
         self.gate = Gate()
+        self.date: str | None = None
         self.errors: list[BaseException] = []
         self._connections: dict[Thread, socket.socket] = {}
         self._connections_lock = Lock()
@@ -171,9 +172,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bytes:
         """Return the status line and the headers."""
+        date = self.server.date
+        if date is None:
+            date = format_datetime(self.server.now().astimezone(UTC), usegmt=True)
         lines = [
             f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}",
-            f"Date: {format_datetime(self.server.now().astimezone(UTC), usegmt=True)}",
+            f"Date: {date}",
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         if self.close_connection:

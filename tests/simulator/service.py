@@ -212,7 +212,8 @@ class Service:
     def _accept_get(self, stream: str, parameters: Mapping[str, str], at: float) -> Exchange:
         query = self._query(stream, parameters)
         size = _size(parameters)
-        token = parameters.get("token")
+        # The vendor's own script sends an empty token for the first page.
+        token = parameters.get("token") or None
         if query.ended is not None:
             query.observed = True
             raise RefusedError(query.ended, query)

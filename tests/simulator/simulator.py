@@ -104,6 +104,10 @@ class Simulator:
         """Streams that are served under another name than their own, and that name; may change."""
         return self._service.paths
 
+    def send_date(self, header: str) -> None:
+        """Send another `Date` header from now on, for instance one that is not a date."""
+        self._server.date = header
+
     @property
     def running(self) -> int:
         """How many queries are unfinished now."""
