@@ -289,9 +289,9 @@ class ExportClient(RESTStream[Step]):
             )
             raise ExportTimeoutError(msg, is_running=error.is_running) from error
         self.logger.warning(
-            "Stream '%s': the export of updatedOn %s did not finish: %s; submitting it again, in "
-            "halves. The first export is left running and counts against max_concurrent_exports "
-            "for the rest of the run.",
+            "Stream '%s': the export of updatedOn %s takes too long: %s. Its halves are submitted "
+            "instead. It is left running and counts against max_concurrent_exports for the rest of "
+            "the run.",
             *(self.name, window, error),
         )
         return halves

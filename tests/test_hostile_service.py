@@ -318,7 +318,7 @@ def test_export_still_running_at_its_limit_is_halved_once_and_keeps_its_place(
     assert len(submitted(simulator, "members")) == 3
     assert simulator.peak_running == 2
     assert sum(fake_time.slept) >= 1800
-    assert "in halves. The first export is left running" in caplog.text
+    assert "Its halves are submitted instead. It is left running" in caplog.text
     assert "its export is left at the server, queryId" in caplog.text
 
 

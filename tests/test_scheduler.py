@@ -855,7 +855,7 @@ def test_only_selected_streams_are_submitted(simulator: Simulator) -> None:
 def test_a_stream_without_anything_to_read_is_not_submitted(simulator: Simulator) -> None:
     later = "2025-06-01T12:30:00Z"
     state = state_of(badges=later, work_experiences=later)
-    config = settings_for(simulator, end_date=END, lookback_hours=0)
+    config = settings_for(simulator, end_date="2025-06-01T12:15:00Z", lookback_hours=0)
     output = sync(config, state=state)
     others = [name for name in NAMES if name not in state["bookmarks"]]
     assert_whole(output, others)
