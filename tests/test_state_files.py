@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_campusgroups.errors import InputError
@@ -176,6 +176,7 @@ VALID = {
 }
 
 
+@settings(max_examples=50)
 @given(state=mutated(VALID))
 def test_mutated_state_runs_or_is_one_line(service: Simulator, state: dict[str, Any]) -> None:
     output = sync(settings_for(service), catalog=json.loads(CATALOG), state=state)
