@@ -17,6 +17,7 @@ from demo import pipeline
 from tap_campusgroups.errors import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import catalog_of, settings_for, state_of, sync, wait_until
+from tests.own_meltano import own_environment
 from tests.simulator import Dataset, Hang, Simulator, WrongJson
 
 if TYPE_CHECKING:
@@ -236,11 +237,8 @@ def test_three_nights_through_a_pipe_into_target_jsonl(service: Simulator, tmp_p
 
 
 def test_three_nights_with_meltano_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:
-    environment = {
-        **pipeline.environment(service, "", tmp_path),
-        "TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{MOVING}.*", f"{QUIET}.*"]),
-        "TARGET_JSONL_DESTINATION_PATH": str(tmp_path / "files"),
-    }
+    select = json.dumps([f"{MOVING}.*", f"{QUIET}.*"])
+    environment = own_environment(service, tmp_path, TAP_CAMPUSGROUPS__SELECT=select)
     for night in range(3):
         newest = pass_day(service, night)
         finished = pipeline.meltano_run(environment, ("run", pipeline.TAP, "target-jsonl"))
