@@ -28,7 +28,10 @@ def read_from(bookmark: datetime | None, *, start_date: datetime, lookback: time
     Returns:
         An aware instant, inclusive.
     """
-    return start_date if bookmark is None else max(start_date, bookmark - lookback)
+    # Not the later of both: before the year 1 there is no instant.
+    if bookmark is None or bookmark - start_date <= lookback:
+        return start_date
+    return bookmark - lookback
 
 
 def after_window(bookmark: str | None, *, newest: str | None, end: str, settled: str) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import io
-import json
 import sys
 import typing as t
 
 import click
 from singer_sdk.plugin_base import SingerCommand
 
-from tap_campusgroups.errors import CampusGroupsError, InputError, output_error
+from tap_campusgroups.errors import CampusGroupsError, output_error
+from tap_campusgroups.inputs import read_input
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -26,6 +25,14 @@ _HELP_OF_TEST: t.Final = (
     "Check the settings, and which streams the secret may read, by a small export of each. Use "
     "--test=schema to write the schemas."
 )
+
+_ERRORS_OF_A_WRITE: t.Final = {
+    errno.EBADF,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOSPC,
+}
 
 
 class Command(SingerCommand):
@@ -44,7 +51,8 @@ class Command(SingerCommand):
                 option.help = _HELP_OF_TEST
             elif option.name in {"catalog", "state"}:
                 option.is_eager = True  # as `--config`: the callback of `--test` comes later
-                option.callback = _checked_file
+                option.type = click.File("rb")
+                option.callback = read_input
         return cls(
             name=command.name,
             callback=command.callback,
@@ -62,34 +70,7 @@ class Command(SingerCommand):
             self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
             sys.exit(1)
         except OSError as error:  # of `--discover` and `--about`, which print
-            if error.errno != errno.ENOSPC:
+            if error.errno not in _ERRORS_OF_A_WRITE:
                 raise
             self.logger.error("%s", output_error(error))  # noqa: TRY400 - the message is complete
             sys.exit(1)
-
-
-def _checked_file(
-    _: click.Context, option: click.Parameter, file: t.IO[str] | None
-) -> t.IO[str] | None:
-    """Return the text of a file that holds a JSON object; the file is closed.
-
-    Raises:
-        InputError: If it holds anything else; an interrupted job leaves an empty state file behind.
-    """
-    if file is None:
-        return None
-    try:
-        with file:  # which click would leave open at the end of `--test`
-            text = file.read()
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        msg = f"{option.opts[0]} {file.name}: no JSON object in the file."
-        raise InputError(msg)
-    return io.StringIO(text)
-
-
-def read_object(file: t.IO[str] | None) -> dict[str, t.Any] | None:
-    """Return the JSON object of the value of `--catalog` or `--state`, if one was given."""
-    return None if file is None else json.load(file)

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import typing as t
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -13,16 +14,20 @@ from functools import partial
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.plugin_base import PluginBase
+from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_campusgroups.base import start_of
 from tap_campusgroups.check import check_access
-from tap_campusgroups.command_line import Command, read_object
+from tap_campusgroups.codec import decode_value
+from tap_campusgroups.command_line import Command
 from tap_campusgroups.errors import InputError, SettingsError
+from tap_campusgroups.inputs import check_catalog, check_state, checked_bookmark, origin, quoted
 from tap_campusgroups.run import SharedRun
 from tap_campusgroups.settings import (
     CONFIG,
+    ApiVersion,
     Settings,
     api_version,
     bad_settings,
@@ -31,7 +36,6 @@ from tap_campusgroups.settings import (
 )
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.streams import STREAMS
-from tap_campusgroups.values import canonical_instant
 from tap_campusgroups.writer import PageWriter
 
 if sys.version_info >= (3, 12):
@@ -81,14 +85,18 @@ class TapCampusGroups(Tap):
         parse_env_config: bool = False,
         validate_config: bool = True,
         setup_mapper: bool = True,
+        catalog: t.Any = None,
         **kwargs: t.Any,
     ) -> None:
         self._run = SharedRun(self._selected_streams, partial(start_of, self), self.logger)
         _quieten_loggers_of_data()
+        if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
+            check_catalog(catalog)
         try:
             super().__init__(
                 parse_env_config=parse_env_config,
                 validate_config=validate_config,
+                catalog=catalog,
                 setup_mapper=False,  # done below, where the settings are known to be valid
                 **kwargs,
             )
@@ -113,9 +121,19 @@ class TapCampusGroups(Tap):
         # Final in the SDK, but the only frame around everything that a run does: nothing else could
         # end the workers whatever happens; tests/test_sdk_contract.py pins that the SDK calls it.
         SHUTDOWN.check()
+        self._check_selection()
         with self._run:
-            super().sync_all()
+            try:
+                super().sync_all()
+            finally:
+                self._write_last_state()
         SHUTDOWN.check()
+
+    def _write_last_state(self) -> None:
+        """Write the state again if records followed it: some targets forget it then."""
+        writer = self.message_writer
+        if isinstance(writer, PageWriter) and writer.is_state_due:
+            writer.write_message(StateMessage(value=self.state))
 
     @override
     def setup_mapper(self) -> None:
@@ -133,6 +151,38 @@ class TapCampusGroups(Tap):
         streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
         return [stream for stream in streams if stream.selected]
 
+    def _check_selection(self) -> None:
+        """Check that there is something to read, and that nothing selected would be left out.
+
+        Raises:
+            InputError: If not.
+        """
+        entries = [] if self.input_catalog is None else self.input_catalog.streams
+        selected = [entry for entry in entries if _is_selected(entry)]
+        if renamed := [e for e in selected if e.stream and e.stream != e.tap_stream_id]:
+            names = ", ".join(quoted(entry.tap_stream_id) for entry in renamed)
+            msg = (
+                f"{origin('catalog')} has another name in stream than in tap_stream_id for "
+                f"{names}. To rename a stream, use stream_maps with __alias__."
+            )
+            raise InputError(msg)
+        if unknown := {entry.tap_stream_id for entry in selected} - set(self.streams):
+            version = api_version(self.config)
+            is_later = unknown <= {stream.name for stream in STREAMS[ApiVersion.V1_1]}
+            fix = 'Set api_version to "1.1"' if is_later else "Make a new catalog with --discover"
+            names = ", ".join(map(quoted, sorted(unknown)))
+            msg = (
+                f"{origin('catalog')} selects streams that the tap does not have with api_version "
+                f"{version.value}: {names}. {fix}, or deselect them."
+            )
+            raise InputError(msg)
+        if not self._selected_streams():
+            msg = (
+                f"No stream is selected: {origin('catalog')} selects none of {len(entries)}. "
+                'Select at least one; in meltano.yml, for instance, with select: ["events.*"].'
+            )
+            raise InputError(msg)
+
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         # Internal to the SDK, which makes it the handler of SIGINT and SIGTERM: its own would raise
@@ -143,31 +193,34 @@ class TapCampusGroups(Tap):
     def load_state(self, state: dict[str, t.Any]) -> None:
         """Take over a state, its bookmarks in the one form that they are compared in.
 
+        Entries of streams that are not selected are kept as they are, whatever they hold.
+
         Args:
             state: What an earlier run emitted last.
 
         Raises:
-            InputError: If a bookmark is no instant.
+            InputError: If the state, or the entry of a selected stream, cannot be used.
         """
-        super().load_state(state)
-        for name, bookmark in self.state.get("bookmarks", {}).items():
-            value = bookmark.get("replication_key_value")
-            if value is None:
-                continue
-            if (instant := canonical_instant(value)) is None:
-                msg = (
-                    f"Stream '{name}': the state's replication_key_value is no date. "
-                    "Correct it, or run without state to read everything again."
-                )
-                raise InputError(msg)
-            bookmark["replication_key_value"] = instant
+        check_state(state)
+        if bookmarks := state.get("bookmarks"):
+            selected = {stream.name for stream in self._selected_streams()}
+            self.state["bookmarks"] = {
+                name: checked_bookmark(name, entry) if name in selected else entry
+                for name, entry in bookmarks.items()
+            }
+
+    @override
+    def _reset_state_progress_markers(self) -> None:
+        # Internal to the SDK, and done by `load_state`: entries of streams that are not selected
+        # may hold anything. tests/test_state_files.py pins that the SDK calls it.
+        return
 
     @classmethod
     @override
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> t.Any:
         try:
             return super().cb_config(ctx, param, value)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             msg = f"--config {' '.join(value)}: no file, or no JSON object in it."
             raise SettingsError(msg) from None
 
@@ -184,19 +237,28 @@ class TapCampusGroups(Tap):
         """
         if value == CliTestOptionValue.Disabled.value:
             return
-        config = ctx.params["config"]
+        config, catalog = ctx.params["config"], ctx.params["catalog"]
         tap = cls(
             config=config.config,
-            catalog=read_object(ctx.params["catalog"]),
+            catalog=None if catalog is None else decode_value(catalog.read()),
             parse_env_config=config.parse_env,
         )
+        tap._check_selection()
         if value == CliTestOptionValue.Schema.value:
             # The SDK selects every stream that the tap has before it writes the schemas.
             for name in [name for name, stream in tap.streams.items() if not stream.selected]:
                 del tap.streams[name]
             tap.write_schemas()
         else:
-            check_access(tap._selected_streams(), cls.logger)
+            streams = tap._selected_streams()
+            if tap.input_catalog is not None:
+                cls.logger.info(
+                    "Testing %d of %d streams, as selected by %s",
+                    len(streams),
+                    len(tap.streams),
+                    origin("catalog"),
+                )
+            check_access(streams, cls.logger)
         ctx.exit()
 
     @classmethod

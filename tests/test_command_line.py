@@ -192,21 +192,8 @@ def test_connection_test_with_invalid_file_sends_no_request(  # noqa: PLR0913 - 
     done = run("--config", good_json, *(["--test", *file] if is_test_first else [*file, "--test"]))
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = errors(done)
-    assert f"{option} {path}: no JSON object in the file." in line
+    assert f"{option} {path}: no JSON object in the file " in line
     assert simulator.requests == []
-
-
-def test_a_catalog_with_an_unknown_stream(good_json: Path, tmp_path: Path) -> None:
-    """As in every tap of the SDK: it is not asked for, and is no error."""
-    catalog = catalog_of(["tags"])
-    (tags,) = [stream for stream in catalog["streams"] if stream["tap_stream_id"] == "tags"]
-    catalog["streams"].append(tags | {"tap_stream_id": "parties", "stream": "parties"})
-    path = tmp_path / "catalog.json"
-    path.write_text(json.dumps(catalog))
-    done = run("--config", good_json, "--catalog", path)
-    assert done.returncode == 0
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {record["stream"] for record in records if record["type"] == "RECORD"} == {"tags"}
 
 
 def test_structured_logging(good_json: Path, tmp_path: Path) -> None:

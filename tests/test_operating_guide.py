@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tap_campusgroups
-from tap_campusgroups import check, errors, report
+from tap_campusgroups import check, errors, inputs, report
 from tap_campusgroups.replies import Reply
 from tap_campusgroups.transport import name_fault
 
@@ -38,12 +38,14 @@ TABLES = (
     report._odd_lines,  # noqa: SLF001 - where the summary's lines are
     check._report,  # noqa: SLF001 - likewise those of `--test`
     check.Verdict.__str__,
+    inputs._problem,  # noqa: SLF001 - likewise what is wrong with a catalog or a state
 )
 """What makes the lines of a message that has several."""
 
 CARRIERS = {
     "logger.error('%s', error)": "the command line, of an error",
     "logger.error('%s', output_error(error))": "the end of the process, of an error",
+    "InputError(msg)": "what `inputs._problem` found",
     "UnknownFieldError(path)": "a name, which the stream puts into words",
 }
 """Calls that say nothing of their own, and what they pass on."""

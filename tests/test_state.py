@@ -145,7 +145,9 @@ def test_a_bookmark_of_another_form_is_understood(
 def test_a_bookmark_that_is_no_instant_is_told(config: dict[str, Any]) -> None:
     output = sync(config, "events", state=state_of(events="soon"))
     assert isinstance(output.error, InputError)
-    assert "Stream 'events': the state's replication_key_value is no date" in str(output.error)
+    assert str(output.error).startswith(
+        "state: bookmarks.events.replication_key_value is not a valid date."
+    )
 
 
 def test_a_failed_stream_does_not_move_and_those_before_it_have(
