@@ -193,9 +193,9 @@ def test_each_group_has_a_job_a_schedule_and_its_part_of_the_cap() -> None:
     assert sum(parts) == cap
 
 
-def meltano(environment: Mapping[str, str], *arguments: str) -> str:
-    """Run Meltano in the project's folder; return its log. It must succeed."""
-    finished = pipeline.meltano_run(environment, arguments)
+def meltano(workspace: pipeline.Workspace, *arguments: str) -> str:
+    """Run Meltano; return its log. It must succeed."""
+    finished = workspace.meltano(*arguments)
     assert finished.code == 0, finished.output
     return finished.output
 
@@ -218,18 +218,17 @@ def test_two_groups_at_once_have_states_of_their_own(tmp_path: Path) -> None:
     with postgres() as database, Simulator(Dataset(3, newest=NEWEST)) as service:
         with database.connect() as connection:
             connection.execute("CREATE SCHEMA campusgroups")
-        environment = pipeline.environment(service, database.sqlalchemy_url, tmp_path)
-        meltano(environment, "state", "list")  # makes the system database
+        workspace = pipeline.Workspace(tmp_path, service=service, database=database)
         first, *_, last = sorted(streams_of("money", ApiVersion.V1_0))
         service.inject(Hang().on(last, "first_page"))
         with ThreadPoolExecutor(1) as pool:
             money = pool.submit(
-                meltano, environment, "schedule", "run", "money", "--state-id-suffix=my-school"
+                meltano, workspace, "run", "--state-id-suffix=my-school", "money"
             )
             try:
                 wait_until(lambda: money.done() or first in tables_of(database))
                 wait_until(lambda: money.done() or service.hanging == 1)
-                meltano(environment, "run", "people")
+                meltano(workspace, "run", "people")
                 assert not money.done(), money.result()
             finally:
                 service.clear_faults()  # or the other run would hang after an interruption
@@ -241,7 +240,7 @@ def test_two_groups_at_once_have_states_of_their_own(tmp_path: Path) -> None:
         "people": set(streams_of("people", ApiVersion.V1_0)),
     }
     assert tables == set().union(*expected.values())
-    with closing(sqlite3.connect(tmp_path / "meltano.db")) as system:
+    with closing(sqlite3.connect(workspace.system_folder / "meltano.db")) as system:
         found = dict(system.execute("SELECT state_id, completed_state FROM state").fetchall())
     bookmarks = {
         state_id: set(json.loads(state)["singer_state"]["bookmarks"])
