@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.postgres import Postgres
     from tests.simulator import Simulator
@@ -44,6 +44,7 @@ _EXECUTABLES: Final = {
     "target-jsonl": "loaders/target-jsonl/venv/bin/target-jsonl",
     "dbt-postgres": "utilities/dbt-postgres/venv/bin/dbt",
 }
+_LONGEST_SECONDS: Final = 300.0
 _SECONDS_TO_END: Final = 10.0
 
 _COPIED: Final = ("meltano.yml", "masked.meltano.yml", "orchestrate", "transform")
@@ -105,7 +106,7 @@ def link_sdk(folder: Path) -> Path:
     The SDK looks for `.env` in the folders above its own, which a virtual environment in this
     project has in common with the user's `.env`, and prefers it to the environment.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     link = folder / "singer_sdk"
     if not link.is_symlink():
         link.symlink_to(Path(str(resources.files("singer_sdk"))), target_is_directory=True)
@@ -167,6 +168,10 @@ class Workspace:
                 "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
                 **{f"DBT_POSTGRES_{name.upper()}": value for name, value in models.items()},
             }
+            if (self.folder / ".env").exists():
+                # Dagster prefers it to the environment, which is what the checks go by.
+                message = "the workspace has a .env, which may lead to another database"
+                raise ForeignDatabaseError(message)
             self._check("target-postgres", {"sqlalchemy_url": database.sqlalchemy_url})
             self._check("dbt-postgres", models)
 
@@ -178,35 +183,56 @@ class Workspace:
     def meltano(
         self,
         *command: str,
+        variables: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
-        timeout: float = 120.0,
-        **more: str,
     ) -> Finished:
         """Run Meltano.
 
         Args:
             *command: What Meltano is to do.
+            variables: Environment variables of this command, more than the workspace's.
             on_line: Given each line of the log as it comes.
-            timeout: Seconds after which it is ended.
-            **more: Environment variables of this command.
 
         Raises:
             TimeoutError: If it had to be ended.
         """
         meltano = Path(sys.executable).with_name("meltano")
         words = [str(meltano), "--log-format=uncolored", *command]
-        return self._run(words, on_line=on_line, timeout=timeout, **more)
+        return self._run(words, variables or {}, on_line=on_line)
 
-    def dagster(self, *command: str, timeout: float = 300.0) -> Finished:
-        """Run a module that needs Dagster: `dagster` itself, or one of `orchestrate`.
+    def dagster(self, *command: str) -> Finished:
+        """Run Dagster.
 
         Args:
-            *command: The module, and its arguments.
-            timeout: Seconds after which it is ended.
+            *command: What Dagster is to do.
 
         Raises:
             TimeoutError: If it had to be ended.
         """
+        return self._run_module("dagster", *command)
+
+    def timeline(self) -> Finished:
+        """Show when each step of Dagster's last run ran.
+
+        Raises:
+            TimeoutError: If it had to be ended.
+        """
+        return self._run_module("orchestrate.timeline")
+
+    def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
+        """Run a script of the documentation, in which `meltano` is a command.
+
+        Args:
+            script: What to run, up to the first command that fails.
+            variables: Environment variables, more than the workspace's.
+
+        Raises:
+            TimeoutError: If it had to be ended.
+        """
+        path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
+        return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
+
+    def _run_module(self, *command: str) -> Finished:
         home = self._home / "dagster"
         if not home.exists():
             home.mkdir()
@@ -214,7 +240,7 @@ class Workspace:
         # The copy of `orchestrate` comes before this project's, wherever Dagster imports it.
         path = os.pathsep.join((str(self.folder), self.environment["PYTHONPATH"]))
         words = [sys.executable, "-m", *command]
-        return self._run(words, timeout=timeout, DAGSTER_HOME=str(home), PYTHONPATH=path)
+        return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
 
     def _check(self, plugin: str, expected: dict[str, str]) -> None:
         """Ask Meltano what a plugin's settings are, with all that it goes by."""
@@ -230,17 +256,16 @@ class Workspace:
     def _run(
         self,
         words: Sequence[str],
+        variables: Mapping[str, str],
         *,
         on_line: Callable[[str], None] | None = None,
-        timeout: float,
-        **more: str,
     ) -> Finished:
         lines = []
         # A session of its own, so that Meltano, tap and loader can be ended together.
         with subprocess.Popen(  # noqa: S603
             words,
             cwd=self.folder,
-            env=self.environment | more,
+            env={**self.environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -248,7 +273,7 @@ class Workspace:
             errors="replace",
             start_new_session=True,
         ) as process:
-            overdue = Timer(timeout, _signal, (process, signal.SIGKILL))
+            overdue = Timer(_LONGEST_SECONDS, _signal, (process, signal.SIGKILL))
             overdue.start()
             try:
                 for line in process.stdout or ():
@@ -263,7 +288,7 @@ class Workspace:
                 overdue.cancel()
         if code == -signal.SIGKILL:
             name = Path(words[0]).name
-            message = f"{name} did not end within {timeout:.0f} s:\n{''.join(lines[-20:])}"
+            message = f"{name} did not end within {_LONGEST_SECONDS:.0f} s:\n{''.join(lines[-20:])}"
             raise TimeoutError(message)
         return Finished(code, "".join(lines))
 

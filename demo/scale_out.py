@@ -61,9 +61,7 @@ def prepare(
 
 def execute(workspace: pipeline.Workspace) -> pipeline.Finished:
     """Run the job on its own executor."""
-    return workspace.dagster(
-        "dagster", "job", "execute", "-m", "orchestrate.definitions", "-j", JOB
-    )
+    return workspace.dagster("job", "execute", "-m", "orchestrate.definitions", "-j", JOB)
 
 
 def main(
@@ -96,7 +94,7 @@ def main(
         }
         workspace = prepare(schools, database, home, workers=2, groups=list(groups))
         finished = execute(workspace)
-        print(workspace.dagster("orchestrate.timeline").output)  # noqa: T201
+        print(workspace.timeline().output)  # noqa: T201
         for schema, school in schools.items():
             rows = sum(map(len, (school.dataset[name] for name in school.dataset.streams)))
             print(  # noqa: T201

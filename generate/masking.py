@@ -31,7 +31,7 @@ _HEAD: t.Final = f"""\
 # Generated from the schemas by `make generate`; do not edit.
 # The tap with students' direct identifiers hashed or left out: `meltano run {PLUGIN} ...`.
 # The hashes need CAMPUSGROUPS_PSEUDONYM_KEY: at least 16 characters, secret, always the same.
-# Loaders follow `load_schema`: never load masked rows and others into one schema, for the ids that both
+# Loaders follow `load_schema`. Never load masked rows and others into one schema: the ids that both
 # have would say whose hash is whose.
 """
 

@@ -197,7 +197,7 @@ class Project:
             *arguments: The command.
             **more: Environment variables, more than the service's.
         """
-        return self._workspace.meltano(*arguments, **more)
+        return self._workspace.meltano(*arguments, variables=more)
 
 
 def _package_cache() -> str:

@@ -140,7 +140,7 @@ class Pipeline:
         """
         self.service.reset_log()
         settings = {"TAP_CAMPUSGROUPS_PAGE_SIZE": str(PAGE_SIZE), **more}
-        finished = self.workspace.meltano(*pipeline.LOAD, **settings)
+        finished = self.workspace.meltano(*pipeline.LOAD, variables=settings)
         rows = {stream: self._rows(stream) for stream in self.service.dataset.streams}
         return Stage(
             finished=finished,
@@ -235,7 +235,9 @@ def models(pipe: Pipeline, second: Stage) -> Stage:
                     " (SELECT max(_sdc_batched_at) FROM {0})"
                 ).format(sql.Identifier(APPENDED, stream), sql.Identifier(warehouse.SCHEMA, stream))
             )
-    finished = pipe.workspace.meltano(*pipeline.MODEL, DBT_POSTGRES_RAW_SCHEMA=APPENDED)
+    finished = pipe.workspace.meltano(
+        *pipeline.MODEL, variables={"DBT_POSTGRES_RAW_SCHEMA": APPENDED}
+    )
     return replace(second, finished=finished)
 
 

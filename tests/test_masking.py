@@ -266,7 +266,7 @@ def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
     assert "stream_map_config has a pseudonym_key that is no text" in refused.output
     assert not output.exists()
 
-    finished = workspace.meltano(*arguments, CAMPUSGROUPS_PSEUDONYM_KEY=KEY)
+    finished = workspace.meltano(*arguments, variables={"CAMPUSGROUPS_PSEUDONYM_KEY": KEY})
     assert finished.code == 0, finished.output
     files = {
         file.stem: file.read_text("utf-8") for file in (output / PLUGIN["load_schema"]).iterdir()

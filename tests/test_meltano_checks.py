@@ -48,7 +48,7 @@ def meltano(
     service: Simulator, home: Path, arguments: tuple[str, ...], more: Mapping[str, str]
 ) -> Finished:
     """Run a command of Meltano in this project."""
-    return Workspace(home, service=service).meltano(*arguments, **more)
+    return Workspace(home, service=service).meltano(*arguments, variables=more)
 
 
 def test_config_test_ends_with_the_first_record(service: Simulator, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             retry_delay_seconds=0.1,
         )
         finished = scale_out.execute(workspace)
-        timeline = workspace.dagster("orchestrate.timeline").output.splitlines()
+        timeline = workspace.timeline().output.splitlines()
         yield Night(schools, database, home, workspace, finished, timeline)
 
 
