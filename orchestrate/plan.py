@@ -23,7 +23,7 @@ class School:
     Attributes:
         code: Its code, the tap's `school_code`.
         api_secret_variable: Name of the environment variable that has its API secret.
-        schema: Where in PostgreSQL its tables are; masked rows are in `<schema>_masked`.
+        schema: Where in PostgreSQL its tables are.
         max_concurrent_exports: The vendor's cap: its exports that may be queued or running at once.
         api_url: Base URL of its API, if not the usual one.
     """

@@ -45,10 +45,7 @@ def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
         "TAP_CAMPUSGROUPS_API_SECRET": secret,
         "TAP_CAMPUSGROUPS_SCHOOL_CODE": school.code,
         exports: str(plan.exports_of(school)),
-        "TAP_CAMPUSGROUPS__LOAD_SCHEMA": school.schema,
-        "TAP_CAMPUSGROUPS_MASKED__LOAD_SCHEMA": f"{school.schema}_masked",
-        # As in meltano.yml, whatever .env says: the schools would share a fixed one.
-        "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "$MELTANO_EXTRACT__LOAD_SCHEMA",
+        "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": school.schema,
         "MELTANO_SYS_DIR_ROOT": str(_system_folder(school, group)),
     }
     if school.api_url is not None:
