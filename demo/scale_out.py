@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
+from psycopg import sql
 
 from demo import pipeline
 from tests.postgres import postgres
@@ -95,15 +96,34 @@ def main(
         workspace = prepare(schools, database, home, workers=2, groups=list(groups))
         finished = execute(workspace)
         print(workspace.timeline().output)  # noqa: T201
+        is_complete = finished.code == 0
         for schema, school in schools.items():
-            rows = sum(map(len, (school.dataset[name] for name in school.dataset.streams)))
-            print(  # noqa: T201
-                f"{schema}: {rows:,} rows at the service; at most {school.peak_running} exports at"
-                " once, of 4"
+            asked = {one.stream for one in school.requests}
+            rows = sum(
+                len(school.dataset[name]) for name in school.dataset.streams if name in asked
             )
-        if finished.code:
+            loaded = count(database, schema)
+            is_complete &= loaded == rows > 0
+            print(  # noqa: T201
+                f"{schema}: {rows:,} rows at the service, {loaded:,} in PostgreSQL; at most"
+                f" {school.peak_running} exports at once, of 4"
+            )
+        if not is_complete:
             print(finished.output, file=sys.stderr)  # noqa: T201
-        return finished.code
+        return 0 if is_complete else 1
+
+
+def count(database: Postgres, schema: str) -> int:
+    """Count the rows of all tables of a schema."""
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+    with database.connect() as connection:
+        return sum(
+            rows
+            for (table,) in connection.execute(tables, [schema]).fetchall()
+            for (rows,) in connection.execute(
+                sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+            )
+        )
 
 
 if __name__ == "__main__":
