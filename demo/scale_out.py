@@ -127,4 +127,7 @@ def count(database: Postgres, schema: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (TimeoutError, pipeline.ForeignDatabaseError) as error:
+        sys.exit(str(error))
