@@ -15,6 +15,10 @@ NEXT_BIN := $(NEXT_VENV)/bin
 # Only the SDK is named, so pip chooses pre-releases of nothing else.
 NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
 
+# Meltano installs into this folder, whatever the user's .env and environment say, and leaves the
+# user's system database alone, which it would migrate.
+MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/.meltano' MELTANO_DATABASE_URI='sqlite:///$(CURDIR)/.meltano/install.db'
+
 .PHONY: demo orchestrate test test-next-sdk lint package bench generate clean
 
 demo: .meltano/.ready
@@ -86,5 +90,6 @@ $(NEXT_VENV)/.ready: pyproject.toml Makefile
 	touch $@
 
 .meltano/.ready: $(VENV)/.ready meltano.yml
-	$(BIN)/meltano --log-level=warning install
+	mkdir -p .meltano
+	$(MELTANO_OF_THIS_FOLDER) $(BIN)/meltano --env-file=/dev/null --log-level=warning install
 	touch $@

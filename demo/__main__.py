@@ -14,7 +14,7 @@ from demo.display import SHOWN_EXPORTS, Display
 from tests.postgres import postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.postgres import Postgres
     from tests.simulator import Simulator
@@ -37,16 +37,14 @@ def demonstrate(display: Display, simulator: Simulator, database: Postgres, home
 
     Raises:
         DemoError: If a run failed or a table is not as the service is.
+        ForeignDatabaseError: If Meltano would load into any other database.
     """
-    environment = {
-        **pipeline.environment(simulator, database.sqlalchemy_url, home),
-        **pipeline.models_environment(database.url, home),
-    }
+    workspace = pipeline.Workspace(home, service=simulator, database=database)
 
     def run(command: Sequence[str]) -> None:
         """Run Meltano."""
         with display.progress() as on_line:
-            finished = pipeline.meltano_run(environment, command, on_line=on_line)
+            finished = workspace.meltano(*command, on_line=on_line)
         if finished.code != 0:
             display.fail(f"meltano ended with exit code {finished.code}.", finished.output)
             raise DemoError
@@ -92,8 +90,15 @@ def demonstrate(display: Display, simulator: Simulator, database: Postgres, home
         display.query(warehouse.BUSIEST_EVENTS.decode(), columns, busiest.fetchall())
 
 
-def main() -> int:
-    """Run the demo; return the exit code."""
+def main(rows: Mapping[str, int] | None = None) -> int:
+    """Run the demo.
+
+    Args:
+        rows: How many rows the service has, by stream; the demo's own numbers if not given.
+
+    Returns:
+        The exit code.
+    """
     # As on Ctrl-C, the server is stopped and the folders are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     display = Display()
@@ -104,12 +109,12 @@ def main() -> int:
         with (
             tempfile.TemporaryDirectory(prefix="tap-campusgroups-demo-") as home,
             postgres() as database,
-            service.start_service() as simulator,
+            service.start_service(rows) as simulator,
         ):
             demonstrate(display, simulator, database, Path(home))
     except DemoError:
         return 1
-    except TimeoutError as error:
+    except (TimeoutError, pipeline.ForeignDatabaseError) as error:
         display.fail(str(error))
         return 1
     except KeyboardInterrupt:

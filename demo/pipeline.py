@@ -1,13 +1,20 @@
-"""Runs the project's Meltano so that nothing of it stays, for the demo and the end-to-end test."""
+"""Runs this project's Meltano, dbt and Dagster out of reach of whatever the user has configured.
+
+All demonstrations and tests start these programs by a `Workspace`, which a test checks: a user's
+`.env`, environment, home and Meltano state lead to the user's own service and warehouse.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Final
@@ -17,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tests.postgres import Postgres
     from tests.simulator import Simulator
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
@@ -36,13 +44,23 @@ _EXECUTABLES: Final = {
     "target-jsonl": "loaders/target-jsonl/venv/bin/target-jsonl",
     "dbt-postgres": "utilities/dbt-postgres/venv/bin/dbt",
 }
+_LONGEST_SECONDS: Final = 300.0
 _SECONDS_TO_END: Final = 10.0
 
-# PGTZ: whether `meltano.yml` sets it is worth knowing.
-_NOT_PASSED_ON: Final = (
-    *("TAP_CAMPUSGROUPS_", "TARGET_", "MELTANO_", "SINGER_SDK_", "DBT_", "XDG_"),
-    "PGTZ",
+_COPIED: Final = ("meltano.yml", "masked.meltano.yml", "orchestrate", "transform")
+"""What a workspace has of the project; `.env` is not among it."""
+
+_PASSED_ON: Final = frozenset(
+    {
+        *("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
+    }
 )
+"""What programs get of this process's environment, beside `LC_*`: nothing that configures them."""
+
+
+class ForeignDatabaseError(Exception):
+    """Meltano would load into, or read from, a database that is not the workspace's own."""
 
 
 @dataclass(frozen=True)
@@ -69,109 +87,226 @@ def missing_plugins() -> list[str]:
 
 
 def bare_environment(home: Path) -> dict[str, str]:
-    """Copy this process's environment without the user's own settings, proxies and home."""
+    """Return an environment for a program that must find nothing of the user's.
+
+    Args:
+        home: A folder of the program's own, in which a link to the Singer SDK is made.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_NOT_PASSED_ON) and not name.lower().endswith("_proxy")
+        if name in _PASSED_ON or name.startswith("LC_")
     }
-    return {**kept, "HOME": str(home)}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(link_sdk(home / "python"))}
 
 
-def environment(simulator: Simulator, database_url: str, home: Path) -> dict[str, str]:
-    """Make the environment that configures `meltano run tap-campusgroups target-postgres`.
+def link_sdk(folder: Path) -> Path:
+    """Make a folder for PYTHONPATH by which `--config ENV` finds no `.env` of the user.
 
-    Args:
-        simulator: The service.
-        database_url: Where to load to, in SQLAlchemy's form.
-        home: An empty folder for Meltano's state, logs and caches.
+    The SDK looks for `.env` in the folders above its own, which a virtual environment in this
+    project has in common with the user's `.env`, and prefers it to the environment.
     """
-    return {
-        **bare_environment(home),
-        "TAP_CAMPUSGROUPS_API_URL": simulator.url,
-        "TAP_CAMPUSGROUPS_API_SECRET": simulator.api_secret,
-        "TAP_CAMPUSGROUPS_SCHOOL_CODE": simulator.school_code,
-        "TARGET_POSTGRES_SQLALCHEMY_URL": database_url,
-        "MELTANO_DATABASE_URI": f"sqlite:///{home / 'meltano.db'}",
-        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-    }
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "singer_sdk"
+    if not link.is_symlink():
+        link.symlink_to(Path(str(resources.files("singer_sdk"))), target_is_directory=True)
+    return folder
 
 
-def models_environment(database_url: str, home: Path) -> dict[str, str]:
-    """Make the variables that `MODEL` needs beside those of `environment`.
+class Workspace:
+    """A Meltano project in a folder of its own, with the plugins that are installed in this one.
 
-    Args:
-        database_url: The database that was loaded, in libpq's form.
-        home: A folder for what dbt makes and its log.
+    Attributes:
+        folder: The project's folder.
+        environment: The environment of every command.
     """
-    parts = conninfo_to_dict(database_url)
-    names = ("host", "port", "user", "password", "dbname")
-    return {
-        **{f"DBT_POSTGRES_{name.upper()}": str(parts[name]) for name in names if parts.get(name)},
-        "DBT_TARGET_PATH": str(home / "dbt"),
-        "DBT_LOG_PATH": str(home / "dbt"),
-    }
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        service: Simulator | None = None,
+        database: Postgres | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Make the folder, and check that Meltano loads into the given database.
+
+        Args:
+            home: A folder for all that the programs keep.
+            service: What the tap reads.
+            database: What target-postgres loads into, and dbt reads.
+            folder: A Meltano project to use as it is, in place of a copy of this one.
+
+        Raises:
+            ForeignDatabaseError: See there.
+        """
+        self._home = home
+        self._database = database
+        self.folder = home / "project" if folder is None else folder
+        self.environment = {
+            **bare_environment(home),
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+        }
+        if folder is None:
+            _copy_project(self.folder)
+            # The plugins are those of this project, and are to stay as they are.
+            self.environment["MELTANO_AUTO_INSTALL"] = "false"
+        if service is not None:
+            self.environment |= {
+                "TAP_CAMPUSGROUPS_API_URL": service.url,
+                "TAP_CAMPUSGROUPS_API_SECRET": service.api_secret,
+                "TAP_CAMPUSGROUPS_SCHOOL_CODE": service.school_code,
+            }
+        if database is not None:
+            parts = conninfo_to_dict(database.url)
+            models = {
+                name: str(parts[name])
+                for name in ("host", "port", "user", "password", "dbname")
+                if parts.get(name)
+            }
+            self.environment |= {
+                "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
+                **{f"DBT_POSTGRES_{name.upper()}": value for name, value in models.items()},
+            }
+            if (self.folder / ".env").exists():
+                # Dagster prefers it to the environment, which is what the checks go by.
+                message = "the workspace has a .env, which may lead to another database"
+                raise ForeignDatabaseError(message)
+            self._check("target-postgres", {"sqlalchemy_url": database.sqlalchemy_url})
+            self._check("dbt-postgres", models)
+
+    @property
+    def system_folder(self) -> Path:
+        """Where Meltano keeps its state, its logs and the plugins."""
+        return self.folder / ".meltano"
+
+    def meltano(
+        self,
+        *command: str,
+        variables: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
+        """Run Meltano.
+
+        Args:
+            *command: What Meltano is to do.
+            variables: Environment variables of this command, more than the workspace's.
+            on_line: Given each line of the log as it comes.
+
+        Raises:
+            TimeoutError: If it had to be ended.
+        """
+        meltano = Path(sys.executable).with_name("meltano")
+        words = [str(meltano), "--log-format=uncolored", *command]
+        return self._run(words, variables or {}, on_line=on_line)
+
+    def dagster(self, *command: str) -> Finished:
+        """Run Dagster.
+
+        Args:
+            *command: What Dagster is to do.
+
+        Raises:
+            TimeoutError: If it had to be ended.
+        """
+        return self._run_module("dagster", *command)
+
+    def timeline(self) -> Finished:
+        """Show when each step of Dagster's last run ran.
+
+        Raises:
+            TimeoutError: If it had to be ended.
+        """
+        return self._run_module("orchestrate.timeline")
+
+    def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
+        """Run a script of the documentation, in which `meltano` is a command.
+
+        Args:
+            script: What to run, up to the first command that fails.
+            variables: Environment variables, more than the workspace's.
+
+        Raises:
+            TimeoutError: If it had to be ended.
+        """
+        path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
+        return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
+
+    def _run_module(self, *command: str) -> Finished:
+        home = self._home / "dagster"
+        if not home.exists():
+            home.mkdir()
+            shutil.copy(self.folder / "orchestrate" / "dagster.yaml", home)
+        # The copy of `orchestrate` comes before this project's, wherever Dagster imports it.
+        path = os.pathsep.join((str(self.folder), self.environment["PYTHONPATH"]))
+        words = [sys.executable, "-m", *command]
+        return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
+
+    def _check(self, plugin: str, expected: dict[str, str]) -> None:
+        """Ask Meltano what a plugin's settings are, with all that it goes by."""
+        printed = self.meltano("--log-level=error", "config", "--unsafe", "print", plugin)
+        with suppress(ValueError):
+            found = json.loads(printed.output)
+            if all(str(found.get(name)) == value for name, value in expected.items()):
+                return
+        # Neither the settings nor the output: they may hold a password.
+        message = f"{plugin} is not configured for the database of this run"
+        raise ForeignDatabaseError(message)
+
+    def _run(
+        self,
+        words: Sequence[str],
+        variables: Mapping[str, str],
+        *,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
+        lines = []
+        # A session of its own, so that Meltano, tap and loader can be ended together.
+        with subprocess.Popen(  # noqa: S603
+            words,
+            cwd=self.folder,
+            env={**self.environment, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            overdue = Timer(_LONGEST_SECONDS, _signal, (process, signal.SIGKILL))
+            overdue.start()
+            try:
+                for line in process.stdout or ():
+                    lines.append(line)
+                    if on_line is not None:
+                        on_line(line.rstrip("\n"))
+                code = process.wait()
+            except BaseException:
+                _end(process)
+                raise
+            finally:
+                overdue.cancel()
+        if code == -signal.SIGKILL:
+            name = Path(words[0]).name
+            message = f"{name} did not end within {_LONGEST_SECONDS:.0f} s:\n{''.join(lines[-20:])}"
+            raise TimeoutError(message)
+        return Finished(code, "".join(lines))
 
 
-def meltano_run(
-    environment: Mapping[str, str],
-    command: Sequence[str] = LOAD,
-    *,
-    project: Path = PROJECT,
-    on_line: Callable[[str], None] | None = None,
-    timeout: float = 120.0,
-) -> Finished:
-    """Run Meltano in the folder of a project.
-
-    Args:
-        environment: See the function of this name.
-        command: What Meltano is to do.
-        project: The folder of its `meltano.yml`; this project's if not given.
-        on_line: Given each line of the log as it comes.
-        timeout: Seconds after which it is ended.
-
-    Returns:
-        How it ended.
-
-    Raises:
-        TimeoutError: If it had to be ended.
-    """
-    words: list[str | Path] = [
-        Path(sys.executable).with_name("meltano"),
-        "--log-format=uncolored",
-        f"--env-file={os.devnull}",  # not the user's .env
-        *command,
-    ]
-    lines = []
-    # A session of its own, so that Meltano, tap and loader can be ended together.
-    with subprocess.Popen(  # noqa: S603
-        words,
-        cwd=project,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    ) as process:
-        overdue = Timer(timeout, _signal, (process, signal.SIGKILL))
-        overdue.start()
-        try:
-            for line in process.stdout or ():
-                lines.append(line)
-                if on_line is not None:
-                    on_line(line.rstrip("\n"))
-            code = process.wait()
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            overdue.cancel()
-    if code == -signal.SIGKILL:
-        message = f"meltano did not end within {timeout:.0f} s:\n{''.join(lines[-20:])}"
-        raise TimeoutError(message)
-    return Finished(code, "".join(lines))
+def _copy_project(folder: Path) -> None:
+    """Copy what Meltano, dbt and Dagster need; of the plugins, link the virtual environments."""
+    folder.mkdir()
+    for name in _COPIED:
+        source = PROJECT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns(".env", "__pycache__", "target", "logs")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder)
+    for executable in _EXECUTABLES.values():
+        venv = Path(".meltano", executable).parent.parent
+        (folder / venv).parent.mkdir(parents=True)
+        (folder / venv).symlink_to(PROJECT / venv, target_is_directory=True)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

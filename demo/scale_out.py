@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -12,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
+from psycopg import sql
 
 from demo import pipeline
 from tests.postgres import postgres
 from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.postgres import Postgres
 
@@ -27,15 +26,19 @@ JOB: Final = "campusgroups"
 
 def prepare(
     schools: Mapping[str, Simulator], database: Postgres, home: Path, **plan: Any
-) -> dict[str, str]:
-    """Make what Dagster needs for some schools; return its environment.
+) -> pipeline.Workspace:
+    """Make a workspace for Dagster with a plan for some schools.
 
     Args:
         schools: The schools by the name of their PostgreSQL schema, which is made.
         database: Where to load to.
         home: An empty folder.
         **plan: More of the plan; `max_concurrent_exports` is each school's.
+
+    Raises:
+        ForeignDatabaseError: If Meltano would load into any other database.
     """
+    workspace = pipeline.Workspace(home, database=database)
     cap = plan.pop("max_concurrent_exports", 4)
     secrets = {f"{schema.upper()}_SECRET": one.api_secret for schema, one in schools.items()}
     entries = [
@@ -53,54 +56,28 @@ def prepare(
             connection.execute(f'CREATE SCHEMA "{schema}"'.encode())
     file = home / "schools.yml"
     file.write_text(yaml.safe_dump({"schools": entries, **plan}), encoding="utf-8")
-    dagster_home, system = home / "dagster", home / "meltano"
-    dagster_home.mkdir()
-    shutil.copy(pipeline.PROJECT / "orchestrate" / "dagster.yaml", dagster_home)
-    system.mkdir()
-    for kind in ("extractors", "loaders"):
-        (system / kind).symlink_to(pipeline.PROJECT / ".meltano" / kind)
-    return {
-        **pipeline.bare_environment(home),
-        **secrets,
-        "CAMPUSGROUPS_SCHOOLS": str(file),
-        "DAGSTER_HOME": str(dagster_home),
-        "MELTANO_SYS_DIR_ROOT": str(system),
-        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-        "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
-    }
+    workspace.environment |= {**secrets, "CAMPUSGROUPS_SCHOOLS": str(file)}
+    return workspace
 
 
-def dagster(environment: Mapping[str, str], *arguments: str) -> pipeline.Finished:
-    """Run a Python module of this environment in the project's folder, to its end.
+def execute(workspace: pipeline.Workspace) -> pipeline.Finished:
+    """Run the job on its own executor."""
+    return workspace.dagster("job", "execute", "-m", "orchestrate.definitions", "-j", JOB)
+
+
+def main(
+    names: Sequence[str] = ("north_college", "south_college"),
+    groups: Sequence[str] = ("events", "people", "money", "content"),
+) -> int:
+    """Run the demo.
 
     Args:
-        environment: See `prepare`.
-        *arguments: The module, and what it is given.
+        names: Of the schools' schemas.
+        groups: Which groups of streams to run.
+
+    Returns:
+        The exit code.
     """
-    finished = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", *arguments],
-        cwd=pipeline.PROJECT,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-        timeout=300,
-    )
-    return pipeline.Finished(finished.returncode, finished.stdout)
-
-
-def execute(environment: Mapping[str, str]) -> pipeline.Finished:
-    """Run the job on its own executor."""
-    return dagster(
-        environment, "dagster", "job", "execute", "-m", "orchestrate.definitions", "-j", JOB
-    )
-
-
-def main() -> int:
-    """Run the demo; return the exit code."""
     newest = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tap-campusgroups-")))
@@ -114,27 +91,43 @@ def main() -> int:
                     running_seconds=0.3,
                 )
             )
-            for seed, schema in enumerate(("north_college", "south_college"))
+            for seed, schema in enumerate(names)
         }
-        environment = prepare(
-            schools,
-            database,
-            home,
-            workers=2,
-            groups=["events", "people", "money", "content"],
-        )
-        finished = execute(environment)
-        print(dagster(environment, "orchestrate.timeline").output)  # noqa: T201
+        workspace = prepare(schools, database, home, workers=2, groups=list(groups))
+        finished = execute(workspace)
+        print(workspace.timeline().output)  # noqa: T201
+        is_complete = finished.code == 0
         for schema, school in schools.items():
-            rows = sum(map(len, (school.dataset[name] for name in school.dataset.streams)))
-            print(  # noqa: T201
-                f"{schema}: {rows:,} rows at the service; at most {school.peak_running} exports at"
-                " once, of 4"
+            asked = {one.stream for one in school.requests}
+            rows = sum(
+                len(school.dataset[name]) for name in school.dataset.streams if name in asked
             )
-        if finished.code:
+            loaded = count(database, schema)
+            is_complete &= loaded == rows > 0
+            print(  # noqa: T201
+                f"{schema}: {rows:,} rows at the service, {loaded:,} in PostgreSQL; at most"
+                f" {school.peak_running} exports at once, of 4"
+            )
+        if not is_complete:
             print(finished.output, file=sys.stderr)  # noqa: T201
-        return finished.code
+        return 0 if is_complete else 1
+
+
+def count(database: Postgres, schema: str) -> int:
+    """Count the rows of all tables of a schema."""
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+    with database.connect() as connection:
+        return sum(
+            rows
+            for (table,) in connection.execute(tables, [schema]).fetchall()
+            for (rows,) in connection.execute(
+                sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+            )
+        )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (TimeoutError, pipeline.ForeignDatabaseError) as error:
+        sys.exit(str(error))

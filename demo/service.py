@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.simulator import Dataset, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _LAG: Final = timedelta(days=1)  # the vendor's data lake is that far behind
 _USUAL_ROWS: Final = 200
@@ -20,11 +23,15 @@ _MORE_ROWS: Final = {
 }
 
 
-def start_service() -> Simulator:
-    """Start the service: some exports are queued and running for a moment first."""
+def start_service(rows: Mapping[str, int] | None = None) -> Simulator:
+    """Start the service: some exports are queued and running for a moment first.
+
+    Args:
+        rows: How many rows it has, by stream; the demo's own numbers if not given.
+    """
     newest = (datetime.now(UTC) - _LAG).replace(microsecond=0)
     streams = Dataset(0, newest=newest).streams
-    dataset = Dataset(dict.fromkeys(streams, _USUAL_ROWS) | _MORE_ROWS, newest=newest)
+    dataset = Dataset(rows or dict.fromkeys(streams, _USUAL_ROWS) | _MORE_ROWS, newest=newest)
     # Most who answer mean to come, or the show-up rates would look odd.
     for number, row in enumerate(dataset["rsvp"]):
         row["rsvp"] = "yes" if number % _NOT_GOING else "no"

@@ -13,7 +13,7 @@ QUALIFY row_number() OVER (PARTITION BY id ORDER BY "updatedOn" DESC NULLS LAST,
 
 CREATE OR REPLACE VIEW events_lines AS
 SELECT *, row_number() OVER () AS line
-FROM read_ndjson('output/events.jsonl', columns = {
+FROM read_ndjson('output/campusgroups/events.jsonl', columns = {
     id: 'BIGINT', "updatedOn": 'TIMESTAMP', name: 'VARCHAR', "groupId": 'BIGINT',
     type: 'STRUCT(id BIGINT, name VARCHAR)', "startDate": 'TIMESTAMP',
     draft: 'BOOLEAN', template: 'BOOLEAN', deleted: 'BOOLEAN'
@@ -21,14 +21,14 @@ FROM read_ndjson('output/events.jsonl', columns = {
 
 CREATE OR REPLACE VIEW checkins_lines AS
 SELECT *, row_number() OVER () AS line
-FROM read_ndjson('output/checkins.jsonl', columns = {
+FROM read_ndjson('output/campusgroups/checkins.jsonl', columns = {
     id: 'BIGINT', "updatedOn": 'TIMESTAMP', "eventId": 'BIGINT', "checkedinUserId": 'BIGINT',
     deleted: 'BOOLEAN'
 });
 
 CREATE OR REPLACE VIEW rsvp_lines AS
 SELECT *, row_number() OVER () AS line
-FROM read_ndjson('output/rsvp.jsonl', columns = {
+FROM read_ndjson('output/campusgroups/rsvp.jsonl', columns = {
     id: 'BIGINT', "updatedOn": 'TIMESTAMP', "eventId": 'BIGINT', rsvp: 'VARCHAR'
 });
 
@@ -63,4 +63,4 @@ LEFT JOIN (
 ) AS came ON came."eventId" = events.id
 WHERE draft IS NOT TRUE AND template IS NOT TRUE;
 
-COPY (SELECT * FROM attendance ORDER BY event_id) TO 'output/attendance.parquet' (FORMAT parquet);
+COPY (SELECT * FROM attendance ORDER BY event_id) TO 'output/campusgroups/attendance.parquet' (FORMAT parquet);

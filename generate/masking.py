@@ -22,12 +22,17 @@ MARK: t.Final = "x-direct-identifier"
 KEY: t.Final = "pseudonym_key"
 """Where the expressions find the key, in `stream_map_config`."""
 
+LOAD_SCHEMA: t.Final = "campusgroups_masked"
+"""Where loaders put the masked rows: beside clear names, the hashes would tell who is who."""
+
 LEFT_OUT: t.Final = "__NULL__"
 
 _HEAD: t.Final = f"""\
 # Generated from the schemas by `make generate`; do not edit.
 # The tap with students' direct identifiers hashed or left out: `meltano run {PLUGIN} ...`.
 # The hashes need CAMPUSGROUPS_PSEUDONYM_KEY: at least 16 characters, secret, always the same.
+# Loaders follow `load_schema`. Never load masked rows and others into one schema: the ids that both
+# have would say whose hash is whose.
 """
 
 
@@ -42,6 +47,7 @@ def text() -> str:
         "name": PLUGIN,
         "inherit_from": "tap-campusgroups",
         "label": "CampusGroups, masked",
+        "load_schema": LOAD_SCHEMA,
         "config": {
             "stream_map_config": {KEY: "$CAMPUSGROUPS_PSEUDONYM_KEY"},
             "stream_maps": {

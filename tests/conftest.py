@@ -9,8 +9,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from dotenv.main import DotEnv
 from hypothesis import HealthCheck, settings
 
+from demo.pipeline import link_sdk
 from tap_campusgroups import scheduler
 from tap_campusgroups.shutdown import SHUTDOWN
 from tests.harness import NEWEST, settings_for
@@ -20,6 +22,8 @@ from tests.simulator import Dataset, Simulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from threading import Event
+
+SETTINGS = ("TAP_CAMPUSGROUPS_", "SINGER_SDK_", "LOGLEVEL", "LOGGING_CONF_FILE")
 
 # The same examples in every run, and no limit on how long they take.
 settings.register_profile(
@@ -39,13 +43,19 @@ def _signals_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_from_outside() -> Iterator[None]:
-    """Keep the tester's own settings and proxies out, of the fixtures of modules too."""
+def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tester's own settings and proxies out, of the fixtures of modules too.
+
+    Of this process, and of the taps that tests start; for Meltano there is `pipeline.Workspace`.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            is_setting = name.startswith("TAP_CAMPUSGROUPS_") and name != DSN_VARIABLE
+            is_setting = name.startswith(SETTINGS) and name != DSN_VARIABLE
             if is_setting or name.lower().endswith("_proxy"):
                 patch.delenv(name)
+        # The same for `--config ENV` in a process of its own, and in this one.
+        patch.setenv("PYTHONPATH", str(link_sdk(tmp_path_factory.mktemp("python"))))
+        patch.setattr(DotEnv, "set_as_environment_variables", lambda _: False)
         yield
 
 

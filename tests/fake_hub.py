@@ -6,6 +6,7 @@ simulator, and prints every command, what it wrote, and what the Hub was asked.
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -147,8 +148,10 @@ class Project:
             service: What the tap reads.
         """
         self.folder = folder
-        self._environment = {
-            **pipeline.environment(service, "", folder),
+        self._workspace = pipeline.Workspace(folder, service=service, folder=folder)
+        self._workspace.environment |= {
+            # The cache is sorted by what these say of package registries.
+            **{name: text for name, text in os.environ.items() if name.startswith("UV_")},
             # What `meltano install` in this repository downloaded is enough to install the tap.
             "UV_CACHE_DIR": _package_cache(),
             "UV_OFFLINE": "1",
@@ -194,7 +197,7 @@ class Project:
             *arguments: The command.
             **more: Environment variables, more than the service's.
         """
-        return pipeline.meltano_run({**self._environment, **more}, arguments, project=self.folder)
+        return self._workspace.meltano(*arguments, variables=more)
 
 
 def _package_cache() -> str:

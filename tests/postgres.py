@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import uuid
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DSN_VARIABLE = "TAP_CAMPUSGROUPS_TEST_DSN"
-"""Environment variable with the URL of a server to use, by a user who may create databases."""
+"""Environment variable with the URL of a server to use, by a user who may create databases.
+
+The URL is complete: PGPASSWORD and other variables of libpq are not used.
+"""
 
 
 # Not urllib: it would make `postgresql:/name` of `postgresql:///name`.
@@ -57,12 +60,20 @@ def postgres() -> Iterator[Postgres]:
     Yields:
         The database.
     """
-    if dsn := os.environ.get(DSN_VARIABLE):
-        with _database(dsn) as database:
-            yield database
-    else:
-        with _server() as url, _database(url) as database:
-            yield database
+    with ExitStack() as stack:
+        stack.enter_context(_no_settings_of_libpq())
+        url = os.environ.get(DSN_VARIABLE) or stack.enter_context(_server())
+        yield stack.enter_context(_database(url))
+
+
+@contextmanager
+def _no_settings_of_libpq() -> Iterator[None]:
+    """Take PGHOSTADDR, PGSERVICE and the like away: they lead a URL to another server."""
+    found = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    try:
+        yield
+    finally:
+        os.environ.update(found)
 
 
 @contextmanager

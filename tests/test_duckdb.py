@@ -33,6 +33,7 @@ def write_jsonl(messages: Iterable[dict[str, Any]], folder: Path) -> None:
     )
     subprocess.run(
         [pipeline.plugin("target-jsonl"), "--config", config],
+        env=pipeline.bare_environment(folder.parent),
         input="".join(f"{json.dumps(message)}\n" for message in messages).encode(),
         capture_output=True,
         check=True,
@@ -42,8 +43,8 @@ def write_jsonl(messages: Iterable[dict[str, Any]], folder: Path) -> None:
 
 def test_attendance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Dataset({"events": 40, "checkins": 150, "rsvp": 150, "users": 50}, newest=NEWEST)
-    output = tmp_path / "output"
-    output.mkdir()
+    output = tmp_path / "output" / "campusgroups"
+    output.mkdir(parents=True)
     with Simulator(dataset) as service:
         first = sync(settings_for(service), *STREAMS)
         write_jsonl(first.messages, output)
@@ -60,7 +61,7 @@ def test_attendance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with duckdb.connect() as connection:
         connection.execute(SCRIPT.read_text(encoding="utf-8"))
-        for table in ("attendance", "'output/attendance.parquet'"):
+        for table in ("attendance", "'output/campusgroups/attendance.parquet'"):
             rows = connection.execute(
                 f"SELECT event_id, week, rsvps, going, checkins, attendees FROM {table}"  # noqa: S608
             ).fetchall()

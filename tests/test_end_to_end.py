@@ -24,6 +24,7 @@ from psycopg import sql
 from demo import pipeline, warehouse
 from tap_campusgroups.settings import CONFIG
 from tests import attendance
+from tests.harness import settings_for
 from tests.postgres import postgres
 from tests.simulator import Dataset, Hang, Simulator
 
@@ -121,13 +122,15 @@ class Pipeline:
     Attributes:
         service: The service.
         database: The database.
-        home: Folder for Meltano's state, logs and caches.
+        home: Folder of all that the programs keep.
+        workspace: Where Meltano runs.
     """
 
     def __init__(self, service: Simulator, database: Postgres, home: Path) -> None:
         self.service = service
         self.database = database
         self.home = home
+        self.workspace = pipeline.Workspace(home, service=service, database=database)
 
     def run(self, **more: str) -> Stage:
         """Run Meltano, and look at what is there then.
@@ -136,13 +139,8 @@ class Pipeline:
             **more: Environment variables of this run.
         """
         self.service.reset_log()
-        finished = pipeline.meltano_run(
-            {
-                **pipeline.environment(self.service, self.database.sqlalchemy_url, self.home),
-                "TAP_CAMPUSGROUPS_PAGE_SIZE": str(PAGE_SIZE),
-                **more,
-            }
-        )
+        settings = {"TAP_CAMPUSGROUPS_PAGE_SIZE": str(PAGE_SIZE), **more}
+        finished = self.workspace.meltano(*pipeline.LOAD, variables=settings)
         rows = {stream: self._rows(stream) for stream in self.service.dataset.streams}
         return Stage(
             finished=finished,
@@ -237,13 +235,8 @@ def models(pipe: Pipeline, second: Stage) -> Stage:
                     " (SELECT max(_sdc_batched_at) FROM {0})"
                 ).format(sql.Identifier(APPENDED, stream), sql.Identifier(warehouse.SCHEMA, stream))
             )
-    finished = pipeline.meltano_run(
-        {
-            **pipeline.environment(pipe.service, pipe.database.sqlalchemy_url, pipe.home),
-            **pipeline.models_environment(pipe.database.url, pipe.home),
-            "DBT_POSTGRES_RAW_SCHEMA": APPENDED,
-        },
-        pipeline.MODEL,
+    finished = pipe.workspace.meltano(
+        *pipeline.MODEL, variables={"DBT_POSTGRES_RAW_SCHEMA": APPENDED}
     )
     return replace(second, finished=finished)
 
@@ -536,7 +529,10 @@ def tap_command(*arguments: str) -> list[str | Path]:
 
 def tap_environment(service: Simulator, home: Path) -> dict[str, str]:
     """Return the environment of a tap without Meltano."""
-    return pipeline.environment(service, "", home)
+    settings = {
+        f"TAP_CAMPUSGROUPS_{name.upper()}": text for name, text in settings_for(service).items()
+    }
+    return pipeline.bare_environment(home) | settings
 
 
 def test_plain_pipe_into_jsonl(tmp_path: Path) -> None:

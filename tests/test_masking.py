@@ -12,7 +12,7 @@ import pytest
 import yaml
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
-from demo.pipeline import environment, meltano_run
+from demo.pipeline import Workspace
 from generate.files import ROOT
 from tap_campusgroups.errors import SettingsError
 from tap_campusgroups.tap import TapCampusGroups
@@ -257,21 +257,20 @@ def test_a_value_that_is_no_key_may_be_short() -> None:
 
 def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
     """As the README says it: the plugin of the preset, the key in the environment."""
-    variables = {
-        **environment(service, "postgresql://nowhere", tmp_path),
-        "TAP_CAMPUSGROUPS_API_VERSION": "1.1",
-        "TARGET_JSONL_DESTINATION_PATH": str(tmp_path / "output"),
-    }
+    workspace = Workspace(tmp_path, service=service)
+    workspace.environment["TAP_CAMPUSGROUPS_API_VERSION"] = "1.1"
+    output = workspace.folder / "output"
     arguments = ("run", PLUGIN["name"], "target-jsonl")
-    refused = meltano_run(variables, arguments)
+    refused = workspace.meltano(*arguments)
     assert refused.code != 0
     assert "stream_map_config has a pseudonym_key that is no text" in refused.output
-    (tmp_path / "output").mkdir(exist_ok=True)
-    assert not list((tmp_path / "output").iterdir())
+    assert not output.exists()
 
-    finished = meltano_run({**variables, "CAMPUSGROUPS_PSEUDONYM_KEY": KEY}, arguments)
+    finished = workspace.meltano(*arguments, variables={"CAMPUSGROUPS_PSEUDONYM_KEY": KEY})
     assert finished.code == 0, finished.output
-    files = {file.stem: file.read_text("utf-8") for file in (tmp_path / "output").iterdir()}
+    files = {
+        file.stem: file.read_text("utf-8") for file in (output / PLUGIN["load_schema"]).iterdir()
+    }
     assert {stream: text.count("\n") for stream, text in files.items()} == dict.fromkeys(SCHEMAS, 6)
     assert not [stream for stream, text in files.items() if SENTINEL in text]
     assert hmac_like(SENTINEL) in files["users"]

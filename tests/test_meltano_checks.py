@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.pipeline import TAP, environment, meltano_run
+from demo.pipeline import TAP, Workspace
 from tap_campusgroups.settings import CONFIG
 from tests.simulator import Dataset, Hang, Simulator
 
@@ -48,8 +48,7 @@ def meltano(
     service: Simulator, home: Path, arguments: tuple[str, ...], more: Mapping[str, str]
 ) -> Finished:
     """Run a command of Meltano in this project."""
-    variables = environment(service, "postgresql://nowhere", home)
-    return meltano_run({**variables, **more}, arguments)
+    return Workspace(home, service=service).meltano(*arguments, variables=more)
 
 
 def test_config_test_ends_with_the_first_record(service: Simulator, tmp_path: Path) -> None:

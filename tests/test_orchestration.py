@@ -28,7 +28,7 @@ from tests.simulator import Dataset, Simulator, Status, StillRunning
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from demo.pipeline import Finished
+    from demo.pipeline import Finished, Workspace
     from tests.postgres import Postgres
 
 GROUPS = {
@@ -53,6 +53,7 @@ class Night:
         schools: The services, by the school's schema.
         database: Where they were loaded to.
         home: The folder of all other files.
+        workspace: Where Dagster ran.
         finished: How Dagster ended.
         timeline: What `orchestrate.timeline` says of it.
     """
@@ -60,6 +61,7 @@ class Night:
     schools: dict[str, Simulator]
     database: Postgres
     home: Path
+    workspace: Workspace
     finished: Finished
     timeline: list[str]
 
@@ -108,7 +110,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             school.inject(together.on(times=None))
         schools["south"].inject(Status(403).on(stream=REFUSED, times=None))
         database = stack.enter_context(postgres())
-        variables = scale_out.prepare(
+        workspace = scale_out.prepare(
             schools,
             database,
             home,
@@ -118,9 +120,9 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             retries=1,
             retry_delay_seconds=0.1,
         )
-        finished = scale_out.execute(variables)
-        timeline = scale_out.dagster(variables, "orchestrate.timeline").output.splitlines()
-        yield Night(schools, database, home, finished, timeline)
+        finished = scale_out.execute(workspace)
+        timeline = workspace.timeline().output.splitlines()
+        yield Night(schools, database, home, workspace, finished, timeline)
 
 
 def test_every_row_is_where_it_belongs_but_for_the_stream_that_is_refused(night: Night) -> None:
@@ -160,7 +162,7 @@ def test_two_workers_keep_the_cap(night: Night) -> None:
 def test_each_step_has_a_state_of_its_own(night: Night) -> None:
     for schema, school in night.schools.items():
         for group, streams in GROUPS.items():
-            folder = night.home / "meltano" / "steps" / school.school_code / group
+            folder = night.workspace.system_folder / "steps" / school.school_code / group
             with closing(sqlite3.connect(folder / "meltano.db")) as connection:
                 found = connection.execute("SELECT state_id, completed_state FROM state").fetchall()
             ((state_id, state),) = found

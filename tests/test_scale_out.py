@@ -178,12 +178,23 @@ def test_the_groups_have_every_stream_once(version: ApiVersion) -> None:
     assert sorted(found) == sorted(stream.name for stream in STREAMS[version])
 
 
-def test_each_group_has_a_job_a_schedule_and_its_part_of_the_cap() -> None:
+def test_meltano_yml_schedules_nightly_alone() -> None:
+    """The groups read the same."""
+    assert [schedule["job"] for schedule in PROJECT_FILE["schedules"]] == ["nightly"]
+
+
+def test_readme_schedules_each_group_at_a_minute_of_its_own() -> None:
+    readme = (pipeline.PROJECT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("## Scale out")[1].split("```yaml\n")[1].split("```")[0]
+    schedules = yaml.safe_load(block)["schedules"]
+    assert [schedule["job"] for schedule in schedules] == list(GROUPS)
+    assert len({schedule["interval"].split()[0] for schedule in schedules}) == len(GROUPS)
+
+
+def test_each_group_has_a_job_and_its_part_of_the_cap() -> None:
     jobs = {job["name"]: job["tasks"] for job in PROJECT_FILE["jobs"]}
-    schedules = {schedule["name"]: schedule["job"] for schedule in PROJECT_FILE["schedules"]}
     for group, extractor in GROUPS.items():
         assert jobs[group] == [f"{extractor['name']} target-postgres"]
-        assert schedules[group] == group
     parts = [extractor["config"]["max_concurrent_exports"] for extractor in GROUPS.values()]
     (cap,) = (
         setting["value"]
@@ -193,9 +204,9 @@ def test_each_group_has_a_job_a_schedule_and_its_part_of_the_cap() -> None:
     assert sum(parts) == cap
 
 
-def meltano(environment: Mapping[str, str], *arguments: str) -> str:
-    """Run Meltano in the project's folder; return its log. It must succeed."""
-    finished = pipeline.meltano_run(environment, arguments)
+def meltano(workspace: pipeline.Workspace, *arguments: str) -> str:
+    """Run Meltano; return its log. It must succeed."""
+    finished = workspace.meltano(*arguments)
     assert finished.code == 0, finished.output
     return finished.output
 
@@ -218,18 +229,15 @@ def test_two_groups_at_once_have_states_of_their_own(tmp_path: Path) -> None:
     with postgres() as database, Simulator(Dataset(3, newest=NEWEST)) as service:
         with database.connect() as connection:
             connection.execute("CREATE SCHEMA campusgroups")
-        environment = pipeline.environment(service, database.sqlalchemy_url, tmp_path)
-        meltano(environment, "state", "list")  # makes the system database
+        workspace = pipeline.Workspace(tmp_path, service=service, database=database)
         first, *_, last = sorted(streams_of("money", ApiVersion.V1_0))
         service.inject(Hang().on(last, "first_page"))
         with ThreadPoolExecutor(1) as pool:
-            money = pool.submit(
-                meltano, environment, "schedule", "run", "money", "--state-id-suffix=my-school"
-            )
+            money = pool.submit(meltano, workspace, "run", "--state-id-suffix=my-school", "money")
             try:
                 wait_until(lambda: money.done() or first in tables_of(database))
                 wait_until(lambda: money.done() or service.hanging == 1)
-                meltano(environment, "run", "people")
+                meltano(workspace, "run", "people")
                 assert not money.done(), money.result()
             finally:
                 service.clear_faults()  # or the other run would hang after an interruption
@@ -241,7 +249,7 @@ def test_two_groups_at_once_have_states_of_their_own(tmp_path: Path) -> None:
         "people": set(streams_of("people", ApiVersion.V1_0)),
     }
     assert tables == set().union(*expected.values())
-    with closing(sqlite3.connect(tmp_path / "meltano.db")) as system:
+    with closing(sqlite3.connect(workspace.system_folder / "meltano.db")) as system:
         found = dict(system.execute("SELECT state_id, completed_state FROM state").fetchall())
     bookmarks = {
         state_id: set(json.loads(state)["singer_state"]["bookmarks"])
