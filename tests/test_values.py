@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,21 +19,8 @@ from tap_campusgroups.values import (
     to_integer,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-
-@pytest.fixture
-def _local_time_of_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the machine's own time be another one than UTC."""
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "EST5EDT,M3.2.0,M11.1.0")
-        time.tzset()
-        yield
-    time.tzset()
-
-
-@pytest.mark.usefixtures("_local_time_of_new_york")
+@pytest.mark.usefixtures("local_time_of_new_york")
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,7 +39,7 @@ def test_timestamp_is_read_as_utc_whatever_the_local_time(text: str) -> None:
     assert canonical_instant(text) == to_canonical(text) == "2024-05-01T10:00:00.000000Z"
 
 
-@pytest.mark.usefixtures("_local_time_of_new_york")
+@pytest.mark.usefixtures("local_time_of_new_york")
 def test_timestamp_without_offset_keeps_its_text_whatever_the_local_time() -> None:
     assert to_instant("2024-05-01T10:00:00") == "2024-05-01T10:00:00"
 
