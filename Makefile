@@ -43,9 +43,9 @@ mutation: $(MUTATION_VENV)/.ready
 	rm .mutation/tap_campusgroups/*.orig
 	printf '%s\n' hypothesis.strategies psycopg pytest singer_sdk > .mutation/preloaded.txt
 	cd .mutation && $(MUTMUT) run --max-children 1 $(foreach module,$(MODULE),'tap_campusgroups.$(module).*')
-	@cd .mutation && $(MUTMUT) results --all true | awk -F'[.:] *' '$$NF != "not checked" { all[$$2]++ } \
-		$$NF == "killed" || $$NF == "timeout" { killed[$$2]++ } \
-		END { for (m in all) printf "%s: %d of %d killed, %.1f %%\n", m, killed[m], all[m], 100 * killed[m] / all[m] }'
+	@cd .mutation && $(MUTMUT) results --all true | awk -F'[.:] *' '$$NF != "not checked" { all[$$2]++; n[$$2, $$NF]++ } \
+		END { for (m in all) printf "%s: %d of %d killed, %.1f %%; %d of them at the time limit\n", \
+		m, k = n[m, "killed"] + n[m, "timeout"], all[m], 100 * k / all[m], n[m, "timeout"] }'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
