@@ -4,6 +4,7 @@
 # make test-next-sdk: the test suite on the pre-release of the SDK, in an environment of its own
 # make lint, make package: what else .ci/run does
 # make generate: the files that are made of the tap itself
+# make mutation: how many small defects the tests notice; MODULE=values tries one alone
 # make bench: what the tap costs, beside a plain SDK tap; some ten minutes
 # Each makes what it needs in a fresh virtual environment, .venv.
 
@@ -19,7 +20,10 @@ NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
 # user's system database alone, which it would migrate.
 MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/.meltano' MELTANO_DATABASE_URI='sqlite:///$(CURDIR)/.meltano/install.db'
 
-.PHONY: demo orchestrate test test-next-sdk lint package bench generate clean
+MUTATION_VENV := .venv-mutation
+MUTMUT := ../$(MUTATION_VENV)/bin/mutmut
+
+.PHONY: demo orchestrate test test-next-sdk mutation lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m demo
@@ -33,6 +37,19 @@ test: .meltano/.ready
 # Tests that start Meltano use the tap that Meltano installed, with the released SDK.
 test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 	$(NEXT_BIN)/python -m pytest $(ARGS)
+
+# In a copy without @override, which has no effect at run time: mutmut skips decorated functions.
+mutation: $(MUTATION_VENV)/.ready
+	rm -rf .mutation
+	mkdir .mutation
+	cp -R tap_campusgroups tests pyproject.toml .mutation
+	sed -i.orig '/^ *@override$$/d' .mutation/tap_campusgroups/*.py
+	rm .mutation/tap_campusgroups/*.orig
+	printf '%s\n' hypothesis.strategies psycopg pytest singer_sdk > .mutation/preloaded.txt
+	cd .mutation && $(MUTMUT) run --max-children 1 $(foreach module,$(MODULE),'tap_campusgroups.$(module).*')
+	@cd .mutation && $(MUTMUT) results --all true | awk -F'[.:] *' '$$NF != "not checked" { all[$$2]++; n[$$2, $$NF]++ } \
+		END { for (m in all) printf "%s: %d of %d killed, %.1f %%; %d of them at the time limit\n", \
+		m, k = n[m, "killed"] + n[m, "timeout"], all[m], 100 * k / all[m], n[m, "timeout"] }'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
@@ -72,7 +89,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(NEXT_VENV) .meltano dist
+	rm -rf $(VENV) $(NEXT_VENV) $(MUTATION_VENV) .mutation .meltano dist
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
@@ -87,6 +104,13 @@ $(NEXT_VENV)/.ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(NEXT_VENV)
 	$(NEXT_BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(NEXT_BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test '$(NEXT_SDK)'
+	touch $@
+
+$(MUTATION_VENV)/.ready: pyproject.toml
+	rm -rf $(MUTATION_VENV)
+	$(PYTHON) -m venv $(MUTATION_VENV)
+	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group mutation
 	touch $@
 
 .meltano/.ready: $(VENV)/.ready meltano.yml

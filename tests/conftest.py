@@ -72,6 +72,16 @@ def config(simulator: Simulator) -> dict[str, Any]:
     return settings_for(simulator)
 
 
+@pytest.fixture
+def local_time_of_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the machine's local time to another one than UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "EST5EDT,M3.2.0,M11.1.0")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 class FakeTime:
     """Time in which nobody waits: a sleep is noted and moves the clock.
 

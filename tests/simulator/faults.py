@@ -59,6 +59,10 @@ class Kind(ABC):
         """Return a fault of this kind."""
         return Fault(self, stream=stream, phase=phase, times=times, after=after)
 
+    def __repr__(self) -> str:
+        """Name the kind, the same in every process: the names of tests have it."""
+        return f"{type(self).__name__}()"
+
 
 @dataclass
 class Fault:
