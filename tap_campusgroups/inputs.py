@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import typing as t
 from collections import Counter
 
@@ -109,7 +108,7 @@ def origin(option: str) -> str:
 
 def quoted(name: str) -> str:
     """Quote a name that would not stay on one line, or in which a reader would get lost."""
-    return name if name.isidentifier() else json.dumps(name)
+    return name if name.isidentifier() else ascii(name)
 
 
 def check_catalog(catalog: Mapping[str, t.Any]) -> None:

@@ -76,7 +76,7 @@ each_use = pytest.mark.parametrize("more", [(), ("--test",), ("--test=schema",)]
         (["stores", "announcements"], "announcements, stores", 'Set api_version to "1.1"'),
         (["parties"], "parties", "Make a new catalog with --discover"),
         (["Events"], "Events", "Make a new catalog with --discover"),
-        (["a\nb", ""], r'"", "a\nb"', "Make a new catalog with --discover"),
+        (["a\nb", ""], r"'', 'a\nb'", "Make a new catalog with --discover"),
     ],
 )
 def test_selected_stream_that_the_tap_does_not_have_is_an_error(  # noqa: PLR0913, PLR0917
@@ -198,7 +198,7 @@ def test_discovery_reads_no_catalog(service: Simulator, tmp_path: Path) -> None:
         ),
         (
             with_entry(schema={"properties": {"a b": {"items": []}}}),
-            'streams[0].schema.properties["a b"].items must be an object, not a list',
+            "streams[0].schema.properties['a b'].items must be an object, not a list",
         ),
         (
             with_entry(schema={"properties": {"id": {"type": ["string", None]}}}),
