@@ -32,11 +32,11 @@ orchestrate: .meltano/.ready
 	$(BIN)/python -m demo.scale_out
 
 test: .meltano/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 # Tests that start Meltano use the tap that Meltano installed, with the released SDK.
 test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
-	$(NEXT_BIN)/python -m pytest $(ARGS)
+	$(NEXT_BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 # In a copy without @override, which has no effect at run time: mutmut skips decorated functions.
 mutation: $(MUTATION_VENV)/.ready

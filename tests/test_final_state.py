@@ -17,7 +17,6 @@ from demo import pipeline
 from tap_campusgroups.errors import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import catalog_of, settings_for, state_of, sync, wait_until
-from tests.own_meltano import own_environment
 from tests.simulator import Dataset, Hang, Simulator, WrongJson
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ def bookmarks_of(text: bytes | str) -> dict[str, str]:
 
 def test_three_nights_through_a_pipe_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:
     """As the README has it: the last line of the target is the next night's state."""
-    environment = pipeline.environment(service, "", tmp_path)
+    environment = pipeline.Workspace(tmp_path, service=service).environment
     settings = tmp_path / "target.json"
     settings.write_text(json.dumps({"destination_path": str(tmp_path / "files")}))
     state: dict[str, Any] = {}
@@ -237,16 +236,13 @@ def test_three_nights_through_a_pipe_into_target_jsonl(service: Simulator, tmp_p
 
 
 def test_three_nights_with_meltano_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:
+    workspace = pipeline.Workspace(tmp_path, service=service)
     select = json.dumps([f"{MOVING}.*", f"{QUIET}.*"])
-    environment = own_environment(service, tmp_path, TAP_CAMPUSGROUPS__SELECT=select)
+    variables = {"TAP_CAMPUSGROUPS__SELECT": select}
     for night in range(3):
         newest = pass_day(service, night)
-        finished = pipeline.meltano_run(environment, ("run", pipeline.TAP, "target-jsonl"))
+        finished = workspace.meltano("run", pipeline.TAP, "target-jsonl", variables=variables)
         assert finished.code == 0, finished.output
-        states = ("state", "get", f"dev:{pipeline.TAP}-to-target-jsonl")
-        (line,) = (
-            line
-            for line in pipeline.meltano_run(environment, states).output.splitlines()
-            if line.startswith("{")
-        )
+        states = workspace.meltano("state", "get", f"dev:{pipeline.TAP}-to-target-jsonl")
+        (line,) = (line for line in states.output.splitlines() if line.startswith("{"))
         assert bookmarks_of(line)[MOVING] == newest

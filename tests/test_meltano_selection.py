@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.pipeline import TAP, meltano_run
-from tests.own_meltano import own_environment
+from demo.pipeline import TAP, Workspace
 from tests.simulator import Dataset, Simulator
 
 if TYPE_CHECKING:
@@ -29,10 +28,9 @@ def service() -> Iterator[Simulator]:
         yield simulator
 
 
-def meltano(service: Simulator, home: Path, *command: str, select: list[str]) -> Finished:
-    """Run a command of Meltano in this project."""
-    variables = own_environment(service, home, TAP_CAMPUSGROUPS__SELECT=json.dumps(select))
-    return meltano_run(variables, command)
+def meltano(workspace: Workspace, *command: str, select: list[str]) -> Finished:
+    """Run a command of Meltano with a selection."""
+    return workspace.meltano(*command, variables={"TAP_CAMPUSGROUPS__SELECT": json.dumps(select)})
 
 
 def asked(service: Simulator) -> set[str | None]:
@@ -44,32 +42,34 @@ def test_connection_test_reads_the_selection_once_meltano_has_written_it(
     service: Simulator, tmp_path: Path
 ) -> None:
     """`meltano invoke` with an option uses the catalog as it is; `meltano select` writes it."""
-    loaded = meltano(service, tmp_path, "run", TAP, "target-jsonl", select=["rooms.*"])
+    workspace = Workspace(tmp_path, service=service)
+    loaded = meltano(workspace, "run", TAP, "target-jsonl", select=["rooms.*"])
     assert loaded.code == 0, loaded.output
 
     select = ["events.*", "tags.*"]
     service.reset_log()
-    stale = meltano(service, tmp_path, *INVOKE_TEST, select=select)
+    stale = meltano(workspace, *INVOKE_TEST, select=select)
     assert "Testing 1 of 23 streams, as selected by --catalog " in stale.output
     assert asked(service) == {"rooms"}
 
-    listed = meltano(service, tmp_path, "select", TAP, "--list", select=select)
+    listed = meltano(workspace, "select", TAP, "--list", select=select)
     assert listed.code == 0, listed.output
     service.reset_log()
-    fresh = meltano(service, tmp_path, *INVOKE_TEST, select=select)
+    fresh = meltano(workspace, *INVOKE_TEST, select=select)
     assert fresh.code == 0, fresh.output
     assert "Testing 2 of 23 streams, as selected by --catalog " in fresh.output
     assert asked(service) == {"events", "tags"}
 
 
 def test_selection_that_matches_nothing_fails_the_run(service: Simulator, tmp_path: Path) -> None:
-    loaded = meltano(service, tmp_path, "run", TAP, "target-jsonl", select=["event.*"])
+    workspace = Workspace(tmp_path, service=service)
+    loaded = meltano(workspace, "run", TAP, "target-jsonl", select=["event.*"])
     assert loaded.code != 0
     assert "No stream is selected: --catalog " in loaded.output
     assert "selects none of 23." in loaded.output
     assert service.requests == []
 
-    checked = meltano(service, tmp_path, *INVOKE_TEST, select=["event.*"])
+    checked = meltano(workspace, *INVOKE_TEST, select=["event.*"])
     assert checked.code != 0
     assert "No stream is selected: --catalog " in checked.output
     assert service.requests == []
