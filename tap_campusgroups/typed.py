@@ -52,12 +52,14 @@ MOST_UNKNOWN_COLUMNS: t.Final = 100
 
 _ODD_NAME = re.compile(r"[\x00-\x1f\"\\\ud800-\udfff]")  # msgspec has no columns of such names
 
-_MARKS: t.Final = ("-T::.", "-T::Z", "-T::")
-"""What `[7:20:3]` of an instant is in a usual form: `2024-05-01T10:00:00.123Z`, and without decimals
-or offset."""
-
-_LENGTHS: t.Final = (24, 20, 23, 19, 26)
-"""Lengths of these; the last one is that of six decimals without an offset."""
+# The usual forms of an instant, by their length: where they have which mark.
+_MARKS: t.Final = {
+    len(form): [(at, mark) for at, mark in enumerate(form) if not mark.isdigit()]
+    for form in (
+        *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),
+        *("2024-05-01T10:00:00", "2024-05-01T10:00:00.123"),
+    )
+}
 
 # Larger ones may have lost digits on their way through a double; `records` reads them exactly.
 _Integer = t.Annotated[int, msgspec.Meta(ge=-LARGEST_WHOLE_DOUBLE, le=LARGEST_WHOLE_DOUBLE)]
@@ -374,30 +376,36 @@ def _compile_nested(
 
 def _finish_instants(attribute: str, top: str) -> Finish:
     """Bring instants into the form of `values.to_instant`; most of them are in it."""
-    get, parse = attrgetter(attribute), datetime.fromisoformat
-    marks, lengths = _MARKS, _LENGTHS
+    get = attrgetter(attribute)
+    finish_one_by_one = _finish(attribute, top, to_instant)
 
     def finish(rows: Sequence[Struct]) -> None:
+        by_length: dict[int, list[str]] = {length: [] for length in _MARKS}
+        others: list[Struct] = []
         for row, text in zip(rows, map(get, rows), strict=True):
-            if text.__class__ is not str:
-                continue
-            try:
-                if (
-                    text[7:20:3] in marks
-                    and len(text) in lengths
-                    and (text[11] != "2" or text[12] != "4")
-                ):
-                    instant = parse(text)
-                    if text[-1] == "Z" or instant.tzinfo is None:
-                        continue
-            except ValueError:
-                pass
-            try:
-                setattr(row, attribute, to_instant(text))
-            except Unconvertible:
-                raise _Misfit(top) from None
+            if text.__class__ is str:
+                alike = by_length.get(len(text))
+                if alike is not None and text[10] == "T":
+                    alike.append(text)
+                else:
+                    others.append(row)
+        is_usual = all(map(_are_in_form, filter(None, by_length.values())))
+        finish_one_by_one(others if is_usual else rows)
 
     return finish
+
+
+def _are_in_form(texts: Sequence[str]) -> bool:
+    """Check instants of one length at once: their marks, then whether they can be read."""
+    joined, length = "".join(texts), len(texts[0])
+    try:
+        return (
+            all(joined[at::length] == mark * len(texts) for at, mark in _MARKS[length])
+            and "T24" not in joined  # the end of a day, which Python reads from 3.14 on
+            and all(map(datetime.fromisoformat, texts))
+        )
+    except ValueError:
+        return False
 
 
 def _finish(attribute: str, top: str, convert: Callable[[str], str | None]) -> Finish:

@@ -175,18 +175,18 @@ def to_instant(value: t.Any) -> str | None:
         Unconvertible: If it is none.
     """
     text = to_string(value).strip()
-    if _is_nothing(text):
-        return None
-    if text[10:11] != "T" or text[-1] == "z":
-        text = _spell_instant(text)
-    is_in_form = _INSTANT_IN_FORM.fullmatch(text)
     try:
-        instant = datetime.fromisoformat(text) if is_in_form else _read_instant(text)
+        if _INSTANT_IN_FORM.fullmatch(text) or _INSTANT_IN_FORM.fullmatch(
+            text := _spell_instant(text)
+        ):
+            datetime.fromisoformat(text)
+            return text
+        instant = _read_instant(text)
     except ValueError:
         raise Unconvertible from None
-    if is_in_form:
-        return text
     if instant is None:
+        if _is_nothing(text):
+            return None
         raise Unconvertible
     offset = instant.utcoffset()
     if offset is None:

@@ -83,7 +83,7 @@ def with_ids(page: str) -> str:
 
 
 @STREAM
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_record_of_any_row_is_valid(stream: str, data: st.DataObject) -> None:
     page = with_ids(data.draw(pages(SCHEMAS[stream], fields=10)))
