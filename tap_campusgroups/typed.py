@@ -219,17 +219,17 @@ class PageConverter:
         return lenient_decoder(list[_struct(self._columns)])  # type: ignore[misc] # made just now
 
     def _misfits(self, results: Raw) -> dict[str, bool]:
-        """Find the fields of a page that do not fit, and whether the schema has them.
-
-        Raises:
-            UnexpectedJsonError: If a row is no object.
-        """
+        """Find the fields of a page that do not fit, and whether the schema has them."""
+        try:
+            rows = split_rows(results)
+        except UnexpectedJsonError:  # a row is no object
+            return {}
         decoders = {
             name: lenient_decoder(column.of if column.of is Raw else column.of | None)
             for name, column in self._columns.items()
         }
         found: dict[str, bool] = {}
-        for row in split_rows(results):
+        for row in rows:
             for name, value in row.items():
                 try:
                     if name not in found:

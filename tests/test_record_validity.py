@@ -235,10 +235,7 @@ def test_a_deep_value_keeps_some_levels_and_is_text_below(field: str, levels: in
     deep = '{"a":[' * (levels // 2) + "{}" * (levels % 2) + "]}" * (levels // 2)
     schema = SCHEMAS["events"]
     (record,) = assert_valid(schema, f'[{{"id":1,"{field}":{deep}}}]')
-    if field == "name":
-        kept = json.loads(record["name"])
-    else:
-        kept = record[EXTRA][field]
+    kept = json.loads(record["name"]) if field == "name" else record[EXTRA][field]
     assert depth(kept) == min(levels, MOST_LEVELS)
     inner = kept
     while isinstance(inner, (dict, list)) and inner:
