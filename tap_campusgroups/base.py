@@ -378,10 +378,11 @@ class CampusGroupsStream(ExportClient):
     def _rows(self, page: Page, part: Part) -> list[Record]:
         """Decode the rows of a page, and count them."""
         try:
-            rows, replaced = decode_rows(page.results)
+            rows, others, replaced = decode_rows(page.results)
         except (BadJsonError, UnexpectedJsonError):
             raise self._bad_page() from None
-        part.task.rows += len(rows)
+        part.task.rows += len(rows) + others
+        self.oddities.without_id += others
         self.oddities.replaced += page.is_replaced + replaced
         return rows
 
@@ -403,7 +404,7 @@ class CampusGroupsStream(ExportClient):
         raise StreamMapError(msg)
 
     def _bad_page(self) -> ExportFailedError:
-        return ExportFailedError(f"Stream '{self.name}': a page's Results are no array of objects.")
+        return ExportFailedError(f"Stream '{self.name}': the rows of a page are not valid JSON.")
 
     @cached_property
     def _converter(self) -> Converter:

@@ -13,7 +13,13 @@ from decimal import Decimal
 
 from tap_campusgroups.values import parse_instant
 
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}")
+MOST_NAMES: t.Final = 20
+"""Names of unknown fields that are told of a stream; if there are more, they may well be data."""
+
+MANY_NAMES: t.Final = f"(more than {MOST_NAMES} names)"
+
+_LONGEST_NAME: t.Final = 40
+_FIELD_NAME = re.compile(r"[a-z]+(?:[A-Z][a-z]*)*[0-9]?")  # so are all of the specification
 _TYPES: t.Final[dict[type, str]] = {
     bool: "boolean",
     int: "integer",
@@ -53,8 +59,9 @@ class Oddities:
 
     Attributes:
         unconvertible: Values that do not fit their type, by field path.
-        unknown: Fields that the schema does not have, by path.
-        without_id: Rows that have no usable primary key.
+        unknown: Fields that the schema does not have, by path; if there are too many of them, all
+            are counted as `MANY_NAMES`.
+        without_id: Rows that have no usable primary key, those that are no objects among them.
         replaced: Pages in which characters that are none were replaced by U+FFFD.
     """
 
@@ -70,6 +77,12 @@ class Oddities:
             path: The field's path, its name as `plain_name` gives it.
             value: The value, of which only the type is kept.
         """
+        if path not in self.unknown and len(self.unknown) == MOST_NAMES:
+            every = self.unknown.values()
+            types = {one for unknown in every for one in unknown.types}
+            self.unknown = {MANY_NAMES: Unknown(sum(one.count for one in every), types)}
+        if MANY_NAMES in self.unknown:
+            path = MANY_NAMES
         unknown = self.unknown.setdefault(path, Unknown())
         unknown.count += 1
         unknown.types.add(_type_of(value))
@@ -86,9 +99,10 @@ def plain_name(name: str) -> str:
         name: As it came.
 
     Returns:
-        The name, or `(a name)` in place of one that looks like data rather than like a name.
+        The name, or `(a name)` in place of one that is not written as the API's fields are.
     """
-    return name if _PLAIN_NAME.fullmatch(name) else "(a name)"
+    is_plain = len(name) <= _LONGEST_NAME and _FIELD_NAME.fullmatch(name)
+    return name if is_plain else "(a name)"
 
 
 def _type_of(value: t.Any) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import enum
 import typing as t
 
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tap_campusgroups.codec import shallow
 from tap_campusgroups.errors import UnknownFieldError
 from tap_campusgroups.oddities import plain_name
 from tap_campusgroups.values import (
@@ -43,17 +46,26 @@ class UnknownFields(enum.StrEnum):
     FAIL = "fail"
 
 
-def _as_it_is(value: t.Any) -> t.Any:
-    return value
+def _to_object(value: t.Any) -> t.Any:
+    return shallow(from_json_text(value, dict))
+
+
+def _to_array(value: t.Any) -> t.Any:
+    return shallow(from_json_text(value, list))
 
 
 _FORMATS: t.Final[dict[str, Convert]] = {"date-time": to_instant, "date": to_date}
-_SCALARS: t.Final[dict[str | None, Convert]] = {
+_TYPES: t.Final[dict[str | None, Convert]] = {
     "integer": to_integer,
     "number": to_number,
     "boolean": to_boolean,
     "string": to_string,
+    "object": _to_object,
+    "array": _to_array,
 }
+_PLAIN_KEYWORDS: t.Final = frozenset(
+    {"type", "format", "properties", "items", "title", "description", "default", "examples"}
+)
 
 
 class Converter:
@@ -96,7 +108,13 @@ class Converter:
         self._hidden = frozenset(hidden)
         self._has_extra = EXTRA in schema["properties"]
         self._is_odd = False
-        self._fields = self._compile_fields(schema) | {replication_key: to_canonical}
+        properties = schema["properties"]
+        self._fields = {
+            name: convert
+            if is_plain(definition := properties[name])
+            else _checked(convert, definition)
+            for name, convert in self._compile_fields(schema).items()
+        } | {replication_key: to_canonical}
         self._fields.pop(EXTRA, None)  # the service knows nothing of it
 
     def __call__(self, row: Record) -> Record:
@@ -140,7 +158,7 @@ class Converter:
         self._is_odd = False
         converted = self._convert_value(self._fields[name], value, name)
         if self._is_odd and name not in self._hidden:
-            extra[name] = value
+            extra[name] = shallow(value)
         return converted
 
     def keep_unknown(self, name: str, value: t.Any, extra: Record) -> None:
@@ -158,7 +176,7 @@ class Converter:
             return
         self._count_unknown(plain_name(name), value)
         if self._unknown_fields is UnknownFields.CAPTURE and name not in self._hidden:
-            extra[name] = value
+            extra[name] = shallow(value)
 
     def _count_unknown(self, path: str, value: t.Any) -> None:
         self._oddities.add_unknown(path, value)
@@ -173,15 +191,15 @@ class Converter:
 
     def _compile(self, schema: Schema, path: str) -> Convert:
         match main_type(schema), schema:
-            case "object", {"properties": _}:
+            case "object", {"properties": dict()}:
                 return self._object(schema, path)
-            case "array", {"items": items}:
+            case "array", {"items": dict() as items}:
                 return self._array(items, f"{path}[]")
             case "string", {"format": kind} if kind in _FORMATS:
                 return _FORMATS[kind]
-            case kind, _ if kind in _SCALARS:
-                return _SCALARS[kind]
-        return _as_it_is  # a catalog may bring a schema of the user's own
+            case kind, _ if kind in _TYPES:
+                return _TYPES[kind]
+        return shallow  # a catalog may bring a schema of the user's own
 
     def _object(self, schema: Schema, path: str) -> Convert:
         prefix = f"{path}."
@@ -227,9 +245,55 @@ class Converter:
             return None
 
 
-def main_type(schema: Schema) -> str | None:
+def main_type(schema: object) -> str | None:
     """Name the one type that a property has beside null; `None` if there is not just one."""
-    types = schema.get("type", [])
-    names = [types] if isinstance(types, str) else types
-    named = [name for name in names if name != "null"]
-    return named[0] if len(named) == 1 else None
+    types = schema.get("type") if isinstance(schema, dict) else None
+    named = [name for name in types if name != "null"] if isinstance(types, list) else [types]
+    (kind,) = named if len(named) == 1 else [None]
+    return kind if isinstance(kind, str) and kind in _TYPES else None
+
+
+def is_plain(schema: object, *, is_inner: bool = False) -> bool:
+    """Say whether conversion by type makes of any value one that a schema allows, or null.
+
+    Args:
+        schema: Of a property. All of the tap's own are plain; a catalog may bring others.
+        is_inner: Whether it is in another one, where null has to be allowed, too.
+    """
+    kind = main_type(schema)
+    if kind is None or not isinstance(schema, dict):
+        return False
+    properties = schema.get("properties", {})
+    inner = [*properties.values()] if isinstance(properties, dict) else [properties]
+    inner += [schema["items"]] if "items" in schema else []
+    return (
+        all(word in _PLAIN_KEYWORDS or word.startswith("x-") for word in schema)
+        and (kind != "string" or schema.get("format") in [None, *_FORMATS])
+        and (not is_inner or "null" in schema["type"])
+        and all(is_plain(one, is_inner=True) for one in inner)
+    )
+
+
+_FORMAT_CHECKER: t.Final = FormatChecker()
+
+
+@_FORMAT_CHECKER.checks("date-time", raises=Unconvertible)
+def _is_instant(value: object) -> bool:
+    return not isinstance(value, str) or to_instant(value) == value
+
+
+def _checked(convert: Convert, schema: t.Any) -> Convert:
+    """Convert, and make sure that a schema allows what comes of it."""
+    validator = Draft202012Validator(schema, format_checker=_FORMAT_CHECKER)
+
+    def convert_and_check(value: t.Any) -> t.Any:
+        converted = convert(value)
+        try:
+            is_valid = converted is None or validator.is_valid(converted)
+        except Exception:  # noqa: BLE001 - the schema itself may be none
+            is_valid = False
+        if not is_valid:
+            raise Unconvertible
+        return converted
+
+    return convert_and_check

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 
 import msgspec
@@ -24,10 +24,10 @@ from tap_campusgroups.codec import (
     decode_rows,
     decode_value,
     lenient_decoder,
-    replace_bad_characters,
+    mend,
     split_rows,
 )
-from tap_campusgroups.records import EXTRA, main_type
+from tap_campusgroups.records import EXTRA, is_plain, main_type
 from tap_campusgroups.values import (
     LARGEST_WHOLE_DOUBLE,
     Unconvertible,
@@ -51,6 +51,15 @@ MOST_UNKNOWN_COLUMNS: t.Final = 100
 """Fields that a schema does not have and a struct gets a column for; names may be data."""
 
 _ODD_NAME = re.compile(r"[\x00-\x1f\"\\\ud800-\udfff]")  # msgspec has no columns of such names
+
+# The usual forms of an instant, by their length: where they have which mark.
+_MARKS: t.Final = {
+    len(form): [(at, mark) for at, mark in enumerate(form) if not mark.isdigit()]
+    for form in (
+        *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),
+        *("2024-05-01T10:00:00", "2024-05-01T10:00:00.123"),
+    )
+}
 
 # Larger ones may have lost digits on their way through a double; `records` reads them exactly.
 _Integer = t.Annotated[int, msgspec.Meta(ge=-LARGEST_WHOLE_DOUBLE, le=LARGEST_WHOLE_DOUBLE)]
@@ -101,7 +110,8 @@ class ConvertedPage:
     Attributes:
         rows: A struct a row, in their order.
         newest: The newest replication key in canonical form, if a row has a usable one.
-        without_id: How many rows were left out because they have no usable primary key.
+        without_id: How many rows were left out because they have no usable primary key, or are no
+            objects.
         replaced: 1 if characters that are none had to be replaced, else 0.
     """
 
@@ -138,7 +148,7 @@ class PageConverter:
             elif name == replication_key:
                 column = _Column(attribute, str, (_finish(attribute, name, _to_canonical),))
             else:
-                column = _compile(definition, attribute, name)
+                column = _compile(definition, attribute, name) if is_plain(definition) else None
             if column is None:
                 column, self._loose[name] = _Column(attribute, Raw), True
             self._columns[name] = column
@@ -158,15 +168,15 @@ class PageConverter:
             The page.
 
         Raises:
-            UnexpectedJsonError: If it is not such an array.
+            UnexpectedJsonError: If it is no array.
             BadJsonError: If it is no JSON.
             UnknownFieldError: If a row has an unknown field, and that is to be an error.
         """
         try:
             return self._convert_page(results)
         except BadJsonError:
-            page = self._convert_page(replace_bad_characters(results))
-            return replace(page, replaced=1)
+            mended, is_replaced = mend(results)
+            return replace(self._convert_page(mended), replaced=int(is_replaced))
 
     def _convert_page(self, results: Raw) -> ConvertedPage:
         while self._is_typable:
@@ -194,29 +204,32 @@ class PageConverter:
         return ConvertedPage(kept, self._newest_key(kept), len(rows) - len(kept))
 
     def _convert_one_by_one(self, results: Raw) -> ConvertedPage:
-        """Convert a page that no struct can hold: with odd names, or with a key twice in a row."""
-        rows, replaced = decode_rows(results)
+        """Convert a page that no struct can hold.
+
+        With odd names, a key twice in a row, a row that is no object, or an integer too long.
+        """
+        rows, others, replaced = decode_rows(results)
         records = [self._converter(row) for row in rows]
         key = self._primary_key
         kept = [record for record in records if key is None or record.get(key) is not None]
         newest = max(filter(None, (record[self._key] for record in kept)), default=None)
-        return ConvertedPage(kept, newest, len(records) - len(kept), replaced)
+        return ConvertedPage(kept, newest, len(records) - len(kept) + others, replaced)
 
     def _make_decoder(self) -> Callable[[Raw], list[Struct]]:
         return lenient_decoder(list[_struct(self._columns)])  # type: ignore[misc] # made just now
 
     def _misfits(self, results: Raw) -> dict[str, bool]:
-        """Find the fields of a page that do not fit, and whether the schema has them.
-
-        Raises:
-            UnexpectedJsonError: If a row is no object.
-        """
+        """Find the fields of a page that do not fit, and whether the schema has them."""
+        try:
+            rows = split_rows(results)
+        except UnexpectedJsonError:  # a row is no object
+            return {}
         decoders = {
             name: lenient_decoder(column.of if column.of is Raw else column.of | None)
             for name, column in self._columns.items()
         }
         found: dict[str, bool] = {}
-        for row in split_rows(results):
+        for row in rows:
             for name, value in row.items():
                 try:
                     if name not in found:
@@ -281,8 +294,11 @@ def _to_canonical(text: str) -> str | None:
     """Do `to_canonical`, sooner for the usual form, `2024-05-01T10:00:00.123Z`."""
     if (
         len(text) == len("2024-05-01T10:00:00.123Z")
-        and (text[7], text[10], text[19], text[23]) == ("-", "T", ".", "Z")
-        and text[11:13] != "24"  # the end of a day: from Python 3.14 on, the next day's midnight
+        and text[7:20:3] == "-T::."
+        and text[23] == "Z"
+        and (
+            text[11] != "2" or text[12] != "4"
+        )  # the end of a day: from Python 3.14 on, the next day's midnight
     ):
         try:
             datetime.fromisoformat(text)
@@ -360,25 +376,36 @@ def _compile_nested(
 
 def _finish_instants(attribute: str, top: str) -> Finish:
     """Bring instants into the form of `values.to_instant`; most of them are in it."""
-    get, parse = attrgetter(attribute), datetime.fromisoformat
+    get = attrgetter(attribute)
+    finish_one_by_one = _finish(attribute, top, to_instant)
 
     def finish(rows: Sequence[Struct]) -> None:
-        for row in rows:
-            text = get(row)
-            if text.__class__ is not str:
-                continue
-            try:
-                zone = parse(text).tzinfo
-                is_in_form = (zone is None or zone is UTC) and text[4:8:3] == "--"
-            except ValueError:
-                is_in_form = False
-            if not is_in_form:
-                try:
-                    setattr(row, attribute, to_instant(text))
-                except Unconvertible:
-                    raise _Misfit(top) from None
+        by_length: dict[int, list[str]] = {length: [] for length in _MARKS}
+        others: list[Struct] = []
+        for row, text in zip(rows, map(get, rows), strict=True):
+            if text.__class__ is str:
+                alike = by_length.get(len(text))
+                if alike is not None and text[10] == "T":
+                    alike.append(text)
+                else:
+                    others.append(row)
+        is_usual = all(map(_are_in_form, filter(None, by_length.values())))
+        finish_one_by_one(others if is_usual else rows)
 
     return finish
+
+
+def _are_in_form(texts: Sequence[str]) -> bool:
+    """Check instants of one length at once: their marks, then whether they can be read."""
+    joined, length = "".join(texts), len(texts[0])
+    try:
+        return (
+            all(joined[at::length] == mark * len(texts) for at, mark in _MARKS[length])
+            and "T24" not in joined  # the end of a day, which Python reads from 3.14 on
+            and all(map(datetime.fromisoformat, texts))
+        )
+    except ValueError:
+        return False
 
 
 def _finish(attribute: str, top: str, convert: Callable[[str], str | None]) -> Finish:
@@ -386,8 +413,7 @@ def _finish(attribute: str, top: str, convert: Callable[[str], str | None]) -> F
     get = attrgetter(attribute)
 
     def finish(rows: Sequence[Struct]) -> None:
-        for row in rows:
-            text = get(row)
+        for row, text in zip(rows, map(get, rows), strict=True):
             if text.__class__ is not str:
                 continue
             try:

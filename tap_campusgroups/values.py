@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import re
 import typing as t
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
-from tap_campusgroups.codec import BadJsonError, UnexpectedJsonError, decode_value, encode_text
+from tap_campusgroups.codec import (
+    MOST_DIGITS,
+    BadJsonError,
+    UnexpectedJsonError,
+    decode_value,
+    encode_text,
+    shallow,
+    to_decimal,
+)
 
-_DATE = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")  # without hyphens it may be any number
-_MIDNIGHT = re.compile(r"(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"  # without hyphens it may be any number
+# `fromisoformat` takes more: anything between date and time, a NUL and what follows it, 24:00.
+_INSTANT = re.compile(rf"{_DATE}(?:T[0-9:.,Z+-]+)?")
+_INSTANT_IN_FORM = re.compile(
+    rf"{_DATE}T(?:[01][0-9]|2[0-3]):[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]+)?(?:Z|\+00:00)?"
+)
+_MIDNIGHT = re.compile(r"(?:[Tt ]00:00(?::00(?:\.0+)?)?(?:[Zz]|\+00:?00)?)?")
 
 
 def parse_instant(value: object) -> datetime | None:
@@ -27,13 +40,26 @@ def parse_instant(value: object) -> datetime | None:
     Returns:
         The instant, aware, in UTC; `None` if the value is none.
     """
-    if not isinstance(value, str) or not _DATE.match(value):
-        return None
     try:
-        instant = datetime.fromisoformat(value.strip())
-        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+        instant = _read_instant(_spell_instant(value)) if isinstance(value, str) else None
+        return instant and instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _spell_instant(text: str) -> str:
+    """Write the letters of an instant as RFC 3339 does, and T for a blank."""
+    text = text.strip().upper()
+    return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
+
+
+def _read_instant(text: str) -> datetime | None:
+    """Read an instant, which is aware only if the text has an offset.
+
+    Raises:
+        ValueError: If it is in no calendar.
+    """
+    return datetime.fromisoformat(text) if _INSTANT.fullmatch(text) else None
 
 
 def write_canonical(instant: datetime) -> str:
@@ -62,7 +88,6 @@ class Unconvertible(ValueError):  # noqa: N818 - caught where it is raised, neve
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LONGEST_INTEGER: t.Final = 1000  # digits; 1e999999999 is a number, too
 
 LARGEST_WHOLE_DOUBLE: t.Final = 2**53 - 1
 """Up to here, a double that is whole stands for one integer only."""
@@ -90,7 +115,7 @@ def to_integer(value: t.Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, Decimal) and value.adjusted() < _LONGEST_INTEGER:
+    if isinstance(value, Decimal) and value.adjusted() < MOST_DIGITS:
         if value == value.to_integral_value():
             return int(value)
         # As every reader of JSON that uses doubles: 7.00000000000000000001 is 7.
@@ -112,11 +137,8 @@ def to_number(value: t.Any) -> int | Decimal | None:
         text = value.strip()
         if _is_nothing(text):
             return None
-        if _NUMBER.fullmatch(text):
-            try:
-                return Decimal(text)
-            except InvalidOperation:  # an exponent beyond all reason
-                raise Unconvertible from None
+        if _NUMBER.fullmatch(text) and (number := to_decimal(text)) is not None:
+            return number
     raise Unconvertible
 
 
@@ -140,29 +162,41 @@ def to_boolean(value: t.Any) -> bool | None:
 
 def to_string(value: t.Any) -> str:
     """Convert to text: anything but text becomes its JSON."""
-    return value if isinstance(value, str) else encode_text(value)
+    return value if isinstance(value, str) else encode_text(shallow(value))
 
 
 def to_instant(value: t.Any) -> str | None:
-    """Convert to an instant: one with an offset in UTC, one without as it is.
+    """Convert to an instant, `2024-05-01T10:00:00.5Z`: one with an offset in UTC.
 
-    Some loaders cut the offset off, and the value would shift; of which zone one without is, only
-    the school knows.
+    Some loaders cut the offset off, and the value would shift. One without an offset stays without:
+    of which zone it is, only the school knows.
 
     Raises:
         Unconvertible: If it is none.
     """
     text = to_string(value).strip()
-    if _is_nothing(text):
-        return None
-    if not _DATE.match(text):
-        raise Unconvertible
     try:
-        offset = datetime.fromisoformat(text).utcoffset()
+        if _INSTANT_IN_FORM.fullmatch(text) or _INSTANT_IN_FORM.fullmatch(
+            text := _spell_instant(text)
+        ):
+            datetime.fromisoformat(text)
+            return text
+        instant = _read_instant(text)
     except ValueError:
         raise Unconvertible from None
-    # In UTC it may be before the year 1.
-    return (offset and canonical_instant(text)) or text
+    if instant is None:
+        if _is_nothing(text):
+            return None
+        raise Unconvertible
+    offset = instant.utcoffset()
+    if offset is None:
+        return instant.isoformat()
+    try:
+        return write_canonical(instant)
+    except OverflowError:  # in UTC it is before the year 1
+        if offset % timedelta(minutes=1):
+            raise Unconvertible from None
+        return instant.isoformat()
 
 
 def to_canonical(value: t.Any) -> str | None:
@@ -188,10 +222,14 @@ def to_date(value: t.Any) -> str | None:
     text = to_string(value).strip()
     if _is_nothing(text):
         return None
-    day, midnight = text[:10], text[10:]
-    if _DATE.fullmatch(day) and _MIDNIGHT.fullmatch(midnight):
-        return day
-    raise Unconvertible
+    day = text[:10]
+    if day[4:8:3] != "--" or (day != text and not _MIDNIGHT.fullmatch(text[10:])):
+        raise Unconvertible
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise Unconvertible from None
+    return day
 
 
 def from_json_text(value: t.Any, wanted: type) -> t.Any:

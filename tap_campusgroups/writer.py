@@ -72,7 +72,7 @@ class PageWriter(MsgSpecWriter):
         """
         try:
             sys.stdout.buffer.flush()
-        except (AttributeError, OSError) as error:
+        except (AttributeError, OSError, ValueError) as error:
             raise self._failed(error) from None
 
     def _write(self, data: bytearray | memoryview) -> None:
@@ -80,7 +80,7 @@ class PageWriter(MsgSpecWriter):
         try:
             while written < len(view):  # unbuffered (python -u), a pipe takes what it has room for
                 written += sys.stdout.buffer.write(view[written:])
-        except (AttributeError, OSError) as error:
+        except (AttributeError, OSError, ValueError) as error:
             raise self._failed(error) from None
         finally:
             view.release()  # or the SDK could not reuse its buffer

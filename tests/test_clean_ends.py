@@ -23,7 +23,7 @@ import pytest
 
 from tap_campusgroups import scheduler
 from tap_campusgroups.base import CampusGroupsStream
-from tap_campusgroups.errors import ExportFailedError, OutputError
+from tap_campusgroups.errors import ExportFailedError, OutputError, UnexpectedError
 from tap_campusgroups.exports import PollPolicy
 from tap_campusgroups.tap import TapCampusGroups
 from tap_campusgroups.transport import current_session, worker_session
@@ -196,10 +196,12 @@ def test_a_failure_of_the_main_thread(
     error: type[Exception],
     message: bytes,
 ) -> None:
-    tap = TapCampusGroups(
-        config=settings_for(simulator, page_size=2, max_concurrent_exports=23),
-        catalog=catalog_of(BUSY),
+    config = settings_for(
+        simulator, page_size=2, max_concurrent_exports=23, on_stream_error="abort"
     )
+    tap = TapCampusGroups(config=config, catalog=catalog_of(BUSY))
+    # A bug while a stream is synced is the stream's failure.
+    expected = OutputError if issubclass(error, OSError) else (error, UnexpectedError)
     with cleanly(simulator, caplog, POLLED, HANGING) as begin:
 
         def fail(data: bytes) -> None:
@@ -209,7 +211,7 @@ def test_a_failure_of_the_main_thread(
 
         with (
             redirect_stdout(io.TextIOWrapper(Target(fail), encoding="utf-8")),
-            pytest.raises(OutputError if issubclass(error, OSError) else error),
+            pytest.raises(expected),
         ):
             tap.sync_all()
 
@@ -308,10 +310,11 @@ def test_an_export_that_failed_is_not_left_at_the_server(
             wait_until(lambda: again.fired)
             raise RuntimeError
 
-    tap = TapCampusGroups(config=settings_for(simulator), catalog=catalog_of([FIRST, HANGING]))
+    config = settings_for(simulator, on_stream_error="abort")
+    tap = TapCampusGroups(config=config, catalog=catalog_of([FIRST, HANGING]))
     with (
         redirect_stdout(io.TextIOWrapper(Target(fail), encoding="utf-8")),
-        pytest.raises(RuntimeError),
+        pytest.raises(UnexpectedError),
     ):
         tap.sync_all()
     assert left_at_server([record.getMessage() for record in caplog.records]) == []
@@ -346,7 +349,10 @@ class Running:
         with self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tap_campusgroups", "--config", "ENV", "--catalog", catalog],
-                env=os.environ | {"PYTHONUNBUFFERED": ""} | settings | environment,
+                env=os.environ
+                | {"PYTHONUNBUFFERED": "", "PYTHONFAULTHANDLER": "1"}
+                | settings
+                | environment,
                 stdout=self._far_end,
                 stderr=stderr,
             )
@@ -377,7 +383,13 @@ class Running:
 
     def end(self) -> tuple[int, list[str]]:
         """Wait for the end; return the exit code and the lines on stderr."""
-        return self._process.wait(LONGEST), self.log().splitlines()
+        try:
+            code = self._process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)  # Python writes where each thread is
+            self._process.wait()
+            pytest.fail(f"not ended after {LONGEST} s:\n{self.log()[-10_000:]}")
+        return code, self.log().splitlines()
 
     def stop_reading(self) -> None:
         """Close the pipe for good."""

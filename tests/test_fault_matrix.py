@@ -25,6 +25,7 @@ from tap_campusgroups.errors import (
     CampusGroupsError,
     ExportFailedError,
     ExportTimeoutError,
+    RowsMissingError,
     ServiceUnavailableError,
     StreamsFailedError,
 )
@@ -248,6 +249,8 @@ WAITS = Fate("whole", "failed", ExportTimeoutError, None)
 """No fault at all, but for how long it lasts."""
 FATAL = Fate("failed", "failed", ExportFailedError, 1)
 """What no other try will change."""
+LEFT_OUT = Fate("failed", "failed", RowsMissingError, 1)
+"""What cannot be emitted, though all else can."""
 DENIED = Fate("failed", "failed", AccessDeniedError, 1)
 """Likewise, and it is the secret's or the school's."""
 GOOD = Fate("whole", "whole", CampusGroupsError, None)
@@ -351,8 +354,10 @@ MATRIX = (
     Row("null Results", WrongJson({"Results": None}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
     Row("a number as token", WrongJson({"Results": [], "NextToken": 7}),
         (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("numbers as rows", WrongJson({"Results": [7]}), (FATAL, FATAL, FATAL, FATAL),
-        f"a page's Results are no array of objects|{UNKNOWN}"),
+    Row("numbers as rows", WrongJson({"Results": [7]}), (FATAL, LEFT_OUT, LEFT_OUT, LEFT_OUT),
+        f"1 rows of updatedOn .* have no usable id and were left out|{UNKNOWN}"),
+    Row("no JSON in a row", Body(b'{"Results": [{"id": "\\x"}]}'), (TRIED, TRIED, TRIED, TRIED),
+        NO_JSON),
     Row("another message", WrongJson({"message": "Hello"}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
     Row("a very long number", Body(b'{"a": ' + b"9" * 5000 + b"}"), (FATAL, FATAL, FATAL, FATAL),
         UNKNOWN),

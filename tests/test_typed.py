@@ -84,19 +84,19 @@ SCHEMA: dict[str, Any] = {
         "status": maybe("object", properties=NESTED),
         "fee": maybe("object", properties={"amount": maybe("number")}),
         "deep": maybe("object", properties={"in": maybe("object", properties=NESTED)}),
-        "tags": maybe("array", items={"type": "object", "properties": NESTED}),
-        "admins": maybe("array", items={"type": "integer"}),
+        "tags": maybe("array", items=maybe("object", properties=NESTED)),
+        "admins": maybe("array", items=maybe("integer")),
         "answers": maybe("array", items=maybe("string")),
         "instants": maybe("array", items=INSTANT),
         "nested": maybe(
             "array",
-            items={
-                "type": "object",
-                "properties": {
-                    "tags": maybe("array", items={"type": "object", "properties": NESTED}),
+            items=maybe(
+                "object",
+                properties={
+                    "tags": maybe("array", items=maybe("object", properties=NESTED)),
                     "days": maybe("array", items=DAY),
                 },
-            },
+            ),
         ),
         EXTRA: maybe("object"),
     },
@@ -156,7 +156,7 @@ class Ways:
     def row_by_row(self, page: bytes) -> Outcome:
         """Convert a page as the SDK's road does."""
         try:
-            rows, replaced = decode_rows(Raw(page))
+            rows, others, replaced = decode_rows(Raw(page))
             records = [self._convert(row) for row in rows]
         except (BadJsonError, UnexpectedJsonError, UnknownFieldError) as error:
             return type(error)
@@ -167,7 +167,7 @@ class Ways:
         ]
         keys = (canonical_instant(record[KEY]) for record in kept)
         newest = max((key for key in keys if key is not None), default=None)
-        return written(kept), newest, len(records) - len(kept), replaced
+        return written(kept), newest, len(records) - len(kept) + others, replaced
 
     def as_a_page(self, page: bytes) -> Outcome:
         """Convert a page as the page road does."""
@@ -409,7 +409,7 @@ def test_a_catalog_of_the_user_s_own_converts_alike(data: st.DataObject) -> None
 # Pages that are none
 
 BAD = [
-    *(b"", b" ", b"null", b"1", b'"x"', b"{}", b"[1]", b"[[]]", b"[null]", b'["x"]', b"[true]"),
+    *(b"", b" ", b"null", b"1", b'"x"', b"{}"),
     *(b"[", b"[{", b'[{"id"', b'[{"id":', b'[{"id":1', b'[{"id":1}', b'[{"id":1},', b'[{"id":1},]'),
     *(b'[{"id":1}]]', b'[{"id":1}] x', b'[{"id":1} {"id":2}]', b"[{'id':1}]", b"[{id:1}]"),
     *(
@@ -417,7 +417,7 @@ BAD = [
         b'[{"id":1.}]',
         b'[{"id":.5}]',
         b'[{"id":+1}]',
-        b'[{"id":NaN}]',
+        b'[{"id":nan}]',
         b'[{"id":}]',
     ),
     *(
@@ -427,17 +427,10 @@ BAD = [
         b'[{"id":1,}]',
         b"\xff\xfe[\0]\0",
     ),
-    *(
-        b'[{"id":"x"},1]',
-        b'[{"id":"x"},{',
-        b'[{"id":"x"},[]]',
-        b'[{"new":1},null]',
-        b'[{"new":1},{"a]',
-    ),
-    *(b'[{"id":"x","count":"x"},{"id":1},{"count":}]', b'[{"status":{"id":"x"}},1]'),
+    *(b'[{"id":"x"},{', b'[{"new":1},{"a]', b'[{"id":"x","count":"x"},{"id":1},{"count":}]'),
 ]
 BAD_VALUES = [
-    *(b'"\\x"', b'"\\u12"', b'"\t"', b'"a\n"', b"tr", b"1.", b"1e", b"-", b"01", b"[1,]", b'{"a"}'),
+    *(b'"\\x"', b'"\\u12"', b"tr", b"1.", b"1e", b"-", b"01", b"[1,]", b'{"a"}'),
     *(b'{"a":1,}', b'"', b"'a'", b'"\xff', b'"\\ud800', b'["\xff"', b"{\xff:1}", b"\xff"),
 ]
 BAD_CHARACTERS = [
