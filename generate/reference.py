@@ -25,10 +25,11 @@ Every stream of the tap, with every field of its schema. This page is generated 
 (`make generate`); do not edit it.
 
 - All streams have the primary key `id` and the replication key `updatedOn`.
-- Every field but `id` may be null, also where nothing else is said.
+- Every field but `id` may be null, also where nothing else is said, and so may the items of arrays.
 - `a.b` is the field `b` of the object `a`; `a[].b` is the field `b` of each object in the array
   `a`.
-- A type in parentheses is the format of a text: `date-time` is an instant, `date` a day.
+- A type in parentheses is the format of a text: `date` is a day, `2024-05-01`; `date-time` is an
+  instant, `2024-05-01T10:00:00Z`, without the `Z` if the service sends no offset.
 - `_extra` is the tap's own: see "Odd values" in the [README](../README.md#odd-values).
 """
 

@@ -143,7 +143,7 @@ def test_an_odd_value_costs_its_column_only_and_is_kept_as_text(
 @pytest.mark.parametrize(
     "more",
     [
-        {"stream_maps": {STREAM: {"name": "name", "copy": "_extra"}}},
+        {"stream_maps": {STREAM: {"name": "record.get('name')"}}},
         {"flattening_enabled": True, "flattening_max_depth": 5},
     ],
     ids=repr,
