@@ -356,7 +356,7 @@ MATRIX = (
         (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
     Row("numbers as rows", WrongJson({"Results": [7]}), (FATAL, LEFT_OUT, LEFT_OUT, LEFT_OUT),
         f"1 rows of updatedOn .* have no usable id and were left out|{UNKNOWN}"),
-    Row("no JSON in a row", Body(b'{"Results": [{"id": "\\x"}]}'), (TRIED, TRIED, TRIED, TRIED),
+    Row("no JSON in a row", Body(b'{"Results": [{"id": "\\x"}]}'), (TRIED, PAGED, PAGED, PAGED),
         NO_JSON),
     Row("another message", WrongJson({"message": "Hello"}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
     Row("a very long number", Body(b'{"a": ' + b"9" * 5000 + b"}"), (FATAL, FATAL, FATAL, FATAL),
