@@ -42,7 +42,7 @@ test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 mutation: $(MUTATION_VENV)/.ready
 	rm -rf .mutation
 	mkdir .mutation
-	cp -R tap_campusgroups tests pyproject.toml .mutation
+	cp -R tap_campusgroups tests demo pyproject.toml .mutation
 	sed -i.orig '/^ *@override$$/d' .mutation/tap_campusgroups/*.py
 	rm .mutation/tap_campusgroups/*.orig
 	printf '%s\n' hypothesis.strategies psycopg pytest singer_sdk > .mutation/preloaded.txt

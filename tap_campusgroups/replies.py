@@ -125,7 +125,7 @@ _IN_RETRIEVED: t.Final = (
 _BESIDE_ROWS: t.Final = (
     _CANCELLED,
     _wording(
-        r"\b(?:aborted|error|exception|fail(?:ed|ure)?|incomplete|timed out|truncated)\b",
+        r"\b(?:aborted|error|exception|fail|failed|failure|incomplete|timed out|truncated)\b",
         Reply.FAILED,
     ),
 )

@@ -68,7 +68,7 @@ def waits(longest_retry_after: float = LONGEST_RETRY_AFTER) -> Callable[[Excepti
         A function that takes the failure of a try and gives the seconds before the next one: about
         1, 2, 4 ..., or what the service asks for.
     """
-    growing = backoff.expo(base=2, factor=1, max_value=LONGEST_WAIT)
+    growing = backoff.expo(max_value=LONGEST_WAIT)
     next(growing)  # the library's generators are primed by one empty step
 
     def seconds(error: Exception) -> float:
@@ -91,7 +91,9 @@ def retry_after(response: requests.Response | None, *, now: datetime) -> float |
         Seconds, from either form of `Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date);
         `None` without one that can be read.
     """
-    value = "" if response is None else response.headers.get("Retry-After", "").strip()
+    if response is None:
+        return None
+    value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         seconds = float(value)  # infinite for more digits than a double can hold
     elif (at := parse_http_date(value)) is not None:

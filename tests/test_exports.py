@@ -12,7 +12,7 @@ import pytest
 from tap_campusgroups.codec import decode_rows
 from tap_campusgroups.errors import ExportTimeoutError
 from tap_campusgroups.exports import PollPolicy, Window, run_export
-from tap_campusgroups.pagination import ExportEnded, ExportPaginator
+from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Submit
 from tap_campusgroups.replies import Reply
 from tests.test_pagination import answer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import requests
 
     from tap_campusgroups.exports import Page
+    from tap_campusgroups.pagination import Step
     from tests.conftest import FakeTime
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
@@ -37,10 +38,11 @@ class Service:
     def __init__(self, *answers: tuple[int, object, str]) -> None:
         self.answers: Iterator[tuple[int, object, str]] = iter(answers)
         self.waits: list[tuple[Reply, float, float]] = []
+        self.steps: list[Step] = []
 
     def send(self, paginator: ExportPaginator) -> requests.Response:
         """Answer the next step."""
-        del paginator
+        self.steps.append(paginator.current_value)
         status, body, method = next(self.answers)
         return answer(status, body, method)
 
@@ -131,3 +133,38 @@ def test_a_window_is_in_whole_seconds_utc() -> None:
     assert not window.is_empty
     assert not Window.between(START, START).is_empty
     assert Window.between(END, START).is_empty
+
+
+def test_each_step_of_the_paginator_is_sent(fake_time: FakeTime) -> None:
+    service = Service(SUBMITTED, RUNNING, page(1, after="t"), page(2))
+    service.run(PollPolicy(30, 60), fake_time)
+    assert service.steps == [
+        Submit(START, END),
+        Fetch("q"),
+        Fetch("q", polls=1),
+        Fetch("q", "t"),
+    ]
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_page_tells_whether_characters_were_replaced(
+    fake_time: FakeTime, *, is_replaced: bool
+) -> None:
+    body = b'{"Results": [{"name": "%s"}]}' % (b"\\ud83d" if is_replaced else b"Zoe")
+    service = Service(SUBMITTED, (200, body, "GET"))
+    (only,) = service.run(PollPolicy(30, 60), fake_time)
+    assert only.is_replaced == is_replaced
+
+
+@pytest.mark.parametrize(("answer", "is_running"), [(QUEUED, False), (RUNNING, True)])
+def test_export_at_its_limit_says_for_how_long_it_did_what(
+    fake_time: FakeTime, answer: tuple[int, object, str], *, is_running: bool
+) -> None:
+    service = Service(SUBMITTED, *[answer] * 300)
+    with pytest.raises(ExportTimeoutError) as raised:
+        service.run(PollPolicy(longest_interval=60, timeout=3600), fake_time)
+    assert raised.value.is_running == is_running
+    words = "running" if is_running else "queued"
+    assert str(raised.value) == f"it was still {words} after 60 minutes"
+    assert sum(fake_time.slept) == 3600
+    assert service.waits[-1][2] > 0

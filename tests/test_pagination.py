@@ -8,7 +8,14 @@ import msgspec
 import pytest
 import requests
 
-from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Submit
+from tap_campusgroups.pagination import (
+    MAX_EMPTY_PAGES,
+    MAX_REPEATED_PAGES,
+    ExportEnded,
+    ExportPaginator,
+    Fetch,
+    Submit,
+)
 from tap_campusgroups.replies import TRANSIENT, WAITING, Reply, classify, describe, read
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
@@ -267,3 +274,45 @@ def test_an_answer_is_described_without_its_content(
     text = describe(answer(status, body))
     assert words in text
     assert "jane" not in text
+
+
+def follow(pages: list[list[dict[str, object]]]) -> int:
+    """Advance over pages, each with a new token; return how many were taken."""
+    paginator = ExportPaginator(START, END)
+    paginator.advance(answer(200, {"queryId": "q"}, "POST"))
+    for number, rows in enumerate(pages):
+        try:
+            paginator.advance(answer(200, {"Results": rows, "NextToken": f"t{number}"}))
+        except ExportEnded as ended:
+            assert ended.reply is Reply.ENDLESS  # noqa: PT017 - the number of pages matters, too
+            return number
+    return len(pages)
+
+
+def test_empty_pages_end_the_export_when_there_are_too_many_in_a_row() -> None:
+    assert follow([[]] * 200) == MAX_EMPTY_PAGES - 1 == 99
+    almost: list[list[dict[str, object]]] = [[]] * (MAX_EMPTY_PAGES - 1)
+    assert follow([*almost, [{"id": 1}], *almost]) == 2 * MAX_EMPTY_PAGES - 1
+
+
+def test_pages_that_come_again_end_the_export_wherever_they_stand() -> None:
+    two: list[list[dict[str, object]]] = [[{"id": 1}], [{"id": 2}]]
+    assert follow(two * 50) == 2 + MAX_REPEATED_PAGES - 1 == 11
+    assert follow([[{"id": number}] for number in range(200)]) == 200
+
+
+@pytest.mark.parametrize("place", [0, 4_000, 8_000])
+def test_long_pages_of_one_length_differ_by_their_ends(place: int) -> None:
+    """A page is compared by its length and its ends, of 4 KiB each."""
+    text = "x" * 8_000
+    pages: list[list[dict[str, object]]] = [
+        [{"id": text[:place] + f"{number:03}" + text[place:]}] for number in range(50)
+    ]
+    assert follow(pages) == 50
+
+
+def test_paginator_tells_whether_it_is_submitting() -> None:
+    paginator = ExportPaginator(START, END)
+    assert paginator.is_submitting
+    paginator.advance(answer(200, {"queryId": "q"}, "POST"))
+    assert not paginator.is_submitting

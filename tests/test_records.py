@@ -321,3 +321,44 @@ def test_rows_keep_their_digits() -> None:
 def test_a_page_that_is_no_array_is_an_error(results: bytes) -> None:
     with pytest.raises((BadJsonError, UnexpectedJsonError)):
         decode_rows(Raw(results))
+
+
+@pytest.mark.parametrize("value", [None, "null", "NULL"])
+def test_extra_of_the_service_that_says_null_is_nothing(value: object) -> None:
+    record, oddities = convert({"id": 1, "_extra": value})
+    assert record["_extra"] is None
+    assert oddities.unknown == {}
+
+
+def test_extra_of_the_service_that_says_something_is_an_unknown_field() -> None:
+    record, oddities = convert({"id": 1, "_extra": "something"})
+    assert record["_extra"] == {"_extra": "something"}
+    assert len(oddities.unknown) == 1
+
+
+def test_unknown_field_that_is_null_is_counted_and_kept() -> None:
+    record, oddities = convert({"id": 1, "new": None})
+    assert record["_extra"] == {"new": None}
+    assert (oddities.unknown["new"].count, oddities.unknown["new"].suggestion) == (1, "null")
+
+
+def test_type_of_an_unknown_field_is_that_of_its_value() -> None:
+    _, oddities = convert({"id": 1, "new": 5, "status": {"id": 1, "new": True}})
+    assert oddities.unknown["new"].suggestion == "integer"
+    assert oddities.unknown["status.new"].suggestion == "boolean"
+
+
+def test_path_of_a_value_two_objects_deep_is_whole() -> None:
+    inner = {"type": ["object", "null"], "properties": {"c": {"type": ["integer", "null"]}}}
+    outer = {"type": ["object", "null"], "properties": {"b": inner}}
+    oddities = Oddities()
+    schema = {"properties": {"a": outer, "updatedOn": {}, "_extra": {}}}
+    Converter(schema, replication_key="updatedOn", oddities=oddities)({"a": {"b": {"c": "x"}}})
+    assert dict(oddities.unconvertible) == {"a.b.c": 1}
+
+
+def test_odd_value_beside_an_ignored_unknown_field_is_kept() -> None:
+    row = {"id": 1, "status": {"id": "x", "new": 1}}
+    record, _ = convert(row, unknown_fields=UnknownFields.IGNORE)
+    assert record["status"] == {"id": None}
+    assert record["_extra"] == {"status": row["status"]}

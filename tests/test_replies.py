@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tap_campusgroups.replies import Reply, classify, quote
+from tap_campusgroups.replies import Reply, classify, quote, quote_keys
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,51 @@ def test_quoted_message_begins_with_its_first_character() -> None:
 
 def test_quoted_message_is_one_line() -> None:
     assert quote("Query failed:\n\t  no  result") == "Query failed: no result"
+
+
+@pytest.mark.parametrize(
+    ("keys", "quoted"),
+    [
+        (["HasMore"], "HasMore"),
+        (["has_more", "NEXT", "pageToken2"], "has_more, NEXT, 1 other"),
+        (["ZoeSentinel", "Zoe Sentinel", "zoe"], "3 others"),
+        (["page"] * 7, "page, page, page, page, page, 2 others"),
+        (["Page-Token"], "1 other"),
+        ([], ""),
+    ],
+)
+def test_keys_are_quoted_only_if_their_words_speak_of_the_answer(
+    keys: list[str], quoted: str
+) -> None:
+    assert quote_keys(keys) == quoted
+
+
+@pytest.mark.parametrize(
+    ("body", "keys"),
+    [
+        ({"Results": [], "HasMore": True, "Next-Token": "t"}, ("HasMore", "Next-Token")),
+        ({"Results": [{"id": 1}], "next_token": "t", "QUERY_ID": "q", "message": "ok"}, ()),
+    ],
+)
+def test_unknown_keys_of_a_page_are_kept(body: dict[str, object], keys: tuple[str, ...]) -> None:
+    assert classify("GET", 200, msgspec.json.encode(body)).unknown_keys == keys
+
+
+@pytest.mark.parametrize(
+    ("results", "has_rows"), [("[]", False), (" [ ] ", False), ("[{}]", True), ("[null]", True)]
+)
+def test_page_tells_whether_it_has_rows(results: str, *, has_rows: bool) -> None:
+    reading = classify("GET", 200, f'{{"Results":{results}}}'.encode())
+    assert (reading.reply, reading.has_rows) == (Reply.PAGE, has_rows)
+
+
+def test_error_text_is_the_message_whatever_else_is_said() -> None:
+    body = {"Results": [], "message": "all is well", "errorMessage": "no access"}
+    reading = classify("GET", 200, msgspec.json.encode(body))
+    assert (reading.reply, reading.message) == (Reply.FAILED, "no access")
+
+
+@pytest.mark.parametrize("error", [None, "", [], {}, False, 0])
+def test_empty_error_is_none(error: object) -> None:
+    body = {"Results": [{"id": 1}], "error": error}
+    assert classify("GET", 200, msgspec.json.encode(body)).reply is Reply.PAGE

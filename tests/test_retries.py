@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from singer_sdk.exceptions import RetriableAPIError
 
-from tap_campusgroups.retries import LONGEST_RETRY_AFTER, MAX_TRIES, retry_after, waits
+from tap_campusgroups.retries import LONGEST_RETRY_AFTER, MAX_TRIES, Patience, retry_after, waits
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
@@ -96,3 +96,9 @@ def test_retry_after_that_cannot_be_read_is_none(asked: str | None) -> None:
 
 def test_retry_after_without_response_is_none() -> None:
     assert retry_after(None, now=NOW) is None
+
+
+def test_delays_before_resubmissions_grow() -> None:
+    patience = Patience()
+    assert [patience.resubmission_delay(left) for left in (1, 0)] == [5.0, 20.0]
+    assert Patience(resubmissions=1).resubmission_delay(0) == 5.0
