@@ -31,7 +31,8 @@ def write_bound(instant: datetime) -> str:
     Args:
         instant: Aware; of its second only the whole is written.
     """
-    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    # Not `strftime`: its %Y does not pad years before 1000 everywhere.
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'seconds')}Z"
 
 
 SHORTEST_HALVED: t.Final = timedelta(hours=1)

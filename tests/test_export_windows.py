@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.exports import SHORTEST_HALVED, Window
+from tap_campusgroups.exports import SHORTEST_HALVED, Window, write_bound
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -82,3 +82,17 @@ def test_window_has_whole_seconds_in_utc_whatever_the_local_time() -> None:
     assert window == Window(START, START + timedelta(days=1))
     assert window.start.tzinfo is window.end.tzinfo is UTC
     assert str(window) == "2024-01-01T00:00:00Z to 2024-01-02T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("moment", "written"),
+    [
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
+        (datetime(2024, 1, 1, 1, 2, 3, 999_999, tzinfo=UTC), "2024-01-01T01:02:03Z"),
+        (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2023-12-31T22:00:00Z"),
+    ],
+)
+def test_bound_has_four_digits_of_the_year_and_whole_seconds_in_utc(
+    moment: datetime, written: str
+) -> None:
+    assert write_bound(moment) == written
