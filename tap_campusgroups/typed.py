@@ -296,9 +296,8 @@ def _to_canonical(text: str) -> str | None:
         len(text) == len("2024-05-01T10:00:00.123Z")
         and text[7:20:3] == "-T::."
         and text[23] == "Z"
-        and (
-            text[11] != "2" or text[12] != "4"
-        )  # the end of a day: from Python 3.14 on, the next day's midnight
+        # The end of a day, 24:00, is the next day's midnight from Python 3.14 on.
+        and (text[11] != "2" or text[12] != "4")
     ):
         try:
             datetime.fromisoformat(text)
