@@ -167,4 +167,10 @@ def test_export_at_its_limit_says_for_how_long_it_did_what(
     words = "running" if is_running else "queued"
     assert str(raised.value) == f"it was still {words} after 60 minutes"
     assert sum(fake_time.slept) == 3600
-    assert service.waits[-1][2] > 0
+
+
+def test_last_wait_of_less_than_a_second_is_waited(fake_time: FakeTime) -> None:
+    service = Service(SUBMITTED, *[RUNNING] * 10)
+    with pytest.raises(ExportTimeoutError):
+        service.run(PollPolicy(longest_interval=30, timeout=3), fake_time)
+    assert fake_time.slept == [1.0, 1.5, 0.5]

@@ -362,3 +362,40 @@ def test_odd_value_beside_an_ignored_unknown_field_is_kept() -> None:
     record, _ = convert(row, unknown_fields=UnknownFields.IGNORE)
     assert record["status"] == {"id": None}
     assert record["_extra"] == {"status": row["status"]}
+
+
+TEXT = ["string", "null"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "value", "expected"),
+    [
+        ({"type": TEXT, "enum": ["a", None]}, "a", "a"),
+        ({"type": TEXT, "enum": ["a"]}, None, None),
+        ({"type": TEXT, "enum": ["a"]}, "b", "odd"),
+        ({"type": TEXT, "format": "date-time", "maxLength": 30}, "2024-05-01T10:00:00Z", "same"),
+        ({"type": TEXT, "format": "email"}, "a@b.example", "same"),
+        ({"type": TEXT, "format": "email"}, "nobody", "odd"),
+        ({"anyOf": [{"type": "string", "format": "date-time"}]}, "2024-05-01 10:00", "odd"),
+        ({"type": TEXT, "pattern": "("}, "a", "odd"),
+        ({"type": ["array", "null"]}, "[1, [2]]", [1, [2]]),
+        ({"type": ["array", "null"]}, [1], [1]),
+        ({"type": ["array", "null"]}, 5, "odd"),
+        ({"type": ["object", "null"]}, '{"a": 1}', {"a": 1}),
+        ({"type": ["object", "null"]}, [1], "odd"),
+    ],
+    ids=repr,
+)
+def test_value_of_a_schema_of_the_user_is_one_that_it_allows(
+    definition: dict[str, Any], value: object, expected: object
+) -> None:
+    """What it does not allow is null in the column and as it came in `_extra`."""
+    oddities = Oddities()
+    schema = {"properties": {"field": definition, "updatedOn": {}, "_extra": {}}}
+    record = Converter(schema, replication_key="updatedOn", oddities=oddities)({"field": value})
+    if expected == "odd":
+        assert (record["field"], record["_extra"]) == (None, {"field": value})
+        assert dict(oddities.unconvertible) == {"field": 1}
+    else:
+        assert record["field"] == (value if expected == "same" else expected)
+        assert record["_extra"] is None

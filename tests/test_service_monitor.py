@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -13,6 +14,7 @@ from tap_campusgroups.service_monitor import (
     ServiceMonitor,
     parse_http_date,
 )
+from tap_campusgroups.values import write_canonical
 
 LOGGER = logging.getLogger("tap-campusgroups")
 HOUR = timedelta(hours=1)
@@ -55,14 +57,31 @@ def test_clocks_that_differ_by_minutes_are_a_warning(
     assert [record.levelname for record in caplog.records] == ["WARNING"] * lines
 
 
+def test_warning_about_clocks_says_what_both_show(caplog: pytest.LogCaptureFixture) -> None:
+    date = now() - HOUR
+    ServiceMonitor(now(), LOGGER).observe_date(http(date))
+    words = re.fullmatch(
+        "Clocks differ: this machine's clock says (.*), the service's (.*)\\. Bookmarks follow the "
+        "earlier one\\. Correct the clock of this machine\\.",
+        caplog.records[0].getMessage(),
+    )
+    assert words is not None
+    assert words[1] >= write_canonical(date + HOUR)
+    assert words[2] == write_canonical(date)
+
+
 def test_unknown_keys_are_one_warning_per_run(caplog: pytest.LogCaptureFixture) -> None:
     monitor = ServiceMonitor(now(), LOGGER)
     for keys in ((), ("HasMore",), ("Cursor",)):
         monitor.observe_keys("events", keys)
     (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert record.getMessage().startswith("Stream 'events': a page has keys")
-    assert "(HasMore)" in record.getMessage()
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        (
+            "Stream 'events': a page has keys that the API does not document (HasMore). Rows may be "
+            "missing if the API has a new way to page. Please report this line."
+        ),
+    )
 
 
 def test_query_id_is_accepted_once() -> None:
