@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tap_campusgroups.codec import BadJsonError, Raw, UnexpectedJsonError, decode_rows
 from tap_campusgroups.errors import UnknownFieldError
 from tap_campusgroups.oddities import Oddities, plain_name
-from tap_campusgroups.records import Converter, UnknownFields
+from tap_campusgroups.records import Converter, UnknownFields, is_plain, main_type
 from tap_campusgroups.values import canonical_instant, parse_instant
 
 SCHEMA: dict[str, Any] = {
@@ -399,3 +399,79 @@ def test_value_of_a_schema_of_the_user_is_one_that_it_allows(
     else:
         assert record["field"] == (value if expected == "same" else expected)
         assert record["_extra"] is None
+
+
+NULLABLE = {"type": TEXT}
+WHOLE = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        WHOLE,
+        {"type": ["null", "integer"], "x-direct-identifier": "hash", "title": "t"},
+        {"type": TEXT, "format": "date", "description": "d", "default": None, "examples": []},
+        {"type": TEXT, "format": "date-time"},
+        {"type": ["integer", "null"], "format": "int64"},
+        {"type": ["object", "null"]},
+        {"type": "object", "properties": {"a": NULLABLE, "b": {"type": ["array", "null"]}}},
+        {"type": "array", "items": NULLABLE},
+        {
+            "type": "array",
+            "items": {"type": ["object", "null"], "properties": {"a": NULLABLE}},
+        },
+    ],
+    ids=repr,
+)
+def test_schema_that_conversion_by_type_satisfies_is_plain(schema: object) -> None:
+    assert is_plain(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        True,
+        {},
+        {"type": []},
+        {"type": ["string", "integer", "null"]},
+        {"type": "text"},
+        {"type": "string", "enum": ["a"]},
+        {"type": "string", "X-enum": ["a"]},
+        {"type": "string", "format": "email"},
+        {"type": "object", "properties": {"a": WHOLE}},
+        {"type": "object", "properties": {"a": {"type": TEXT, "enum": ["a"]}}},
+        {"type": "object", "properties": []},
+        {"type": "object", "properties": {"a": NULLABLE}, "items": WHOLE},
+        {"type": "object", "properties": {"a": WHOLE}, "items": NULLABLE},
+        {"type": "array", "items": WHOLE},
+        {"type": "array", "items": True},
+        {
+            "type": "array",
+            "items": {"type": ["object", "null"], "properties": {"a": WHOLE}},
+        },
+    ],
+    ids=repr,
+)
+def test_schema_that_asks_for_more_than_a_type_is_not_plain(schema: object) -> None:
+    assert not is_plain(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "string"}, "string"),
+        ({"type": ["null", "array"]}, "array"),
+        ({"type": ["null"]}, None),
+        ({"type": "null"}, None),
+        ({"type": "money"}, None),
+        ({"type": ["string", "number"]}, None),
+        ({"type": 5}, None),
+        ({"type": [["string"]]}, None),
+        ({}, None),
+        ("string", None),
+    ],
+    ids=repr,
+)
+def test_main_type_is_the_only_one_beside_null(schema: object, kind: str | None) -> None:
+    assert main_type(schema) == kind

@@ -78,8 +78,8 @@ def test_unknown_keys_are_one_warning_per_run(caplog: pytest.LogCaptureFixture) 
     assert (record.levelname, record.getMessage()) == (
         "WARNING",
         (
-            "Stream 'events': a page has keys that the API does not document (HasMore). Rows may be "
-            "missing if the API has a new way to page. Please report this line."
+            "Stream 'events': a page has keys that the API does not document (HasMore). Rows may "
+            "be missing if the API has a new way to page. Please report this line."
         ),
     )
 
