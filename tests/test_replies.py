@@ -17,6 +17,8 @@ from tap_campusgroups.replies import Reply, classify, quote, quote_keys
         ("GET", 200, {"Results": []}),
         ("GET", 200, {"Results": [], "NextToken": 5}),
         ("GET", 200, {"Results": None}),
+        ("GET", 200, {"Results": {"id": 1}}),
+        ("GET", 200, {"Results": [{"id": 1}]}),
         ("GET", 200, {}),
         ("GET", 201, {}),
         ("GET", 206, {"Results": []}),
