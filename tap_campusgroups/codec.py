@@ -123,8 +123,8 @@ class Rows(t.NamedTuple):
 
     Attributes:
         rows: Those that are objects.
-        others: How many are none: null, a number, a text, an array.
-        replaced: 1 if characters that are none had to be replaced, else 0.
+        others: Number of rows that are not objects: null, numbers, texts, arrays.
+        replaced: 1 if invalid characters had to be replaced, else 0.
     """
 
     rows: list[Record]

@@ -254,7 +254,7 @@ def main_type(schema: object) -> str | None:
 
 
 def is_plain(schema: object, *, is_inner: bool = False) -> bool:
-    """Say whether conversion by type makes of any value one that a schema allows, or null.
+    """Return whether a value that was converted by type always satisfies a schema, or is null.
 
     Args:
         schema: Of a property. All of the tap's own are plain; a catalog may bring others.

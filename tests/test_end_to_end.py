@@ -25,6 +25,7 @@ from demo import pipeline, warehouse
 from tap_campusgroups.settings import CONFIG
 from tests import attendance
 from tests.harness import settings_for
+from tests.pipes import pipe_into_jsonl
 from tests.postgres import postgres
 from tests.simulator import Dataset, Hang, Simulator
 
@@ -539,28 +540,9 @@ def test_plain_pipe_into_jsonl(tmp_path: Path) -> None:
     dataset = make_dataset()
     folder = tmp_path / "files"
     folder.mkdir()
-    config = tmp_path / "target.json"
-    config.write_text(
-        json.dumps({"destination_path": str(folder), "do_timestamp_file": False}), encoding="utf-8"
-    )
     with Simulator(dataset) as service:
         environment = tap_environment(service, tmp_path)
-        with subprocess.Popen(
-            tap_command(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as tap:
-            try:
-                target = subprocess.run(
-                    [pipeline.plugin("target-jsonl"), "--config", config],
-                    env=environment,
-                    stdin=tap.stdout,
-                    capture_output=True,
-                    check=False,
-                    timeout=60,
-                )
-                _, log = tap.communicate(timeout=60)
-            finally:
-                tap.kill()
-    assert (tap.returncode, target.returncode) == (0, 0), (log, target.stderr)
+        written = pipe_into_jsonl(tap_command(), environment, folder, tmp_path / "target.json")
     loaded = {
         path.stem: sorted(json.loads(line)["id"] for line in path.read_bytes().splitlines())
         for path in folder.iterdir()
@@ -568,7 +550,7 @@ def test_plain_pipe_into_jsonl(tmp_path: Path) -> None:
     assert loaded == {
         stream: sorted(row["id"] for row in dataset[stream]) for stream in dataset.streams
     }
-    (state,) = map(json.loads, target.stdout.splitlines()[-1:])
+    (state,) = map(json.loads, written.splitlines()[-1:])
     assert set(state["bookmarks"]) == set(dataset.streams)
 
 

@@ -40,6 +40,7 @@ from tests.harness import (
     time_out_when_held,
 )
 from tests.simulator import (
+    Body,
     CancelQuery,
     Dataset,
     FailQuery,
@@ -136,18 +137,6 @@ class BusyUntil(Kind):
         at = datetime.now(UTC) + timedelta(seconds=self.seconds)
         header = {"Retry-After": format_datetime(at, usegmt=True)}
         return message_answer(429, "Too many requests", header)
-
-
-@dataclass(frozen=True)
-class Body(Kind):
-    """200 with any body that is called JSON."""
-
-    body: bytes
-
-    def outcome(self, exchange: Exchange) -> Outcome:
-        """Answer the body; the service does nothing."""
-        del exchange
-        return Answer(200, self.body)
 
 
 @dataclass(frozen=True)

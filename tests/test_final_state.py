@@ -17,6 +17,7 @@ from demo import pipeline
 from tap_campusgroups.errors import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.harness import catalog_of, settings_for, state_of, sync, wait_until
+from tests.pipes import pipe_into_jsonl
 from tests.simulator import Dataset, Hang, Simulator, WrongJson
 
 if TYPE_CHECKING:
@@ -207,32 +208,13 @@ def bookmarks_of(text: bytes | str) -> dict[str, str]:
 def test_three_nights_through_a_pipe_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:
     """As the README has it: the last line of the target is the next night's state."""
     environment = pipeline.Workspace(tmp_path, service=service).environment
-    settings = tmp_path / "target.json"
-    settings.write_text(json.dumps({"destination_path": str(tmp_path / "files")}))
     state: dict[str, Any] = {}
     for night in range(3):
         newest = pass_day(service, night)
-        with subprocess.Popen(
-            command(tmp_path, state, MOVING, QUIET),
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as tap:
-            try:
-                target = subprocess.run(
-                    [pipeline.plugin("target-jsonl"), "--config", settings],
-                    env=environment,
-                    stdin=tap.stdout,
-                    capture_output=True,
-                    check=False,
-                    timeout=60,
-                )
-                _, log = tap.communicate(timeout=60)
-            finally:
-                tap.kill()
-        assert (tap.returncode, target.returncode) == (0, 0), (log, target.stderr)
-        assert bookmarks_of(target.stdout)[MOVING] == newest
-        state = json.loads(target.stdout)
+        tap = command(tmp_path, state, MOVING, QUIET)
+        written = pipe_into_jsonl(tap, environment, tmp_path / "files", tmp_path / "target.json")
+        assert bookmarks_of(written)[MOVING] == newest
+        state = json.loads(written)
 
 
 def test_three_nights_with_meltano_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def hostile(root: Path, project: Path, service: Simulator, warehouse: Postgres) 
         "DBT_PROFILES_DIR": str(root / "home" / ".dbt"),
         "DBT_TARGET_PATH": str(user / "target"),
         "DBT_LOG_PATH": str(user / "logs"),
-        # Nobody listens there: whoever goes by these fails.
+        # No server listens there: a program that follows these fails.
         "PGHOSTADDR": "127.0.0.1",
         "PGPORT": "9",
         "PGSERVICE": "of_the_user",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,33 +13,18 @@ from tap_campusgroups.errors import RowsMissingError, UnknownFieldError
 from tap_campusgroups.oddities import MANY_NAMES, MOST_NAMES, Oddities
 from tap_campusgroups.records import EXTRA
 from tests.harness import NEWEST, catalog_of, settings_for, state_of, sync
-from tests.simulator import Dataset, Kind, Simulator
-from tests.simulator.answers import Answer
+from tests.simulator import Body, Dataset, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.harness import Output
-    from tests.simulator.answers import Outcome
-    from tests.simulator.exchanges import Exchange
 
 STREAM, OTHER = "rooms", "tags"
 ROWS = 4
 OLD = "2024-01-01T00:00:00.000000Z"
 
 BOTH_ROADS = pytest.mark.parametrize("is_sdk_road", [False, True], ids=["pages", "records"])
-
-
-@dataclass(frozen=True)
-class Body(Kind):
-    """200 with any body."""
-
-    body: bytes
-
-    def outcome(self, exchange: Exchange) -> Outcome:
-        """Answer the body; the service does nothing."""
-        del exchange
-        return Answer(200, self.body)
 
 
 def run(*rows: str, before: bytes = b"", is_sdk_road: bool = False, **settings: Any) -> Output:
@@ -79,7 +63,7 @@ def summary(caplog: pytest.LogCaptureFixture) -> str:
     return text
 
 
-# A row that is none
+# Rows that are not objects
 
 
 @BOTH_ROADS

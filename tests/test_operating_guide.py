@@ -38,7 +38,7 @@ TABLES = (
     report._odd_lines,  # noqa: SLF001 - where the summary's lines are
     check._report,  # noqa: SLF001 - likewise those of `--test`
     check.Verdict.__str__,
-    inputs._problem,  # noqa: SLF001 - likewise what is wrong with a catalog or a state
+    inputs._problem,  # noqa: SLF001 - where the errors of a catalog or a state are
 )
 """What makes the lines of a message that has several."""
 

@@ -28,7 +28,7 @@ from .faults import (
     Truncated,
     WrongJson,
 )
-from .hostile import Drip, Flood, Misannounced, NewTokens, PageWith, SameQueryId
+from .hostile import Body, Drip, Flood, Misannounced, NewTokens, PageWith, SameQueryId
 from .queries import Timing
 from .rows import Dataset, Row
 from .service import DEFAULT_SCHOOL, DEFAULT_SECRET, RecordedRequest
@@ -37,6 +37,7 @@ from .simulator import Simulator
 __all__ = [
     "DEFAULT_SCHOOL",
     "DEFAULT_SECRET",
+    "Body",
     "CancelQuery",
     "Dataset",
     "Drip",

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Body(Kind):
+    """200 with any body that is called JSON."""
+
+    body: bytes
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer the body; the service does nothing."""
+        del exchange
+        return Answer(HTTPStatus.OK, self.body)
+
+
+@dataclass(frozen=True)
 class _Stream:
     """Octets that come until the client closes the connection or the simulator is closed."""
 
