@@ -26,10 +26,10 @@ MUTMUT := ../$(MUTATION_VENV)/bin/mutmut
 .PHONY: demo orchestrate test test-next-sdk mutation lint package bench generate clean
 
 demo: .meltano/.ready
-	$(BIN)/python -m demo
+	$(BIN)/python -m examples.demo
 
 orchestrate: .meltano/.ready
-	$(BIN)/python -m demo.scale_out
+	$(BIN)/python -m examples.demo.scale_out
 
 test: .meltano/.ready
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
@@ -42,9 +42,8 @@ test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 mutation: $(MUTATION_VENV)/.ready
 	rm -rf .mutation
 	mkdir .mutation
-	cp -R tap_campusgroups tests demo pyproject.toml .mutation
-	sed -i.orig '/^ *@override$$/d' .mutation/tap_campusgroups/*.py
-	rm .mutation/tap_campusgroups/*.orig
+	cp -R tap_campusgroups tests examples pyproject.toml .mutation
+	find .mutation/tap_campusgroups -name "*.py" -exec sed -i "/^ *@override$$/d" {} +
 	printf '%s\n' hypothesis.strategies psycopg pytest singer_sdk > .mutation/preloaded.txt
 	cd .mutation && $(MUTMUT) run --max-children 1 $(foreach module,$(MODULE),'tap_campusgroups.$(module).*')
 	@cd .mutation && $(MUTMUT) results --all true | awk -F'[.:] *' '$$NF != "not checked" { all[$$2]++; n[$$2, $$NF]++ } \
@@ -57,7 +56,7 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/typos
 	$(BIN)/zizmor --offline --quiet .github
-	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml masked.meltano.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.meltano meltano.yml examples/masked.meltano.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
@@ -69,7 +68,7 @@ package: $(VENV)/.ready
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
 	$(BIN)/python -m build --wheel --outdir dist/direct
-	$(BIN)/python -m checks.package dist --same-as dist/direct
+	$(BIN)/python -m scripts.release.package dist --same-as dist/direct
 	$(PYTHON) -m venv dist/smoke
 	dist/smoke/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd dist && smoke/bin/tap-campusgroups --version
@@ -78,15 +77,15 @@ package: $(VENV)/.ready
 	cd dist && smoke/bin/python -c 'import json; n = len(json.load(open("catalog.json"))["streams"]); print(n, "streams from the wheel"); assert n == 23'
 	git clone --quiet . dist/tagged
 	git -C dist/tagged -c tag.gpgSign=false tag v987.6.5
-	cd dist/tagged && ../../$(BIN)/python -m build --outdir dist && ../../$(BIN)/python -m checks.package dist --tag v987.6.5
+	cd dist/tagged && ../../$(BIN)/python -m build --outdir dist && ../../$(BIN)/python -m scripts.release.package dist --tag v987.6.5
 	dist/smoke/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/tagged/dist/*.whl
 	cd dist && smoke/bin/tap-campusgroups --version | grep v987.6.5
 
 generate: $(VENV)/.ready
-	$(BIN)/python -m generate
+	$(BIN)/python -m scripts.generate
 
 bench: $(VENV)/.ready
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m tests.benchmarks
 
 clean:
 	rm -rf $(VENV) $(NEXT_VENV) $(MUTATION_VENV) .mutation .meltano dist

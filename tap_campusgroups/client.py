@@ -1,42 +1,51 @@
-"""The HTTP side of a stream: URL, headers, errors and retries, and the run of one export."""
+"""The base stream: from the pages of its export to RECORD and STATE."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import time
+import traceback
 import typing as t
-from functools import cached_property
-from http import HTTPStatus
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
 
-import backoff
-from singer_sdk.authenticators import APIKeyAuthenticator
-from singer_sdk.exceptions import RetriableAPIError
-from singer_sdk.streams import RESTStream
-from singer_sdk.streams.rest import PageContext
+from singer_sdk.exceptions import SyncLifecycleSignal
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_campusgroups.errors import (
-    AccessDeniedError,
+from tap_campusgroups import schemas, state
+from tap_campusgroups.exceptions import (
+    CampusGroupsError,
     ExportFailedError,
-    ExportTimeoutError,
-    ServiceUnavailableError,
+    FutureBookmarkError,
+    RowsMissingError,
+    RunAborted,
+    StreamMapError,
+    UnexpectedError,
+    UnknownFieldError,
 )
-from tap_campusgroups.exports import PollPolicy, Window, run_export, write_bound
-from tap_campusgroups.pagination import ExportEnded, ExportPaginator, Fetch, Step, Submit
-from tap_campusgroups.replies import RESUBMITTED, TRANSIENT, Reply, describe, read, remember
-from tap_campusgroups.retries import LONGEST_WAIT, Patience, waits
-from tap_campusgroups.settings import Settings
-from tap_campusgroups.transport import (
-    RETRIED,
-    BodyTooLargeError,
-    DeadlineExceededError,
-    call_with_deadline,
-    current_session,
-    is_unknown_host,
-    name_fault,
-    read_body,
-    replace_session,
+from tap_campusgroups.exports.client import ExportClient
+from tap_campusgroups.exports.export import Window
+from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
+from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE, ServiceMonitor
+from tap_campusgroups.exports.transport import worker_session
+from tap_campusgroups.records.converter import Converter
+from tap_campusgroups.records.json_codec import (
+    BadJsonError,
+    UnexpectedJsonError,
+    decode_rows,
+    record_lines,
 )
+from tap_campusgroups.records.page_converter import PageConverter
+from tap_campusgroups.records.quality import DataQualityCounters
+from tap_campusgroups.records.values import canonical_timestamp, parse_timestamp, write_canonical
+from tap_campusgroups.records.writer import PageWriter
+from tap_campusgroups.shutdown import SHUTDOWN
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -44,442 +53,482 @@ else:
     from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    import requests
-    from backoff.types import Details
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Auth
-    from singer_sdk.metrics import Counter
-    from singer_sdk.streams.rest import HTTPRequest
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import RecordMessage
 
-    from tap_campusgroups.exports import Page
-    from tap_campusgroups.scheduler import Control
-    from tap_campusgroups.service_monitor import ServiceMonitor
-
-EXCHANGE_TIMEOUTS: t.Final = 5
-"""A request and its whole response may take so many times `request_timeout_seconds`."""
+    from tap_campusgroups.exports.export import Page
 
 
-class ExportClient(RESTStream[Step]):
-    """Asks the Data Export API for the exports of one stream.
+REPLICATION_KEY: t.Final = "updatedOn"
+"""What the API's date range selects on (document, "Date Ranges and Pagination")."""
 
-    Its methods run in workers, several at a time: they change nothing of the stream but `path`.
+PRIMARY_KEY: t.Final = "id"
+
+BEGAN_KEY: t.Final = "start_date"
+"""Where a stream's state keeps the `start_date` that its first run began with."""
+
+
+class Run(t.Protocol):
+    """What a stream is synced in together with others."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has begun and not ended."""
+
+    @property
+    def monitor(self) -> ServiceMonitor:
+        """What the run has learned of the service."""
+
+    def schedule(self, stream: CampusGroupsStream) -> Scheduler:
+        """Say what runs the tasks that the stream has planned."""
+
+    def should_continue_after(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
+        """Hear that a stream did not come to its end; say whether the others go on."""
+
+
+@dataclass(eq=False)
+class Part:
+    """A window of a stream's range, and the task that reads it.
+
+    Attributes:
+        window: The window.
+        task: The task; it counts the rows that came.
+        emitted: Rows that were emitted.
+        newest: The newest `updatedOn` of these, in canonical form.
+        is_done: Whether its pages have all been taken.
     """
 
-    # The other host would get the secret: `requests` keeps custom headers across a redirect.
-    allow_redirects = False
+    window: Window
+    task: ExportJob
+    emitted: int = 0
+    newest: str | None = None
+    is_done: bool = False
 
-    other_path: str | None = None
-    """Another spelling of the path, which a public client uses; tried once, on a 404."""
+    def add(self, rows: int, newest: str | None) -> None:
+        """Count emitted rows."""
+        self.emitted += rows
+        if newest is not None:
+            self.newest = max(self.newest or "", newest)
 
-    patience = Patience()
-    """When to give up."""
 
-    monitor: ServiceMonitor
-    """What the run has learned of the service."""
+class CampusGroupsStream(ExportClient):
+    """A stream of the Data Export API.
 
-    def __init__(self, tap: Tap) -> None:
-        """Make the client of a stream.
+    A subclass names itself and nothing else: path and schema have its name.
+
+    Attributes:
+        parts: The windows of this run, once they are planned.
+        quality: What was odd in the rows of this run.
+    """
+
+    name: str
+    schema: t.ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
+    primary_keys: t.ClassVar[Sequence[str]] = (PRIMARY_KEY,)
+    replication_key = REPLICATION_KEY
+
+    # `records` does it, by the same schema but without making "false" true.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    def __init__(self, tap: Tap, run: Run | None = None) -> None:
+        """Make the stream of a tap.
 
         Args:
             tap: The tap.
+            run: What the stream is synced in together with others; by itself if not given.
         """
-        super().__init__(tap, path=f"/{self.name}")
+        super().__init__(tap)
+        self._run = run
+        self._started = start_of(tap)
+        self.monitor = ServiceMonitor(self._started, self.logger)
+        self.parts: list[Part] = []
+        self.quality = DataQualityCounters()
 
-    @cached_property
-    def settings(self) -> Settings:
-        """The settings, checked."""
-        return Settings.from_config(self.config)
-
-    # What is asked
-
-    @property
-    @override
-    def url_base(self) -> str:
-        return self.settings.api_url
+    # Which exports
 
     @property
-    @override
-    def http_headers(self) -> dict[str, str]:
-        return {"Accept": "application/json", "X-CG-School": self.settings.school_code}
-
-    @cached_property
-    def authenticator(self) -> Auth:
-        """Adds the secret (document, header parameters of every request)."""
-        return APIKeyAuthenticator(
-            key="X-CG-API-Secret", value=self.settings.api_secret, location="header"
-        )
-
-    @cached_property
-    def user_agent(self) -> str:
-        """User-Agent of every request."""
-        return self.settings.user_agent
+    def _bookmark(self) -> str | None:
+        """The bookmark in canonical form."""
+        # Not `stream_state`, which makes an entry: exports are planned before the stream's turn.
+        entry = self.tap_state.get("bookmarks", {}).get(self.name, {})
+        value: str | None = entry.get("replication_key_value")
+        return value
 
     @property
-    @override
-    def timeout(self) -> int:
-        return self.settings.request_timeout
+    def start_date_moved_back(self) -> bool:
+        """Whether `start_date` is before the one that the bookmark began with."""
+        entry = self.tap_state.get("bookmarks", {}).get(self.name, {})
+        began = parse_timestamp(entry.get(BEGAN_KEY))
+        return began is not None and self.settings.start_date < began
 
     @property
-    @override
-    def requests_session(self) -> requests.Session:
-        # A session is for one thread only: each worker has its own.
-        return current_session() or super().requests_session
+    def newest(self) -> str | None:
+        """The newest `updatedOn` that this run has emitted, in canonical form."""
+        return max(filter(None, (part.newest for part in self.parts)), default=None)
 
-    @override
-    def get_http_request(self, *, page: PageContext[Step]) -> HTTPRequest:
-        request = super().get_http_request(page=page)
-        match page.next_page_token:
-            case Submit(start, end):
-                request.method = "POST"
-                request.params = {
-                    "updatedStart": write_bound(start),
-                    "updatedEnd": write_bound(end),
-                }
-            case Fetch(query_id, token):
-                request.params = {
-                    "queryId": query_id,
-                    "token": token,
-                    "size": self.settings.page_size,
-                }
-        return request
+    def window(self) -> Window:
+        """Say which range of `updatedOn` this run reads.
 
-    # What comes back
-
-    @override
-    def validate_response(self, response: requests.Response) -> None:
-        """Raise what concerns the request; what concerns its export is the paginator's.
-
-        Args:
-            response: A response, its body still on the way.
-
-        Raises:
-            AccessDeniedError: On 401 and 403, which no other try will change.
-            RetriableAPIError: On a passing fault: 408, 429, a 5xx that is not the query's, a body
-                that is not JSON; a 401 after the secret has worked in the run.
-            BodyTooLargeError: If the page is too large for memory.
-        """
-        reply = remember(response, read_body(response)).reply
-        if reply is Reply.DENIED and not self._is_passing_denial(response):
-            raise self._denied(response)
-        if reply is Reply.DENIED or reply in TRANSIENT:
-            raise RetriableAPIError(self.response_error_message(response), response)
-
-    def _is_passing_denial(self, response: requests.Response | None) -> bool:
-        """Return whether a response is a 401 though the secret has worked in the run."""
-        return (
-            response is not None
-            and response.status_code == HTTPStatus.UNAUTHORIZED
-            and self.monitor.has_accepted_job
-        )
-
-    def _denied(self, response: requests.Response) -> AccessDeniedError:
-        msg = (
-            f"Stream '{self.name}': the service refuses access ({describe(response)}). "
-            "Check api_secret and school_code, and that the key may read this data."
-        )
-        return AccessDeniedError(msg, status=response.status_code)
-
-    @override
-    def response_error_message(self, response: requests.Response) -> str:
-        # The SDK's own text has the body, which may hold students' data.
-        return f"{read(response).reply.value} ({describe(response)})"
-
-    # One export
-
-    def fetch(self, window: Window, control: Control) -> Generator[Page, None, None]:
-        """Run the export of a window; called in a worker.
-
-        In place of the SDK's loop, which can neither wait between two polls nor tell an empty page
-        from a page that is not ready.
-
-        Args:
-            window: The range of `updatedOn`.
-            control: What to wait with, and whom to tell.
-
-        Yields:
-            The pages, as the service sends them, in its order.
-
-        Raises:
-            CampusGroupsError: If not every row of the window arrived; the text names the stream.
-        """
-        with self.get_http_request_counter() as counter:
-            yield from self._export(window, control, counter, left=self.patience.resubmissions)
-
-    def _export(
-        self,
-        window: Window,
-        control: Control,
-        counter: Counter,
-        *,
-        left: int,
-        may_leave_running: bool = True,
-    ) -> Generator[Page, None, None]:
-        """Run an export, and others in its place if it fails.
-
-        Rows that came before it failed come again: twice is better than never.
-
-        Args:
-            window: The range of `updatedOn`.
-            control: As for `fetch`.
-            counter: Counts requests.
-            left: How often the range may still be submitted again after a failure.
-            may_leave_running: Whether it may be submitted again in halves if it is too slow.
+        Returns:
+            From the bookmark less the lookback, or `start_date`, up to `end_date` or the run's
+            start, which is one instant for all streams of a tap.
         """
         settings = self.settings
-        policy = PollPolicy(settings.poll_interval_max, settings.export_timeout)
-        control.take_place()
-        self.logger.info("Stream '%s': exporting updatedOn %s", self.name, window)
-        paginator = ExportPaginator(window.start, window.end)
-
-        def send(paginator: ExportPaginator) -> requests.Response:
-            counter.increment()
-            response = self._send(paginator, control)
-            reading = read(response)
-            self.monitor.observe_keys(self.name, reading.unknown_keys)
-            if reading.query_id is not None:
-                control.counts["exports"] += 1
-                if not self.monitor.accept(reading.query_id):
-                    raise ExportEnded(Reply.REPEATED, response)
-                control.accepted(reading.query_id)
-            return response
-
-        try:
-            yield from run_export(
-                paginator,
-                send,
-                policy,
-                self._log_wait,
-                clock=time.monotonic,
-                sleep=control.pause,
-            )
-        except ExportTimeoutError as error:
-            parts = self._replace_slow(window, error, control, may_leave=may_leave_running)
-            may_leave_running = False
-        except (ExportEnded, ServiceUnavailableError) as error:
-            # A POST that fails at all tries is not the export's fault: it may not have arrived.
-            if isinstance(error, ServiceUnavailableError) and paginator.is_submitting:
-                raise
-            parts = self._replace_failed(window, error, control, left=left)
-            left -= 1
-        else:
-            return
-        control.counts["resubmissions"] += len(parts)
-        for part in parts:
-            yield from self._export(
-                part, control, counter, left=left, may_leave_running=may_leave_running
-            )
-
-    def _replace_slow(
-        self, window: Window, error: ExportTimeoutError, control: Control, *, may_leave: bool
-    ) -> list[Window]:
-        """Return the windows to submit in place of one whose export is still running.
-
-        Raises:
-            ExportTimeoutError: If nothing is to be submitted: the export is still queued or was
-                halved before, its window cannot be halved, or no other export may run beside it.
-        """
-        halves = window.halves()
-        is_too_large = error.is_running and may_leave and len(halves) > 1
-        if not is_too_large or not control.leave_running():
-            msg = (
-                f"Stream '{self.name}': the export of updatedOn {window} did not finish: {error}. "
-                "Raise export_timeout_minutes, or set export_window_days for shorter ranges."
-            )
-            raise ExportTimeoutError(msg, is_running=error.is_running) from error
-        self.logger.warning(
-            "Stream '%s': the export of updatedOn %s takes too long: %s. Its halves are submitted "
-            "instead. It is left running and counts against max_concurrent_exports for the rest of "
-            "the run.",
-            *(self.name, window, error),
+        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
+        start = state.range_start(
+            parse_timestamp(self._bookmark) if is_incremental else None,
+            start_date=settings.start_date,
+            lookback=settings.lookback,
         )
-        return halves
-
-    def _replace_failed(
-        self,
-        window: Window,
-        error: ExportEnded | ServiceUnavailableError,
-        control: Control,
-        *,
-        left: int,
-    ) -> list[Window]:
-        """Return the windows to submit in place of one whose export failed, after a delay.
-
-        Raises:
-            CampusGroupsError: If nothing is to be submitted.
-        """
-        control.ended()
-        if isinstance(error, ServiceUnavailableError):
-            if not left:
-                raise error
-            problem = str(error).rstrip(".")
-        else:
-            problem = f"Stream '{self.name}': the export of updatedOn {window} ended early: {error}"
-            if error.reply not in RESUBMITTED or not left:
-                msg = f"{problem}.{_advice(error.reply)}"
-                raise ExportFailedError(msg) from error
-        parts = window.halves()
-        seconds = self.patience.resubmission_delay(left - 1)
-        self.logger.warning(
-            "%s; submitting it again%s in %.0f s",
-            *(problem, ", in halves," * (len(parts) > 1), seconds),
-        )
-        control.pause(seconds)
-        return parts
-
-    def _send(self, paginator: ExportPaginator, control: Control) -> requests.Response:
-        """Send a step, again and again if need be."""
-        prepared = self._prepare(paginator.current_value)
-        asked, has_room, tries, began = self.path, False, 0, 0.0
-
-        def give_up(error: Exception) -> bool:
-            nonlocal has_room, tries
-            tries += 1
-            has_room = _is_one_too_many(error) and control.make_room()
-            is_over = time.monotonic() - began >= self._seconds_to_try
-            return has_room or is_over or tries >= self._tries(error)
-
-        while True:
-            tries, began = 0, time.monotonic()
-            send = backoff.on_exception(
-                # The library's own sleep could not be broken off: the handler waits.
-                backoff.constant,
-                RETRIED,
-                interval=0,
-                max_tries=self.patience.tries,
-                jitter=None,
-                giveup=give_up,
-                on_backoff=self._before_next_try(control),
-                logger=None,  # its lines quote URLs and arguments
-            )(self._exchange)
-            failure: Exception | None = None
-            try:
-                response = send(prepared)
-            except RETRIED as error:
-                failure = error
-            if failure is not None:
-                if has_room:
-                    continue
-                # Not within `except`: the library's own error, which may quote the service, would
-                # be told with ours.
-                raise self._gave_up(prepared, failure, tries)
-            is_unknown = prepared.method == "POST" and response.status_code == HTTPStatus.NOT_FOUND
-            if is_unknown and self._tries_other_path(asked):
-                return self._send(paginator, control)
-            return response
+        return Window.between(start, min(self._started, settings.end_date or self._started))
 
     @property
-    def _seconds_to_try(self) -> float:
-        """Time for all tries of one request, in seconds."""
-        patience = self.patience
-        return patience.seconds if self.monitor.has_accepted_job else patience.seconds_unaccepted
+    def _has_future_bookmark(self) -> bool:
+        """Whether the bookmark is later than the clocks allow."""
+        bookmark = parse_timestamp(self._bookmark)
+        latest = self.monitor.started + MAX_CLOCK_DIFFERENCE
+        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
+        return is_incremental and bookmark is not None and bookmark > latest
 
-    def _tries(self, error: Exception) -> int:
-        """Return how often a request that fails like this is tried."""
-        if is_unknown_host(error):
-            return min(self.patience.tries, self.patience.tries_of_a_host)
-        if isinstance(error, RetriableAPIError) and self._is_passing_denial(error.response):
-            return min(self.patience.tries, self.patience.tries_of_access)
-        return self.patience.tries
+    def _check_bookmark(self) -> None:
+        """Refuse a bookmark that is later than the clocks allow.
 
-    def _prepare(self, step: Step) -> requests.PreparedRequest:
-        request = self.get_http_request(page=PageContext(None, step))
-        return self.build_prepared_request(
-            method=request.method,
-            url=request.url,
-            params=request.encode_params(),
-            headers=request.headers,
-        )
-
-    def _exchange(self, prepared: requests.PreparedRequest) -> requests.Response:
-        session = self.requests_session  # the worker's, which another thread would not find
-
-        def exchange() -> requests.Response:
-            response = session.send(
-                prepared, timeout=self.timeout, allow_redirects=self.allow_redirects
+        Raises:
+            FutureBookmarkError: If it is; rows that came before it may never have been read.
+        """
+        if self._has_future_bookmark:
+            msg = (
+                f"Stream '{self.name}': the bookmark in the state is later than the start of this "
+                f"run ({self._bookmark}, {write_canonical(self.monitor.started)}), so rows may "
+                "have been skipped. Check the clock of this machine; then set the bookmark back to "
+                "a time at which the clock was right, or remove it to read everything again."
             )
-            self.monitor.observe_date(response.headers.get("Date"))
-            self.validate_response(response)
-            return response
+            raise FutureBookmarkError(msg)
 
-        seconds = min(EXCHANGE_TIMEOUTS * self.timeout, self.settings.export_timeout)
+    def plan(self) -> list[ExportJob]:
+        """Plan the stream's exports of this run, for a scheduler.
+
+        Returns:
+            A task a window, ascending; none if there is nothing to read, or if the bookmark cannot
+            be right.
+        """
+        run = self._shared_run
+        self.monitor = ServiceMonitor(self._started, self.logger) if run is None else run.monitor
+        windows = self.window().split(self.settings.export_window)
+        self.parts = [
+            Part(window, ExportJob(self.name, partial(self.fetch, window)))
+            for window in ([] if self._has_future_bookmark else windows)
+        ]
+        return [part.task for part in self.parts]
+
+    # From pages to records
+
+    @override
+    def request_records(self, context: Context | None) -> Iterable[Record]:
+        """Take the pages of the stream's exports, and yield their rows.
+
+        Args:
+            context: Not used; the streams have no partitions.
+
+        Yields:
+            Rows as the service sends them, in its order.
+
+        Raises:
+            CampusGroupsError: If not every row arrived; the text names the stream.
+        """
+        with closing(self._windows()) as windows:
+            for part, pages in windows:
+                for page in pages:
+                    yield from self._rows(page, part)
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, t.Any], t.Any, t.Any]:
+        # Internal to the SDK, whose own loop knows neither pages nor windows, and in whose frames
+        # above a failure would end the other streams, too; tests/tap/test_sdk_contract.py pins it.
+        run = self._shared_run
         try:
-            return call_with_deadline(exchange, seconds)
-        except DeadlineExceededError:
-            replace_session()
+            yield from self._sync_windows(is_written=write_messages and self.selected)
+        except SyncLifecycleSignal:  # the SDK's own, of a dry run
             raise
-        except BodyTooLargeError:
-            msg = f"Stream '{self.name}': a page is too large for memory. Lower page_size."
-        raise ExportFailedError(msg)
+        except Exception as caught:  # noqa: BLE001 - one stream's bug must not end the others
+            error = caught if isinstance(caught, CampusGroupsError) else self._unexpected(caught)
+        else:
+            return
+        # Not within `except`: what an unexpected error says may quote a row.
+        if run is None:
+            raise error
+        if not run.should_continue_after(self, error):
+            raise RunAborted(error)
 
-    def _gave_up(
-        self, prepared: requests.PreparedRequest, failure: Exception, tries: int
-    ) -> ServiceUnavailableError | AccessDeniedError:
-        response = failure.response if isinstance(failure, RetriableAPIError) else None
-        if response is not None and self._is_passing_denial(response):
-            return self._denied(response)
+    def _unexpected(self, error: Exception) -> UnexpectedError:
+        """Name a bug without its text, which may quote a row."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return UnexpectedError(
+            f"Stream '{self.name}': unexpected {type(error).__name__} in "
+            f"{Path(place.filename).name}, line {place.lineno} ({place.name}). Please report this "
+            "line."
+        )
+
+    def _sync_windows(self, *, is_written: bool) -> Generator[Record, None, None]:
+        """Sync one window after the other; the bookmark moves after each.
+
+        Args:
+            is_written: Whether messages are written.
+
+        Yields:
+            The records, but for those that were written as whole pages.
+        """
+        writer = self._tap.message_writer
+        is_whole = is_written and self._can_write_pages
+        with (
+            self.get_record_counter() as counter,
+            self.get_sync_timer(),
+            closing(self._windows()) as windows,
+        ):
+            for part, pages in windows:
+                for page in pages:
+                    if is_whole and isinstance(writer, PageWriter):
+                        counter.increment(self._write_page(page, part, writer))
+                        continue
+                    for record in self._sync_rows(page, part, is_written=is_written):
+                        counter.increment()
+                        yield record
+                    if is_written and isinstance(writer, PageWriter):
+                        writer.flush()
+                self._end_window(part)
+                if is_written:
+                    self._tap.state_writer.write_state(self.tap_state)
+
+    def _windows(self) -> Generator[tuple[Part, Iterator[Page]], None, None]:
+        """Yield the windows of this run, each with its pages."""
+        if (window := self.window()).is_empty:
+            self._check_bookmark()
+            self.logger.info("Stream '%s': nothing to read in %s", self.name, window)
+            return
+        run = self._shared_run
+        scheduler = schedule_exports([self]) if run is None else run.schedule(self)
+        try:
+            self._check_bookmark()
+            for part in self.parts:
+                yield part, scheduler.pages(part.task)
+        finally:
+            if run is None:
+                scheduler.close()
+
+    @property
+    def _shared_run(self) -> Run | None:
+        """The run that this sync is part of; `None` if the stream is synced by itself."""
+        run = self._run
+        return run if run is not None and run.is_on and not self._is_dry_run else None
+
+    @property
+    def _is_dry_run(self) -> bool:
+        return self.ABORT_AT_RECORD_COUNT is not None
+
+    @cached_property
+    def _can_write_pages(self) -> bool:
+        """Whether the SDK has nothing to do with a record but to write it."""
+        (first, *more) = self.stream_maps
+        return (
+            not more
+            and type(first) is SameRecordTransform
+            and not first.flattening_enabled
+            and all(self.mask.values())
+            and not self._is_dry_run
+        )
+
+    def _write_page(self, page: Page, part: Part, writer: PageWriter) -> int:
+        """Write the rows of a page; return how many were written."""
+        time_extracted = datetime.now(UTC)
+        try:
+            converted = self._page_converter(page.results)
+        except (BadJsonError, UnexpectedJsonError):
+            raise self._bad_page() from None
+        except UnknownFieldError as error:
+            raise self._unknown_field(error) from None
+        lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
+        writer.write_lines(lines)
+        part.add(lines.count(b"\n"), converted.newest)
+        part.task.rows += len(converted.rows) + converted.rows_without_key
+        self.quality.rows_without_key += converted.rows_without_key
+        self.quality.replaced += page.is_replaced + converted.replaced
+        return len(converted.rows)
+
+    def _sync_rows(
+        self, page: Page, part: Part, *, is_written: bool
+    ) -> Generator[Record, None, None]:
+        """Convert the rows of a page, and let the SDK make messages of them, one by one.
+
+        Yields:
+            The records.
+        """
+        for row in self._rows(page, part):
+            SHUTDOWN.check()
+            if self._is_dry_run:
+                self.state_manager.is_flushed = False  # a dry run of the SDK ends with STATE, too
+                self._check_max_record_limit(sum(one.emitted for one in self.parts))
+            if (record := self.post_process(row)) is None:
+                continue
+            newest = canonical_timestamp(record.get(REPLICATION_KEY))
+            if is_written:
+                for message in self._messages(record):
+                    self._tap.write_message(message)
+            part.add(1, newest)
+            yield record
+
+    def _rows(self, page: Page, part: Part) -> list[Record]:
+        """Decode the rows of a page, and count them."""
+        try:
+            rows, others, replaced = decode_rows(page.results)
+        except (BadJsonError, UnexpectedJsonError):
+            raise self._bad_page() from None
+        part.task.rows += len(rows) + others
+        self.quality.rows_without_key += others
+        self.quality.replaced += page.is_replaced + replaced
+        return rows
+
+    def _messages(self, record: Record) -> list[RecordMessage]:
+        """Make the messages of a record, as the stream maps want them.
+
+        Raises:
+            StreamMapError: If a stream map fails; what it says itself may quote a value.
+        """
+        try:
+            return list(self._generate_record_messages(record))
+        except Exception as error:  # noqa: BLE001 - a map is an expression of the user's
+            kind = type(error).__name__
+        # Not within `except`: the new error would lead to the old one.
         msg = (
-            f"Stream '{self.name}': gave up after {tries} {'try' if tries == 1 else 'tries'} of "
-            f"{prepared.method} {self.path}: {name_fault(failure)}."
+            f"Stream '{self.name}': a stream map fails for a row ({kind}). "
+            "Check stream_maps and stream_map_config."
         )
-        if not isinstance(failure, RetriableAPIError):
-            msg += " Check the network, school_code and api_url."
-        return ServiceUnavailableError(msg)
+        raise StreamMapError(msg)
 
-    def _tries_other_path(self, asked: str) -> bool:
-        """After a 404, say whether there is another path to try, which is the path from then on."""
-        other = self.other_path
-        if other is None or asked == other:
-            return False
-        if self.path != other:
-            self.logger.info(
-                "Stream '%s': no %s at the service; trying %s", self.name, asked, other
-            )
-            self.path = other
-        return True
+    def _bad_page(self) -> ExportFailedError:
+        return ExportFailedError(f"Stream '{self.name}': the rows of a page are not valid JSON.")
 
-    def _before_next_try(self, control: Control) -> Callable[[Details], None]:
-        longest = self.patience.longest_retry_after
-        usual = waits(longest if self.monitor.has_accepted_job else min(longest, LONGEST_WAIT))
-
-        def before(details: Details) -> None:
-            error = details["exception"]
-            seconds = self.backoff_jitter(usual(error))
-            self.logger.warning(
-                "Stream '%s': %s; try %d of %d in %.1f s",
-                *(self.name, name_fault(error), details["tries"] + 1, self._tries(error), seconds),
-            )
-            control.counts["retries"] += 1
-            control.pause(seconds)
-
-        return before
-
-    def _log_wait(self, reply: Reply, *, waited: float, interval: float) -> None:
-        self.logger.log(
-            # The scheduler tells of the whole run, once a minute.
-            logging.INFO if waited == 0 else logging.DEBUG,
-            "Stream '%s': its export is %s (%.0f s so far); asking again in %.1f s",
-            *(self.name, reply.value, waited, interval),
+    @cached_property
+    def _converter(self) -> Converter:
+        return Converter(
+            self.effective_schema,
+            replication_key=REPLICATION_KEY,
+            quality=self.quality,
+            unknown_fields=self.settings.unknown_fields,
+            hidden={
+                breadcrumb[1]
+                for breadcrumb, is_selected in self.mask.items()
+                if breadcrumb and not is_selected
+            },
         )
 
+    @cached_property
+    def _page_converter(self) -> PageConverter:
+        return PageConverter(
+            self.effective_schema,
+            self._converter,
+            replication_key=REPLICATION_KEY,
+            primary_key=PRIMARY_KEY if self._has_id else None,
+        )
 
-def _advice(reply: Reply) -> str:
-    """Say what to do about an export that ended for good."""
-    if reply is Reply.REJECTED:
-        return " Check api_url and school_code, or deselect the stream."
-    if reply is Reply.REDIRECTED:
-        return " Check api_url."
-    if reply in RESUBMITTED:
-        return " Run again later, or set export_window_days for shorter ranges."
-    return ""
+    @cached_property
+    def _has_id(self) -> bool:
+        """Whether the schema has the primary key; a catalog may bring one that has not."""
+        return PRIMARY_KEY in self.effective_schema["properties"]
+
+    def _unknown_field(self, error: UnknownFieldError) -> UnknownFieldError:
+        return UnknownFieldError(
+            f"Stream '{self.name}': the service sends a field that the schema does not have, "
+            f"{error}, and unknown_fields is 'fail'."
+        )
+
+    @override
+    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
+        try:
+            record = self._converter(row)
+        except UnknownFieldError as error:
+            raise self._unknown_field(error) from None
+        if self._has_id and record.get(PRIMARY_KEY) is None:
+            self.quality.rows_without_key += 1
+            return None
+        return record
+
+    # State
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        # The bound is the window's.
+        return None
+
+    def _end_window(self, part: Part) -> None:
+        """Make sure that all of a window's rows were emitted, then move the bookmark over it.
+
+        Raises:
+            RowsMissingError: If they were not; the bookmark stays.
+        """
+        part.is_done = True
+        rows_without_key = self.quality.rows_without_key
+        if part.task.rows != part.emitted + rows_without_key:
+            msg = (
+                f"Stream '{self.name}': {part.task.rows} rows came and {part.emitted} were "
+                f"emitted of updatedOn {part.window}. Please report this."
+            )
+            raise RowsMissingError(msg)
+        if rows_without_key:
+            msg = (
+                f"Stream '{self.name}': {rows_without_key} rows of updatedOn {part.window} have no "
+                "usable id and were left out; the others were emitted. Report it to CampusGroups."
+            )
+            raise RowsMissingError(msg)
+        if self.replication_method == REPLICATION_INCREMENTAL:
+            self._check_bookmark()  # the first response has told what the service's clock says
+            started = self.monitor.started
+            if self._bookmark is None and self.config.get("start_date") is not None:
+                self.stream_state[BEGAN_KEY] = write_canonical(self.settings.start_date)
+            self.stream_state.update(
+                replication_key=REPLICATION_KEY,
+                replication_key_value=state.next_bookmark(
+                    self._bookmark,
+                    newest=part.newest,
+                    end=write_canonical(min(part.window.end, started)),
+                    watermark=write_canonical(started - self.settings.lookback),
+                ),
+            )
 
 
-def _is_one_too_many(error: Exception) -> bool:
-    """Say whether a failed try was a `POST` that the service is too busy for."""
-    response = error.response if isinstance(error, RetriableAPIError) else None
-    return (
-        response is not None
-        and response.request.method == "POST"
-        and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+def start_of(tap: Tap) -> datetime:
+    """Return when a tap was made, aware, in UTC: the upper bound of its exports."""
+    return datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
+
+
+def schedule_exports(streams: Sequence[CampusGroupsStream]) -> Scheduler:
+    """Let the exports of some streams wait together.
+
+    Args:
+        streams: At least one, in the order in which they will be synced.
+
+    Returns:
+        A scheduler with the tasks of all, which has not begun.
+    """
+    return schedule_tasks([task for stream in streams for task in stream.plan()], streams[0])
+
+
+def schedule_tasks(tasks: Sequence[ExportJob], stream: CampusGroupsStream) -> Scheduler:
+    """Let tasks run together, over connections of their own.
+
+    Args:
+        tasks: In the order in which their pages will be asked for.
+        stream: One of their streams; its settings have the cap.
+
+    Returns:
+        A scheduler that has not begun.
+    """
+    return Scheduler(
+        tasks,
+        cap=stream.settings.max_concurrent_exports,
+        around_worker=worker_session,
+        logger=logging.getLogger(stream.tap_name),
     )

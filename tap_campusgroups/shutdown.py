@@ -17,7 +17,7 @@ import typing as t
 from queue import SimpleQueue
 from threading import Thread
 
-from tap_campusgroups.errors import output_error
+from tap_campusgroups.exceptions import output_error
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
-from tap_campusgroups.base import CampusGroupsStream
-from tap_campusgroups.settings import ApiVersion
+from tap_campusgroups.client import CampusGroupsStream
+from tap_campusgroups.config import ApiVersion
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ class RoomReservations(CampusGroupsStream):
     """Reservations of rooms."""
 
     name = "room_reservations"
-    other_path = "/rooms_reservations"
+    path_alias = "/rooms_reservations"
 
 
 class Badges(CampusGroupsStream):
@@ -124,7 +124,7 @@ class BadgeCompletions(CampusGroupsStream):
     """Badges won."""
 
     name = "badge_completions"
-    other_path = "/badges_completions"
+    path_alias = "/badges_completions"
 
 
 class FeedPosts(CampusGroupsStream):

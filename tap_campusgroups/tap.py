@@ -18,25 +18,31 @@ from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_campusgroups.base import start_of
-from tap_campusgroups.check import check_access
-from tap_campusgroups.codec import decode_value
-from tap_campusgroups.command_line import Command
-from tap_campusgroups.errors import InputError, SettingsError
-from tap_campusgroups.inputs import check_catalog, check_state, checked_bookmark, origin, quoted
-from tap_campusgroups.run import SharedRun
-from tap_campusgroups.settings import (
+from tap_campusgroups.cli import Command
+from tap_campusgroups.client import start_of
+from tap_campusgroups.config import (
     CONFIG,
     ApiVersion,
     Settings,
     api_version,
     bad_settings,
     environment_problems,
-    hide_values,
+    redact_errors,
 )
+from tap_campusgroups.connection_test import check_access
+from tap_campusgroups.exceptions import InputError, SettingsError
+from tap_campusgroups.input_files import (
+    check_catalog,
+    check_state,
+    checked_bookmark,
+    origin,
+    quoted,
+)
+from tap_campusgroups.records.json_codec import decode_value
+from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.streams import STREAMS
-from tap_campusgroups.writer import PageWriter
+from tap_campusgroups.sync import SyncRun
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -49,7 +55,7 @@ if t.TYPE_CHECKING:
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_campusgroups.base import CampusGroupsStream
+    from tap_campusgroups.client import CampusGroupsStream
 
 
 # By value: versions of the SDK keep the members in different classes. A list of what the tap has,
@@ -88,7 +94,7 @@ class TapCampusGroups(Tap):
         catalog: t.Any = None,
         **kwargs: t.Any,
     ) -> None:
-        self._run = SharedRun(self._selected_streams, partial(start_of, self), self.logger)
+        self._run = SyncRun(self._selected_streams, partial(start_of, self), self.logger)
         _quieten_loggers_of_data()
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
             check_catalog(catalog)
@@ -102,7 +108,7 @@ class TapCampusGroups(Tap):
             )
         except ConfigValidationError as error:
             # The SDK's messages quote the invalid value, which can be the secret.
-            raise SettingsError(bad_settings(hide_values(error.errors))) from None
+            raise SettingsError(bad_settings(redact_errors(error.errors))) from None
         except ValueError:
             if parse_env_config and (problems := environment_problems(os.environ)):
                 raise SettingsError(bad_settings(problems)) from None
@@ -119,7 +125,7 @@ class TapCampusGroups(Tap):
     @override  # type: ignore[misc] # see below
     def sync_all(self) -> None:
         # Final in the SDK, but the only frame around everything that a run does: nothing else could
-        # end the workers whatever happens; tests/test_sdk_contract.py pins that the SDK calls it.
+        # end the workers whatever happens; tests/tap/test_sdk_contract.py pins that the SDK calls it.
         SHUTDOWN.check()
         self._check_selection()
         with self._run:
@@ -186,7 +192,7 @@ class TapCampusGroups(Tap):
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         # Internal to the SDK, which makes it the handler of SIGINT and SIGTERM: its own would raise
-        # from the handler, and exit with 0; tests/test_shutdown.py pins it.
+        # from the handler, and exit with 0; tests/shutdown/test_shutdown.py pins it.
         SHUTDOWN.request(signum)
 
     @override
@@ -212,7 +218,7 @@ class TapCampusGroups(Tap):
     @override
     def _reset_state_progress_markers(self) -> None:
         # Internal to the SDK, and done by `load_state`: entries of streams that are not selected
-        # may hold anything. tests/test_state_files.py pins that the SDK calls it.
+        # may hold anything. tests/state/test_state_files.py pins that the SDK calls it.
         return
 
     @classmethod

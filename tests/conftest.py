@@ -12,12 +12,12 @@ import pytest
 from dotenv.main import DotEnv
 from hypothesis import HealthCheck, settings
 
-from demo.pipeline import link_sdk
-from tap_campusgroups import scheduler
+from tap_campusgroups.exports import scheduler
 from tap_campusgroups.shutdown import SHUTDOWN
-from tests.harness import NEWEST, settings_for
-from tests.postgres import DSN_VARIABLE
 from tests.simulator import Dataset, Simulator
+from tests.support.harness import NEWEST, settings_for
+from tests.support.pipeline import link_sdk
+from tests.support.postgres import DSN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Requests whose answers are settled but not given yet: what the service and its faults share."""
+"""Requests whose answers are watermark but not given yet: what the service and its faults share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RecordedPhase: TypeAlias = Phase | Literal["refused"]
 
 @dataclass
 class Exchange:
-    """A request whose answer is settled but not given yet, as a fault's kind sees it.
+    """A request whose answer is watermark but not given yet, as a fault's kind sees it.
 
     `planned` is the status the service is about to answer. `query` is set for a GET of a query that
     exists, and for a submit once `answer()` was called. `window` is what a submit asks for.

@@ -12,7 +12,7 @@ from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .timestamps import DAY, MINUTE, SECOND, parse_instant, to_milliseconds, usual_text
+from .timestamps import DAY, MINUTE, SECOND, parse_timestamp, to_milliseconds, usual_text
 from .values import Place, When, compile_object
 
 if TYPE_CHECKING:
@@ -235,6 +235,6 @@ def encode(value: object) -> bytes:
 
 def _encode_all(rows: Iterable[object]) -> list[Dated]:
     return [
-        (parse_instant(row.get("updatedOn") if isinstance(row, Mapping) else None), encode(row))
+        (parse_timestamp(row.get("updatedOn") if isinstance(row, Mapping) else None), encode(row))
         for row in rows
     ]

@@ -72,10 +72,10 @@ def parse_bound(text: str) -> datetime | None:
     """
     if _BOUND.fullmatch(text) is None:
         return None
-    return parse_instant(text)
+    return parse_timestamp(text)
 
 
-def parse_instant(value: object) -> datetime | None:
+def parse_timestamp(value: object) -> datetime | None:
     """Read a row's `updatedOn` leniently as UTC; None when it is no usable date."""
     if not isinstance(value, str):
         return None

@@ -1,0 +1,1 @@
+"""Examples: the demo, orchestration, models."""

@@ -1,0 +1,1 @@
+"""Scripts that generate files and check a release."""

@@ -1,0 +1,19 @@
+"""Write the generated files: `python -m generate`."""
+
+from __future__ import annotations
+
+from scripts.generate.files import FILES, ROOT
+
+
+def main() -> None:
+    """Write each file whose text has changed, and name it."""
+    for name, text_of in FILES.items():
+        path, text = ROOT / name, text_of()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"{name} written")  # noqa: T201 - what the command says
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Which files are generated, and by what."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+from scripts.generate import hub, masking, picture, reference
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT: t.Final = Path(__file__).parents[2]
+"""The repository."""
+
+FILES: t.Final[Mapping[str, Callable[[], str]]] = {
+    "docs/state-dark.svg": picture.dark,
+    "docs/state-light.svg": picture.light,
+    "docs/streams.md": reference.text,
+    "docs/hub/tap-campusgroups.yml": hub.text,
+    "examples/masked.meltano.yml": masking.text,
+}
+"""Path of each generated file, from the repository's root, and what gives its text."""

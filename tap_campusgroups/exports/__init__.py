@@ -1,0 +1,1 @@
+"""Exports: one export as steps, answers, retries, the scheduler, connections."""

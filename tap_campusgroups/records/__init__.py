@@ -1,0 +1,1 @@
+"""Records: values, rows, pages, JSON, data quality, the writer."""

@@ -1,0 +1,326 @@
+"""The definition for Meltano Hub, and new projects that add the tap with it.
+
+The Hub is a fake one on loopback, the service a simulator; Meltano, its installation of the tap and
+the loader are real.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from scripts.generate import hub
+from tap_campusgroups.config import CONFIG
+from tests.simulator import Dataset, Simulator
+from tests.support import pipeline
+from tests.support.fake_hub import API, LOCAL, Asked, FakeHub, Project, read_definition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.pipeline import Finished
+
+NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+ROWS = 5
+TEXT = {"type": "string", "minLength": 1}
+NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_-]*$"}
+NAMES = {"type": "array", "items": NAME, "minItems": 1, "uniqueItems": True}
+HUB_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "name": NAME,
+        "namespace": NAME,
+        "variant": NAME,
+        "label": TEXT,
+        "description": TEXT,
+        "definition": TEXT,
+        "prereq": TEXT,
+        "next_steps": TEXT,
+        "domain_url": {"type": "string", "pattern": "^https://"},
+        "logo_url": {"type": "string", "pattern": r"^/assets/logos/extractors/[a-z]+\.png$"},
+        "repo": {"type": "string", "pattern": "^https://"},
+        "pip_url": {"type": "string", "pattern": r"^git\+https://.*\.git$"},
+        "executable": NAME,
+        "log_parser": {"const": "singer-sdk"},
+        "keywords": {"type": "array", "contains": {"const": "meltano_sdk"}, "items": TEXT},
+        "maintenance_status": {"enum": ["active", "beta", "development", "inactive", "unknown"]},
+        "quality": {"enum": ["gold", "silver", "bronze", "unknown"]},
+        "supported_python_versions": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "pattern": r"^3\.\d+$"},
+        },
+        "capabilities": NAMES,
+        "settings_group_validation": {"type": "array", "items": NAMES, "minItems": 1},
+        "settings": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "kind", "label", "description"],
+                "properties": {
+                    "name": NAME,
+                    "label": TEXT,
+                    "description": TEXT,
+                    "kind": {
+                        "enum": [
+                            "array",
+                            "boolean",
+                            "date_iso8601",
+                            "decimal",
+                            "integer",
+                            "object",
+                            "options",
+                            "string",
+                        ]
+                    },
+                    "value": {"not": {"type": "null"}},
+                    "sensitive": {"const": True},
+                    "options": {
+                        "type": "array",
+                        "minItems": 2,
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["label", "value"],
+                            "properties": {"label": TEXT, "value": TEXT},
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""What the Hub takes, in short and a little stricter, with all that the definition has."""
+HUB_SCHEMA["required"] = list(HUB_SCHEMA["properties"])
+
+
+# The definition
+
+
+def test_the_definition_is_of_the_hub_s_form() -> None:
+    Draft202012Validator(HUB_SCHEMA).validate(read_definition())
+
+
+def test_the_definition_is_in_the_order_of_the_hub_s_formatter() -> None:
+    made = read_definition()
+    assert list(made) == sorted(made)
+    for ordered in (
+        made["capabilities"],
+        [setting["name"] for setting in made["settings"]],
+        *made["settings"],
+        *made["settings_group_validation"],
+    ):
+        assert list(ordered) == sorted(ordered)
+
+
+def test_the_definition_has_what_about_says() -> None:
+    made, said = read_definition(), hub.about()
+    settings = {setting["name"]: setting for setting in made["settings"]}
+    assert set(settings) == set(said["settings"]["properties"]) >= set(CONFIG["properties"])
+    assert set(made["capabilities"]) == set(said["capabilities"])
+    assert made["supported_python_versions"] == said["supported_python_versions"]
+    assert made["settings_group_validation"] == [sorted(CONFIG["required"])]
+    assert [name for name in settings if "sensitive" in settings[name]] == ["api_secret"]
+    assert settings["start_date"]["kind"] == settings["end_date"]["kind"] == "date_iso8601"
+
+
+@pytest.mark.parametrize(
+    ("schema", "described"),
+    [
+        ({"type": ["string", "null"]}, {"kind": "string"}),
+        ({"type": "number", "default": 0.5}, {"kind": "decimal", "value": 0.5}),
+        ({"type": ["array", "null"], "default": None}, {"kind": "array"}),
+        ({"type": ["boolean"], "default": False}, {"kind": "boolean", "value": False}),
+        ({"type": ["string"], "secret": True}, {"kind": "string", "sensitive": True}),
+        (
+            {"type": ["string", "null"], "enum": ["1.0", "1.1", None], "default": "1.1"},
+            {
+                "kind": "options",
+                "options": [{"label": "1.0", "value": "1.0"}, {"label": "1.1", "value": "1.1"}],
+                "value": "1.1",
+            },
+        ),
+    ],
+)
+def test_any_setting_is_taken_up(schema: dict[str, Any], described: dict[str, Any]) -> None:
+    named = {"title": "Some thing", "description": "What it does."}
+    assert hub.setting("some_thing", schema | named) == {
+        "name": "some_thing",
+        "label": "Some thing",
+        "description": "What it does.",
+        **described,
+    }
+
+
+# A new project that adds the tap from the Hub
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Simulator]:
+    """The service."""
+    with Simulator(Dataset(ROWS, newest=NEWEST)) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[FakeHub]:
+    """The Hub."""
+    with FakeHub(read_definition(), pip_url=LOCAL) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def project(
+    served: FakeHub, service: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """A new project, after `meltano add tap-campusgroups`."""
+    project = Project(tmp_path_factory.mktemp("project"), served, service)
+    succeed(project.meltano("add", pipeline.TAP))
+    return project
+
+
+@pytest.fixture(scope="module")
+def asked_while_added(served: FakeHub, project: Project) -> list[Asked]:
+    """What the Hub was asked by then."""
+    assert project.extractor()
+    return list(served.requests)
+
+
+def succeed(finished: Finished) -> str:
+    """Make sure that a command of Meltano succeeded, and return what it wrote."""
+    # Meltano shows uv's messages in a frame, and breaks their lines.
+    if "network was disabled" in re.sub(r"[\s│]+", " ", finished.output):
+        pytest.fail(
+            "uv's cache does not have what the tap needs; `make clean test` fills it\n"
+            f"{finished.output}"
+        )
+    assert finished.code == 0, finished.output
+    return finished.output
+
+
+def installed(project: Project) -> Path:
+    """Find the package that Meltano installed for the tap."""
+    venv = project.folder / ".meltano" / "extractors" / pipeline.TAP / "venv"
+    (found,) = venv.glob("lib/python*/site-packages/tap_campusgroups")
+    return found
+
+
+def test_add_asks_the_hub(asked_while_added: list[Asked]) -> None:
+    plugins, variant = f"{API}/plugins/extractors", read_definition()["variant"]
+    assert asked_while_added == [
+        Asked(f"{plugins}/index", 200, "meltano add"),
+        Asked(f"{plugins}/tap-campusgroups--{variant}", 200, "meltano add"),
+    ]
+
+
+def test_add_locks_the_definition(project: Project) -> None:
+    made = read_definition()
+    assert project.extractor() == {
+        "name": pipeline.TAP,
+        "variant": made["variant"],
+        "pip_url": LOCAL,
+    }
+    (path,) = (project.folder / "plugins" / "extractors").iterdir()
+    assert path.name == f"tap-campusgroups--{made['variant']}.lock"
+    locked = json.loads(path.read_text(encoding="utf-8"))
+    assert locked["pip_url"] == LOCAL
+    for key in (
+        "namespace",
+        "label",
+        "description",
+        "repo",
+        "executable",
+        "capabilities",
+        "settings",
+        "settings_group_validation",
+        "supported_python_versions",
+    ):
+        assert locked[key] == made[key], key
+
+
+def test_add_installs_this_tap(project: Project) -> None:
+    package = installed(project)
+    assert package.resolve().is_relative_to(project.folder.resolve())
+    sources = pipeline.PROJECT / "tap_campusgroups"
+    for path in sources.rglob("*.py"):
+        assert (package / path.relative_to(sources)).read_bytes() == path.read_bytes(), path
+
+
+def test_config_list_shows_the_settings(project: Project, service: Simulator) -> None:
+    shown = succeed(project.meltano("config", "list", pipeline.TAP, "--all"))
+    assert "Required settings: api_secret, school_code" in shown
+    for setting in read_definition()["settings"]:
+        assert f"{setting['name']} [env: TAP_CAMPUSGROUPS_{setting['name'].upper()}]" in shown
+        assert f"{setting['label']}: {setting['description']}" in shown
+    assert service.api_secret not in shown
+
+
+def test_config_test_succeeds(project: Project) -> None:
+    assert "Plugin configuration is valid" in succeed(
+        project.meltano("config", "test", pipeline.TAP)
+    )
+
+
+def test_run_brings_every_row(
+    project: Project, service: Simulator, served: FakeHub, asked_while_added: list[Asked]
+) -> None:
+    service.reset_log()
+    # Not ISO 8601: Meltano makes it so, because the definition says that the setting is a date.
+    succeed(
+        project.meltano(
+            "run", pipeline.TAP, "target-jsonl", TAP_CAMPUSGROUPS_START_DATE="20 years ago"
+        )
+    )
+    assert arrived(project) == {
+        stream: sorted(row["id"] for row in service.dataset[stream])
+        for stream in service.dataset.streams
+    }
+    submitted = [one for one in service.requests if one.method == "POST"]
+    assert len(submitted) == len(service.dataset.streams) == 23
+    year = str(datetime.now(UTC).year - 20)
+    for one in submitted:
+        assert re.fullmatch(rf"{year}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one.query["updatedStart"])
+    assert served.requests == asked_while_added
+
+
+def arrived(project: Project) -> dict[str, list[int]]:
+    """Return the ids in the loader's files, by stream."""
+    return {
+        path.stem: sorted(json.loads(line)["id"] for line in path.read_bytes().splitlines())
+        for path in (project.folder / "output").iterdir()
+    }
+
+
+# A new project that takes the file itself
+
+
+def test_add_from_the_file(
+    served: FakeHub, service: Simulator, tmp_path: Path, asked_while_added: list[Asked]
+) -> None:
+    project = Project(tmp_path, served, service)
+    made = read_definition()
+    copy = project.write({**made, "pip_url": LOCAL}, "tap-campusgroups.yml")
+    succeed(project.meltano("add", pipeline.TAP, "--from-ref", copy.name))
+    assert served.requests == asked_while_added
+    added = project.extractor()
+    assert added["pip_url"] == LOCAL
+    for key in ("name", "namespace", "variant", "capabilities", "settings", "repo"):
+        assert added[key] == made[key], key
+    succeed(
+        project.meltano(
+            "run", pipeline.TAP, "target-jsonl", TAP_CAMPUSGROUPS__SELECT='["events.*", "rooms.*"]'
+        )
+    )
+    assert {name: len(ids) for name, ids in arrived(project).items()} == {
+        "events": ROWS,
+        "rooms": ROWS,
+    }

@@ -1,0 +1,113 @@
+"""The checks that a release must pass say what is wrong; `make package` runs them on real files."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from scripts.release.changelog import ROOT, UnfitForReleaseError, section
+from scripts.release.package import Distributions, check_same, check_version, tracked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IN_A_CHECKOUT = pytest.mark.skipif(
+    not (ROOT / ".git").exists(), reason="a source archive has neither git nor workflows"
+)
+CHANGELOG = """\
+# Changelog
+
+## Unreleased
+
+## 1.2.0 - 2026-01-31
+
+### Added
+
+- A thing.
+
+## 1.1.0 - 2026-01-01
+
+## 1.0.0
+
+- Undated.
+"""
+
+
+def test_the_changelog_s_section_of_a_version() -> None:
+    assert section(CHANGELOG, "v1.2.0") == "### Added\n\n- A thing."
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ("v1.1.0", "says nothing of 1.1.0"),
+        ("v1.0.0", "no heading like: ## 1.0.0 - "),
+        ("v1.2", "no tag of a version"),
+        ("1.2.0", "no tag of a version"),
+        ("v1.2.0rc1", "no heading like: ## 1.2.0rc1 - "),
+        ("v11200", "no tag of a version"),
+    ],
+)
+def test_a_tag_without_a_section(tag: str, words: str) -> None:
+    with pytest.raises(UnfitForReleaseError, match=re.escape(words)):
+        section(CHANGELOG, tag)
+
+
+def test_an_archive_with_too_much_and_too_little() -> None:
+    with pytest.raises(UnfitForReleaseError, match=re.escape("b is missing; .env should not be")):
+        check_same("an archive", {"a", ".env"}, {"a", "b"})
+    check_same("an archive", ["a"], ["a"])
+
+
+def test_distributions_of_one_version(tmp_path: Path) -> None:
+    wheel = tmp_path / "tap_campusgroups-1.2.0-py3-none-any.whl"
+    for path in (wheel, tmp_path / "tap_campusgroups-1.2.0.tar.gz"):
+        path.touch()
+    found = Distributions.find(tmp_path)
+    assert (found.wheel, found.version) == (wheel, "1.2.0")
+    check_version(found, "v1.2.0")
+    with pytest.raises(UnfitForReleaseError, match=r"the version is 1\.2\.0, and the tag v1\.2\.1"):
+        check_version(found, "v1.2.1")
+    wheel.rename(tmp_path / "tap_campusgroups-1.2.1-py3-none-any.whl")
+    with pytest.raises(UnfitForReleaseError, match="not of one version"):
+        Distributions.find(tmp_path)
+    (tmp_path / "tap_campusgroups-1.2.0.tar.gz").unlink()
+    with pytest.raises(UnfitForReleaseError, match="1 wheels and 0 source archives"):
+        Distributions.find(tmp_path)
+
+
+@IN_A_CHECKOUT
+def test_every_file_of_the_repository_s_top_is_packed_or_known_not_to_be() -> None:
+    """A new page or folder is either in the source archive or left out on purpose."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    packed = set(re.findall(r'"/([^"]+)"', text))
+    left_out = {".ci", ".github", ".pre-commit-config.yaml"}
+    unasked = {"pyproject.toml", ".gitignore"}
+    top = {name.partition("/")[0] for name in tracked(".")}
+    assert top - packed == left_out | unasked
+
+
+@IN_A_CHECKOUT
+def test_the_workflow_needs_the_tests_and_publishes_what_was_checked() -> None:
+    path = ROOT / ".github" / "workflows" / "release.yml"
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    assert set(jobs["publish"]["needs"]) == {"test", "build"}
+    assert [name for name, job in jobs.items() if "environment" in job] == ["publish"]
+    runs = [step.get("run", "") for step in jobs["build"]["steps"]]
+    assert sum("scripts.release." in run for run in runs) == 2
+
+
+def test_sdk_requirement_admits_next_version_without_choosing_pre_releases() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = map(Requirement, project["dependencies"])
+    (sdk,) = (one.specifier for one in requirements if one.name == "singer-sdk")
+    assert sdk.contains("0.55.0b7", prereleases=True)
+    today = ["0.54.8", "0.54.9", "0.55.0b7"]
+    assert list(sdk.filter(today)) == ["0.54.9"]
+    later = ["0.55.0", "0.55.3", "0.56.0a1", "0.56.0"]
+    assert list(sdk.filter(today + later)) == ["0.54.9", "0.55.0", "0.55.3"]

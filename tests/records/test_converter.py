@@ -1,0 +1,477 @@
+"""Conversion by schema, and the one form of an instant."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_campusgroups.exceptions import UnknownFieldError
+from tap_campusgroups.records.converter import Converter, UnknownFields, is_plain, main_type
+from tap_campusgroups.records.json_codec import BadJsonError, Raw, UnexpectedJsonError, decode_rows
+from tap_campusgroups.records.quality import DataQualityCounters, safe_field_name
+from tap_campusgroups.records.values import canonical_timestamp, parse_timestamp
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "updatedOn": {"type": ["string", "null"], "format": "date-time"},
+        "count": {"type": ["integer", "null"]},
+        "price": {"type": ["number", "null"]},
+        "deleted": {"type": ["boolean", "null"]},
+        "name": {"type": ["string", "null"]},
+        "at": {"type": ["string", "null"], "format": "date-time"},
+        "day": {"type": ["string", "null"], "format": "date"},
+        "status": {
+            "type": ["object", "null"],
+            "properties": {
+                "id": {"type": ["integer", "null"]},
+                "name": {"type": ["string", "null"]},
+            },
+        },
+        "tags": {
+            "type": ["array", "null"],
+            "items": {
+                "type": ["object", "null"],
+                "properties": {"id": {"type": ["integer", "null"]}},
+            },
+        },
+        "admins": {"type": ["array", "null"], "items": {"type": ["integer", "null"]}},
+        "free": {"type": ["object", "null"]},
+        "either": {"type": ["string", "integer", "null"]},
+        "any": {},
+        "_extra": {"type": ["object", "null"]},
+    },
+}
+
+
+def convert(row: dict[str, Any], **options: Any) -> tuple[dict[str, Any], DataQualityCounters]:
+    """Convert one row by `SCHEMA`."""
+    quality = DataQualityCounters()
+    converter = Converter(SCHEMA, replication_key="updatedOn", quality=quality, **options)
+    return converter(row), quality
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "converted"),
+    [
+        ("count", 7, 7),
+        ("count", "7", 7),
+        ("count", " -7 ", -7),
+        ("count", "7.0", 7),
+        ("count", Decimal("7.00"), 7),
+        ("count", True, 1),
+        ("count", "", None),
+        ("count", 2**70, 2**70),
+        ("count", "null", None),
+        ("count", "1e3", 1000),
+        ("count", "9007199254740993.0", 2**53 + 1),
+        ("count", Decimal("7.00000000000000000001"), 7),
+        ("price", "12.50", Decimal("12.50")),
+        ("price", Decimal("12.50"), Decimal("12.50")),
+        ("price", 12, 12),
+        ("price", False, 0),
+        ("price", " ", None),
+        ("deleted", "false", False),
+        ("deleted", "FALSE", False),
+        ("deleted", "0", False),
+        ("deleted", 0, False),
+        ("deleted", "true", True),
+        ("deleted", "1", True),
+        ("deleted", 1, True),
+        ("deleted", "", None),
+        ("name", "", ""),
+        ("name", "Zoë", "Zoë"),
+        ("name", 7, "7"),
+        ("name", Decimal("1.50"), "1.50"),
+        ("name", True, "true"),
+        ("name", {"a": [1]}, '{"a":[1]}'),
+        ("day", "2024-02-29", "2024-02-29"),
+        ("day", "", None),
+        ("day", "2024-02-29T00:00:00.000Z", "2024-02-29"),
+        ("day", "2024-02-29 00:00", "2024-02-29"),
+        ("at", "2024-02-29T10:00:00Z", "2024-02-29T10:00:00Z"),
+        ("at", "2024-02-29T10:00:00.5+00:00", "2024-02-29T10:00:00.5+00:00"),
+        ("at", "2024-02-29T10:00:00.5-05:00", "2024-02-29T15:00:00.500000Z"),
+        ("at", "2024-02-29 10:00:00", "2024-02-29T10:00:00"),
+        ("at", "2024-02-29", "2024-02-29T00:00:00"),
+        ("at", "0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00"),
+        ("at", " ", None),
+        ("status", {"id": "3", "name": None}, {"id": 3, "name": None}),
+        ("status", '{"id": "3"}', {"id": 3}),
+        ("status", "", None),
+        ("tags", [{"id": "1"}, {"id": 2}], [{"id": 1}, {"id": 2}]),
+        ("tags", '[{"id": 1}]', [{"id": 1}]),
+        ("tags", [], []),
+        ("tags", [None], [None]),
+        ("admins", ["1", 2], [1, 2]),
+        ("free", {"a": "1"}, {"a": "1"}),
+        ("either", 5, 5),
+        ("any", [1, "x"], [1, "x"]),
+        ("name", None, None),
+        ("tags", None, None),
+    ],
+    ids=repr,
+)
+def test_a_value_that_fits(field: str, value: object, converted: object) -> None:
+    record, quality = convert({"id": 1, "updatedOn": None, field: value})
+    assert record[field] == converted
+    assert type(record[field]) is type(converted)
+    assert str(record[field]) == str(converted)  # digits, too
+    assert quality == DataQualityCounters()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "where"),
+    [
+        ("count", "seven", "count"),
+        ("count", Decimal("7.5"), "count"),
+        ("count", Decimal("1e999999999"), "count"),
+        ("count", "9" * 5000, "count"),
+        ("count", "٣", "count"),
+        ("count", [7], "count"),
+        ("price", "12,50", "price"),
+        ("price", "Infinity", "price"),
+        ("price", {}, "price"),
+        ("deleted", "maybe", "deleted"),
+        ("deleted", 2, "deleted"),
+        ("deleted", [], "deleted"),
+        ("day", "2024-02-29T10:00:00Z", "day"),
+        ("day", "2024-02-29T00:00:00-05:00", "day"),
+        ("day", "soon", "day"),
+        ("at", "soon", "at"),
+        ("at", "10:00", "at"),
+        ("at", 20240229, "at"),
+        ("at", "2024-02-30T00:00:00Z", "at"),
+        ("status", "open", "status"),
+        ("status", [1], "status"),
+        ("status", {"id": "x"}, "status.id"),
+        ("tags", "x", "tags"),
+        ("tags", [{"id": "x"}], "tags[].id"),
+        ("tags", [5], "tags[]"),
+        ("admins", ["x"], "admins[]"),
+    ],
+    ids=repr,
+)
+def test_a_value_that_does_not_fit_is_kept_in_extra_and_counted(
+    field: str, value: object, where: str
+) -> None:
+    record, quality = convert({"id": 1, "updatedOn": None, field: value})
+    assert record["_extra"] == {field: value}
+    assert dict(quality.type_mismatches) == {where: 1}
+    inner = record[field]
+    if where == "status.id":
+        assert inner == {"id": None}
+    elif where == "tags[].id":
+        assert inner == [{"id": None}]
+    elif where.endswith("[]"):
+        assert inner == [None]
+    else:
+        assert inner is None
+
+
+UNKNOWN: dict[str, Any] = {"id": 1, "updatedOn": None, "new": 1, "status": {"id": "2", "new": 2}}
+
+
+def test_unknown_fields_are_kept_in_extra_with_all_of_the_field_around_them() -> None:
+    record, quality = convert(UNKNOWN)
+    assert record == {
+        "id": 1,
+        "updatedOn": None,
+        "status": {"id": 2},
+        "_extra": {"new": 1, "status": {"id": "2", "new": 2}},
+    }
+    assert {name: unknown.count for name, unknown in quality.unknown.items()} == {
+        "new": 1,
+        "status.new": 1,
+    }
+
+
+def test_unknown_fields_are_left_out_and_counted_on_request() -> None:
+    record, quality = convert(UNKNOWN, unknown_fields=UnknownFields.IGNORE)
+    assert record == {"id": 1, "updatedOn": None, "status": {"id": 2}, "_extra": None}
+    assert set(quality.unknown) == {"new", "status.new"}
+
+
+@pytest.mark.parametrize("row", [{"new": 1}, {"status": {"new": None}}])
+def test_unknown_fields_are_an_error_on_request(row: dict[str, Any]) -> None:
+    with pytest.raises(UnknownFieldError, match="new"):
+        convert({"id": 1, **row}, unknown_fields=UnknownFields.FAIL)
+
+
+def test_a_field_that_is_not_selected_as_a_whole_never_gets_into_extra() -> None:
+    record, quality = convert(UNKNOWN | {"count": "x"}, hidden={"status", "count", "new"})
+    assert record["_extra"] is None
+    assert set(quality.type_mismatches) == {"count"}
+
+
+def test_what_the_service_calls_extra_is_an_unknown_field() -> None:
+    record, quality = convert({"id": 1, "_extra": {"a": 1}})
+    assert record["_extra"] == {"_extra": {"a": 1}}
+    assert set(quality.unknown) == {"(a name)"}
+
+
+def test_without_extra_in_the_catalog_nothing_is_added() -> None:
+    quality = DataQualityCounters()
+    schema = {"properties": {"id": {"type": "integer"}}}
+    converter = Converter(schema, replication_key="updatedOn", quality=quality)
+    assert converter({"id": "x", "new": 1}) == {"id": None, "updatedOn": None}
+    assert (set(quality.unknown), set(quality.type_mismatches)) == ({"new"}, {"id"})
+
+
+@pytest.mark.parametrize(
+    ("values", "suggestion"),
+    [
+        ([1, 2], "integer"),
+        ([1, Decimal("1.5")], "number"),
+        ([True, None], "boolean"),
+        (["x"], "string"),
+        (["2024-05-01T10:00:00Z", None], "date-time"),
+        (["2024-05-01T10:00:00Z", "x"], "string"),
+        ([{}], "object"),
+        ([[], {}], "array/object"),
+        ([None], "null"),
+    ],
+)
+def test_a_type_is_suggested_for_an_unknown_field(values: list[object], suggestion: str) -> None:
+    quality = DataQualityCounters()
+    for value in values:
+        quality.add_unknown("new", value)
+    assert quality.unknown["new"].suggestion == suggestion
+
+
+def test_a_name_that_is_not_written_as_a_field_is_not_told() -> None:
+    for name in ("id", "updatedOn", "netid2", "isSAMLUser"):
+        assert safe_field_name(name) == name
+    odd = ("Jane_Doe", "Jane", "jane_doe", "jd1234", "jane@uni", "x.y", "a b", "4711", "é", "")
+    assert {safe_field_name(name) for name in (*odd, "a" * 41)} == {"(a name)"}
+
+
+@pytest.mark.parametrize(
+    "row", [{"id": 1}, {"id": 1, "updatedOn": None}, {"id": 1, "updatedOn": ""}]
+)
+def test_without_updated_on_it_is_null(row: dict[str, Any]) -> None:
+    record, quality = convert(row)
+    assert record == {"id": 1, "updatedOn": None, "_extra": None}
+    assert not quality.type_mismatches
+
+
+@pytest.mark.parametrize("value", ["soon", 1714557600])
+def test_an_updated_on_that_is_no_instant_is_kept_in_extra_and_counted(value: object) -> None:
+    record, quality = convert({"id": 1, "updatedOn": value})
+    assert record == {"id": 1, "updatedOn": None, "_extra": {"updatedOn": value}}
+    assert dict(quality.type_mismatches) == {"updatedOn": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.000000Z"),
+        ("2024-05-01T10:00:00.5Z", "2024-05-01T10:00:00.500000Z"),
+        ("2024-05-01T10:00:00.123456Z", "2024-05-01T10:00:00.123456Z"),
+        ("2024-05-01T10:00:00.123456789Z", "2024-05-01T10:00:00.123456Z"),
+        ("2024-05-01 10:00:00", "2024-05-01T10:00:00.000000Z"),
+        ("2024-05-01T10:00:00+05:00", "2024-05-01T05:00:00.000000Z"),
+        ("2024-05-01T10:00:00.250-0530", "2024-05-01T15:30:00.250000Z"),
+        (" 2024-05-01 ", "2024-05-01T00:00:00.000000Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        ("0001-01-01T00:00:00+10:00", None),  # before the calendar begins
+        ("", None),
+        ("soon", None),
+        ("20240501", None),  # a number, rather
+        (None, None),
+        (5, None),
+    ],
+    ids=repr,
+)
+def test_one_form_of_an_instant(value: object, form: str | None) -> None:
+    assert canonical_timestamp(value) == form
+
+
+# Hypothesis wants bounds without a zone; two days keep any offset within the calendar.
+INSTANTS = st.datetimes(
+    timezones=st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m))),
+    min_value=datetime(1, 1, 3),  # noqa: DTZ001
+    max_value=datetime(9999, 12, 29),  # noqa: DTZ001
+)
+
+
+@given(INSTANTS, INSTANTS)
+def test_the_form_orders_as_the_instants_do(one: datetime, other: datetime) -> None:
+    a, b = canonical_timestamp(one.isoformat()), canonical_timestamp(other.isoformat())
+    assert a is not None
+    assert b is not None
+    assert (a < b) == (one < other)
+    assert parse_timestamp(a) == one
+    assert canonical_timestamp(a) == a
+
+
+def test_rows_keep_their_digits() -> None:
+    ((row,), *_) = decode_rows(Raw(b'[{"price": 12.50, "big": 12345678901234567890123, "n": 1e2}]'))
+    assert str(row["price"]) == "12.50"
+    assert row["big"] == 12345678901234567890123
+
+
+@pytest.mark.parametrize("results", [b"{}", b"1", b'["\\x"]', b"[{]", b"[{}", b"[{}]]"])
+def test_a_page_that_is_no_array_is_an_error(results: bytes) -> None:
+    with pytest.raises((BadJsonError, UnexpectedJsonError)):
+        decode_rows(Raw(results))
+
+
+@pytest.mark.parametrize("value", [None, "null", "NULL"])
+def test_extra_of_the_service_that_says_null_is_nothing(value: object) -> None:
+    record, quality = convert({"id": 1, "_extra": value})
+    assert record["_extra"] is None
+    assert quality.unknown == {}
+
+
+def test_extra_of_the_service_that_says_something_is_an_unknown_field() -> None:
+    record, quality = convert({"id": 1, "_extra": "something"})
+    assert record["_extra"] == {"_extra": "something"}
+    assert len(quality.unknown) == 1
+
+
+def test_unknown_field_that_is_null_is_counted_and_kept() -> None:
+    record, quality = convert({"id": 1, "new": None})
+    assert record["_extra"] == {"new": None}
+    assert (quality.unknown["new"].count, quality.unknown["new"].suggestion) == (1, "null")
+
+
+def test_type_of_an_unknown_field_is_that_of_its_value() -> None:
+    _, quality = convert({"id": 1, "new": 5, "status": {"id": 1, "new": True}})
+    assert quality.unknown["new"].suggestion == "integer"
+    assert quality.unknown["status.new"].suggestion == "boolean"
+
+
+def test_path_of_a_value_two_objects_deep_is_whole() -> None:
+    inner = {"type": ["object", "null"], "properties": {"c": {"type": ["integer", "null"]}}}
+    outer = {"type": ["object", "null"], "properties": {"b": inner}}
+    quality = DataQualityCounters()
+    schema = {"properties": {"a": outer, "updatedOn": {}, "_extra": {}}}
+    Converter(schema, replication_key="updatedOn", quality=quality)({"a": {"b": {"c": "x"}}})
+    assert dict(quality.type_mismatches) == {"a.b.c": 1}
+
+
+def test_odd_value_beside_an_ignored_unknown_field_is_kept() -> None:
+    row = {"id": 1, "status": {"id": "x", "new": 1}}
+    record, _ = convert(row, unknown_fields=UnknownFields.IGNORE)
+    assert record["status"] == {"id": None}
+    assert record["_extra"] == {"status": row["status"]}
+
+
+TEXT = ["string", "null"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "value", "expected"),
+    [
+        ({"type": TEXT, "enum": ["a", None]}, "a", "a"),
+        ({"type": TEXT, "enum": ["a"]}, None, None),
+        ({"type": TEXT, "enum": ["a"]}, "b", "odd"),
+        ({"type": TEXT, "format": "date-time", "maxLength": 30}, "2024-05-01T10:00:00Z", "same"),
+        ({"type": TEXT, "format": "email"}, "a@b.example", "same"),
+        ({"type": TEXT, "format": "email"}, "nobody", "odd"),
+        ({"anyOf": [{"type": "string", "format": "date-time"}]}, "2024-05-01 10:00", "odd"),
+        ({"type": TEXT, "pattern": "("}, "a", "odd"),
+        ({"type": ["array", "null"]}, "[1, [2]]", [1, [2]]),
+        ({"type": ["array", "null"]}, [1], [1]),
+        ({"type": ["array", "null"]}, 5, "odd"),
+        ({"type": ["object", "null"]}, '{"a": 1}', {"a": 1}),
+        ({"type": ["object", "null"]}, [1], "odd"),
+    ],
+    ids=repr,
+)
+def test_value_of_a_schema_of_the_user_is_one_that_it_allows(
+    definition: dict[str, Any], value: object, expected: object
+) -> None:
+    """What it does not allow is null in the column and as it came in `_extra`."""
+    quality = DataQualityCounters()
+    schema = {"properties": {"field": definition, "updatedOn": {}, "_extra": {}}}
+    record = Converter(schema, replication_key="updatedOn", quality=quality)({"field": value})
+    if expected == "odd":
+        assert (record["field"], record["_extra"]) == (None, {"field": value})
+        assert dict(quality.type_mismatches) == {"field": 1}
+    else:
+        assert record["field"] == (value if expected == "same" else expected)
+        assert record["_extra"] is None
+
+
+NULLABLE = {"type": TEXT}
+WHOLE = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        WHOLE,
+        {"type": ["null", "integer"], "x-direct-identifier": "hash", "title": "t"},
+        {"type": TEXT, "format": "date", "description": "d", "default": None, "examples": []},
+        {"type": TEXT, "format": "date-time"},
+        {"type": ["integer", "null"], "format": "int64"},
+        {"type": ["object", "null"]},
+        {"type": "object", "properties": {"a": NULLABLE, "b": {"type": ["array", "null"]}}},
+        {"type": "array", "items": NULLABLE},
+        {
+            "type": "array",
+            "items": {"type": ["object", "null"], "properties": {"a": NULLABLE}},
+        },
+    ],
+    ids=repr,
+)
+def test_schema_that_conversion_by_type_satisfies_is_plain(schema: object) -> None:
+    assert is_plain(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        True,
+        {},
+        {"type": []},
+        {"type": ["string", "integer", "null"]},
+        {"type": "text"},
+        {"type": "string", "enum": ["a"]},
+        {"type": "string", "X-enum": ["a"]},
+        {"type": "string", "format": "email"},
+        {"type": "object", "properties": {"a": WHOLE}},
+        {"type": "object", "properties": {"a": {"type": TEXT, "enum": ["a"]}}},
+        {"type": "object", "properties": []},
+        {"type": "object", "properties": {"a": NULLABLE}, "items": WHOLE},
+        {"type": "object", "properties": {"a": WHOLE}, "items": NULLABLE},
+        {"type": "array", "items": WHOLE},
+        {"type": "array", "items": True},
+        {
+            "type": "array",
+            "items": {"type": ["object", "null"], "properties": {"a": WHOLE}},
+        },
+    ],
+    ids=repr,
+)
+def test_schema_that_asks_for_more_than_a_type_is_not_plain(schema: object) -> None:
+    assert not is_plain(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "string"}, "string"),
+        ({"type": ["null", "array"]}, "array"),
+        ({"type": ["null"]}, None),
+        ({"type": "null"}, None),
+        ({"type": "money"}, None),
+        ({"type": ["string", "number"]}, None),
+        ({"type": 5}, None),
+        ({"type": [["string"]]}, None),
+        ({}, None),
+        ("string", None),
+    ],
+    ids=repr,
+)
+def test_main_type_is_the_only_one_beside_null(schema: object, kind: str | None) -> None:
+    assert main_type(schema) == kind

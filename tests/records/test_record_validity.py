@@ -1,0 +1,335 @@
+"""Every record is valid against its schema, formats included, whatever the service sends.
+
+Both roads are tried: whole pages, and row by row.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tap_campusgroups.records.converter import EXTRA, Converter
+from tap_campusgroups.records.json_codec import (
+    MOST_LEVELS,
+    Raw,
+    decode_rows,
+    encode_text,
+    record_lines,
+)
+from tap_campusgroups.records.page_converter import PageConverter
+from tap_campusgroups.records.quality import DataQualityCounters
+from tests.simulator.rows import tap_schemas
+from tests.support.harness import NEWEST
+from tests.support.strategies import ANYTHING, CLOCKS, DAYS, NUMBER_TEXTS, WORDS, ZONES, pages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KEY = "updatedOn"
+SCHEMAS = tap_schemas("1.1")
+STREAM = pytest.mark.parametrize("stream", sorted(SCHEMAS))
+
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+)
+"""`date-time` of RFC 3339, in the spelling that all readers take; the offset may be missing."""
+
+CHECKER = FormatChecker()
+
+
+@CHECKER.checks("date-time", raises=ValueError)
+def is_instant(value: object) -> bool:
+    """Check an instant as the strictest loaders do, and that Python's `datetime` can hold it."""
+    if not isinstance(value, str):
+        return True
+    return bool(_INSTANT.fullmatch(value) and datetime.fromisoformat(value))
+
+
+def convert(schema: Mapping[str, Any], page: str) -> tuple[list[Any], list[Any]]:
+    """Convert a page on both roads, and read what is written of it."""
+    read: list[list[Any]] = []
+    for is_whole in (True, False):
+        converter = Converter(schema, replication_key=KEY, quality=DataQualityCounters())
+        text = Raw(page.encode())
+        if is_whole:
+            convert_page = PageConverter(schema, converter, replication_key=KEY, primary_key="id")
+            records: Sequence[Any] = convert_page(text).rows
+        else:
+            every = map(converter, decode_rows(text).rows)
+            records = [record for record in every if record.get("id") is not None]
+        lines = record_lines("some", records, time_extracted=NEWEST).splitlines()
+        read.append([json.loads(line)["record"] for line in lines])
+    whole, single = read
+    return whole, single
+
+
+def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
+    """Convert a page on both roads; check the records against the schema, and with one another."""
+    validator = Draft202012Validator(schema, format_checker=CHECKER)
+    whole, single = convert(schema, page)
+    assert whole == single
+    for record in whole:
+        for error in validator.iter_errors(record):
+            pytest.fail(f"{error.json_path}: {error.message[:200]}")
+    return whole
+
+
+def with_ids(page: str) -> str:
+    """Give each row an id, unless it brings one."""
+    rows = decode_rows(Raw(page.encode())).rows
+    return encode_text([{"id": number} | row for number, row in enumerate(rows)])
+
+
+@STREAM
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_record_of_any_row_is_valid(stream: str, data: st.DataObject) -> None:
+    page = with_ids(data.draw(pages(SCHEMAS[stream], fields=10)))
+    assert_valid(SCHEMAS[stream], page)
+
+
+def places(schema: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """List all definitions of a schema with the way to them; `[]` is an item."""
+    found: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
+    for name, definition in schema.get("properties", {}).items():
+        found.append(((name,), definition))
+        found += [((name, *path), inner) for path, inner in places(definition)]
+    if "items" in schema:
+        found.append((("[]",), schema["items"]))
+        found += [(("[]", *path), inner) for path, inner in places(schema["items"])]
+    return found
+
+
+def row_with(value: Any, path: Sequence[str]) -> Any:
+    """Build a row that has a value at a place."""
+    for step in reversed(path):
+        value = [value, None] if step == "[]" else {step: value}
+    return value
+
+
+ODD_VALUES: list[Any] = [
+    *(None, True, 0, 7.5, 10**30, "", " ", "null", "7", "true", "x", [], {}, [None], [[None]]),
+    *([{}], {"id": "x"}, [{"id": "x", "new": None}], "[null]", '[{"id": null}]', '{"id": "x"}'),
+    *("\0", "\x1f", "9" * 5000, "1e999999", "-1e1001", "1e-5000", "NaN", "Infinity"),
+]
+DATES = [f"{day}{clock}{zone}" for day in DAYS for clock in CLOCKS[:8] for zone in ZONES[:6]]
+ODD_DATES = [
+    *("0000-00-00", "0000-00-00T00:00:00Z", "2024-02-30", "2024-13-01", "2023-02-29T10:00:00Z"),
+    *(f"2024-05-01{mark}10:00:00" for mark in ("\0", "\x01", "\x1f", "_", "-", "+", "é", "\u2028")),
+    *(f"2024-05-01{mark}10:00:00Z" for mark in ("t", " ", "\t", "\n", "W", "1", ":")),
+    *(
+        "2024-05-01T10:00:00z",
+        "2024-05-01t10:00z",
+        "2024-05-01T10Z",
+        "2024-05-01T10",
+        "2024-05-01T",
+    ),
+    *("2024-05-01T24:00:00Z", "2024-05-01T24:00", "2024-05-01T23:59:60Z", "2024-05-01T25:00:00Z"),
+    *("2024-05-01T10:00:00+00:00:30", "2024-05-01T10:00:00-00:00", "2024-05-01T10:00:00+0000"),
+    *("2024-05-01T10:00:00+00:00:00", "2024-05-01T10:00:00,5Z", "2024-05-01T100000Z"),
+    *("0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00:30", "0001-01-01T00+10"),
+    *("9999-12-31T23:59:59-10:00", "2024-W18-3", "2024-W18-3T10:00:00.123Z", "2024-122T10:00:00Z"),
+    *("2024-05-01T10:00:00.Z", "2024-05-01T10:00:00.1234567890123Z", "2024-05-01+02:00"),
+    *("2024-05-01T00:00:00Z", "2024-02-30T00:00:00Z", "2024-05-01 00:00", "20240501", "2024-5-1"),
+]
+
+
+@STREAM
+def test_an_odd_value_at_any_place_is_valid_or_null(stream: str) -> None:
+    schema = SCHEMAS[stream]
+    texts = [json.dumps(value) for value in ODD_VALUES]
+    rows = [
+        json.dumps(row_with("@", path)).replace('"@"', text)
+        for path, _ in places(schema)
+        for text in texts
+    ]
+    page = ",".join(
+        row if row.startswith('{"id"') else f'{{"id":{number},{row[1:]}'
+        for number, row in enumerate(rows)
+    )
+    assert_valid(schema, f"[{page}]")
+
+
+@pytest.mark.parametrize("stream", ["checklist_items", "events", "survey_submissions"])
+def test_an_odd_date_at_any_place_is_valid_or_null(stream: str) -> None:
+    schema = SCHEMAS[stream]
+    rows = [
+        {"id": 1} | row_with(text, path)
+        for path, definition in places(schema)
+        if "format" in definition
+        for text in [*ODD_DATES, *DATES[:: 7 if len(path) > 1 else 1]]
+    ]
+    records = assert_valid(schema, json.dumps(rows))
+    assert len(records) == len(rows)
+
+
+DAY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        KEY: {"type": ["string", "null"], "format": "date-time"},
+        "at": {"type": ["string", "null"], "format": "date-time"},
+        "day": {"type": ["string", "null"], "format": "date"},
+        EXTRA: {"type": ["object", "null"]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "at", "day"),
+    [
+        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00Z", None),
+        ("2024-05-01T10:00:00.1234567Z", "2024-05-01T10:00:00.1234567Z", None),
+        ("2024-05-01T10:00:00.5+00:00", "2024-05-01T10:00:00.5+00:00", None),
+        ("2024-05-01T10:00:00-00:00", "2024-05-01T10:00:00.000000Z", None),
+        ("2024-05-01T10:00:00+0000", "2024-05-01T10:00:00.000000Z", None),
+        ("2024-05-01T10:00:00+00:00:30", "2024-05-01T09:59:30.000000Z", None),
+        ("2024-05-01T10:00:00+02:00", "2024-05-01T08:00:00.000000Z", None),
+        ("2024-05-01t10:00:00z", "2024-05-01T10:00:00Z", None),
+        ("2024-05-01 10:00:00.5Z", "2024-05-01T10:00:00.5Z", None),
+        ("2024-05-01 10:00:00", "2024-05-01T10:00:00", None),
+        ("2024-05-01T10:00:00,5", "2024-05-01T10:00:00.500000", None),
+        ("2024-05-01T10", "2024-05-01T10:00:00", None),
+        ("2024-05-01T10Z", "2024-05-01T10:00:00.000000Z", None),
+        ("2024-05-01", "2024-05-01T00:00:00", "2024-05-01"),
+        ("2024-05-01t00:00:00z", "2024-05-01T00:00:00Z", "2024-05-01"),
+        ("0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00", None),
+        ("0001-01-01T00:00:00+10:00:30", None, None),
+        ("2024-05-01\x0010:00:00Z", None, None),
+        ("2024-05-01-10:00", None, None),
+        ("2024-W18-3", None, None),
+        ("2024-02-30", None, None),
+        ("0000-00-00", None, None),
+        ("2024-05-01T10:00:00\x00", None, None),
+        ("2024-05-01T10:00:00.123456\x00Z", None, None),
+        ("2024-05-01T10:00:00.Z", "2024-05-01T10:00:00.000000Z", None),
+    ],
+    ids=ascii,
+)
+def test_an_instant_or_date_has_one_form_or_is_null_and_kept(
+    value: str, at: str | None, day: str | None
+) -> None:
+    (record,) = assert_valid(DAY_SCHEMA, json.dumps([{"id": 1, "at": value, "day": value}]))
+    assert (record["at"], record["day"]) == (at, day)
+    kept = {name: value for name, said in (("at", at), ("day", day)) if said is None}
+    assert record[EXTRA] == (kept or None)
+
+
+# What is kept in `_extra`
+
+
+def depth(value: Any) -> int:
+    """Count the levels of a value."""
+    levels, inner = 0, [value]
+    while inner := [one for one in inner if isinstance(one, (dict, list))]:
+        levels += 1
+        inner = [two for one in inner for two in (one.values() if isinstance(one, dict) else one)]
+    return levels
+
+
+@pytest.mark.parametrize("levels", [1, MOST_LEVELS, MOST_LEVELS + 1, 500, 900])
+@pytest.mark.parametrize("field", ["new", "name", "at", "tags", EXTRA])
+def test_a_deep_value_keeps_some_levels_and_is_text_below(field: str, levels: int) -> None:
+    deep = '{"a":[' * (levels // 2) + "{}" * (levels % 2) + "]}" * (levels // 2)
+    schema = SCHEMAS["events"]
+    (record,) = assert_valid(schema, f'[{{"id":1,"{field}":{deep}}}]')
+    kept = json.loads(record["name"]) if field == "name" else record[EXTRA][field]
+    assert depth(kept) == min(levels, MOST_LEVELS)
+    inner = kept
+    while isinstance(inner, (dict, list)) and inner:
+        (inner,) = inner.values() if isinstance(inner, dict) else inner
+    if levels > MOST_LEVELS:
+        assert depth(json.loads(inner)) == levels - MOST_LEVELS
+
+
+@settings(max_examples=60)
+@given(ANYTHING)
+@example("1e999999")
+def test_what_no_field_is_for_is_kept_as_it_came(text: str) -> None:
+    schema = SCHEMAS["rooms"]
+    (record,) = assert_valid(schema, f'[{{"id":1,"shoeSize":{text}}}]')
+    assert set(record[EXTRA]) == {"shoeSize"}
+
+
+# Catalogs of the user's own
+
+OWN: dict[str, Any] = {
+    "several types": {"type": ["integer", "string", "null"]},
+    "no type": {},
+    "anything": True,
+    "nothing": False,
+    "any of": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+    "any of numbers": {"anyOf": [{"type": "integer"}, {"type": ["boolean", "null"]}]},
+    "one of objects": {"oneOf": [{"type": "null"}, {"type": "object", "required": ["id"]}]},
+    "an enum": {"type": ["string", "null"], "enum": ["a", "b", None]},
+    "a pattern": {"type": ["string", "null"], "pattern": "^[0-9]+$"},
+    "a short text": {"type": ["string", "null"], "maxLength": 3},
+    "a range": {"type": ["integer", "null"], "minimum": 1, "maximum": 9},
+    "a multiple": {"type": ["number", "null"], "multipleOf": 0.5},
+    "an address": {"type": ["string", "null"], "format": "email"},
+    "a uuid": {"type": ["string", "null"], "format": "uuid"},
+    "a free object": {"type": ["object", "null"]},
+    "a free array": {"type": ["array", "null"]},
+    "a map": {"type": ["object", "null"], "additionalProperties": {"type": "integer"}},
+    "a strict object": {
+        "type": ["object", "null"],
+        "properties": {"id": {"type": "integer"}, "name": {"type": "string"}},
+        "required": ["id"],
+        "additionalProperties": False,
+    },
+    "strict items": {"type": ["array", "null"], "items": {"type": "integer"}},
+    "strict items that are objects": {
+        "type": ["array", "null"],
+        "items": {"type": "object", "properties": {"id": {"type": "integer"}}},
+    },
+    "a pair": {"type": ["array", "null"], "prefixItems": [{"type": "integer"}], "items": False},
+    "a few items": {
+        "type": ["array", "null"],
+        "items": {"type": ["integer", "null"]},
+        "maxItems": 1,
+    },
+    "null only": {"type": "null"},
+    "no known type": {"type": ["foo", "null"]},
+    "no type at all": {"type": 7},
+    "a wrong pattern": {"type": ["string", "null"], "pattern": "["},
+    "a reference to nowhere": {"$ref": "#/definitions/nowhere"},
+    "properties that are none": {"type": ["object", "null"], "properties": 7},
+    "items of another time": {"type": ["array", "null"], "items": [{"type": "integer"}]},
+}
+"""What a catalog may say of a field; null is allowed but where nothing is."""
+
+NONE_AT_ALL = {
+    *("nothing", "no known type", "no type at all", "a wrong pattern", "a reference to nowhere"),
+    *("properties that are none", "items of another time"),
+}
+
+
+@pytest.mark.parametrize("definition", OWN.values(), ids=OWN)
+def test_a_value_is_valid_or_null_by_a_schema_of_the_user_s_own(
+    definition: Any, request: pytest.FixtureRequest
+) -> None:
+    schema = {**DAY_SCHEMA, "properties": {**DAY_SCHEMA["properties"], "own": definition}}
+    texts = [json.dumps(one) for one in [*ODD_VALUES, *ODD_DATES[:6], *WORDS, 5, ["1"], [5]]]
+    texts += ['{"id":5}', '[{"id":5}]', '"a@b"', '"abc"', '"12"', '{"id":5,"name":"a","x":1}']
+    texts += ['"2024-05-01T10:00:00Z"', '"00000000-0000-0000-0000-000000000000"', '{"a":1}']
+    texts += [json.dumps(number) for number in NUMBER_TEXTS]
+    rows = (f'{{"id":{number},"own":{text}}}' for number, text in enumerate(texts))
+    page = f"[{','.join(rows)}]"
+    if request.node.callspec.id in NONE_AT_ALL:  # nothing can be checked, but nothing fails
+        records, _ = convert(schema, page)
+    else:
+        records = assert_valid(schema, page)
+        assert "null" in str(definition) or any(record["own"] is not None for record in records)
+    assert len(records) == len(texts)
+    for record, text in zip(records, texts, strict=True):
+        stands_for_null = str(json.loads(text) or "").strip().lower() in {"", "null"}
+        if record["own"] is None and not stands_for_null:
+            assert "own" in record[EXTRA], text

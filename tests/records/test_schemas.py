@@ -1,0 +1,166 @@
+"""Every stream's schema: valid, complete by itself, wide, and true of the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft7Validator, Draft202012Validator
+
+from tap_campusgroups.config import ApiVersion
+from tap_campusgroups.streams import STREAMS
+from tap_campusgroups.tap import TapCampusGroups
+from tests.simulator import Dataset
+from tests.simulator.rows import tap_schemas
+from tests.support.harness import NEWEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonschema.protocols import Validator
+
+DOCUMENT = [
+    *("events", "rsvp", "event_registration_options", "payments", "checkins", "users"),
+    *("academic_experiences", "work_experiences", "groups", "members", "tags", "budgets"),
+    *("budget_transactions", "surveys", "survey_submissions", "rooms", "room_reservations"),
+    *("badges", "badge_completions", "feed_posts", "tracks", "checklists", "checklist_items"),
+]
+"""The document's endpoints, in its order."""
+
+ADDED = ["stores", "store_products", "announcements", "announcement_recipients"]
+"""What specification 1.1 has besides, in its order."""
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    name: stream.schema
+    for name, stream in TapCampusGroups(
+        config={"api_version": "1.1"}, validate_config=False
+    ).streams.items()
+}
+
+STREAM = pytest.mark.parametrize("name", DOCUMENT + ADDED)
+
+
+def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Walk a schema's properties and items, nested ones too."""
+    for name, definition in schema.get("properties", {}).items():
+        yield f"{path}{name}", definition
+        yield from properties(definition, f"{path}{name}.")
+    if "items" in schema:
+        yield f"{path[:-1]}[]", schema["items"]
+        yield from properties(schema["items"], f"{path[:-1]}[].")
+
+
+def test_the_streams_are_the_document_s() -> None:
+    assert [stream.name for stream in STREAMS[ApiVersion.V1_0]] == DOCUMENT
+    assert sorted(TapCampusGroups(validate_config=False).streams) == sorted(DOCUMENT)
+
+
+def test_the_specification_has_four_more() -> None:
+    assert [stream.name for stream in STREAMS[ApiVersion.V1_1]] == DOCUMENT + ADDED
+    assert sorted(SCHEMAS) == sorted(DOCUMENT + ADDED)
+    assert all(stream.__doc__ for stream in STREAMS[ApiVersion.V1_1])
+
+
+@STREAM
+@pytest.mark.parametrize("draft", [Draft7Validator, Draft202012Validator])
+def test_is_valid_json_schema(name: str, draft: type[Validator]) -> None:
+    draft.check_schema(SCHEMAS[name])
+
+
+@STREAM
+def test_is_nullable_but_for_the_key_and_says_what_each_field_is(name: str) -> None:
+    schema = SCHEMAS[name]
+    assert schema["required"] == ["id", "updatedOn"]
+    assert schema["properties"]["id"]["type"] == "integer"
+    assert schema["properties"]["updatedOn"]["format"] == "date-time"
+    for path, definition in properties(schema):
+        is_item = path.endswith("[]")
+        if path != "id":
+            assert definition["type"][1:] == ["null"], path
+        if not is_item:
+            assert definition["description"].endswith("."), path
+
+
+@STREAM
+def test_has_only_what_targets_know(name: str) -> None:
+    known = {"type", "format", "description", "properties", "items", "x-direct-identifier"}
+    for path, definition in properties(SCHEMAS[name]):
+        assert set(definition) <= known, path
+        assert definition.get("format") in {None, "date-time", "date"}, path
+        kind = definition["type"] if path == "id" else definition["type"][0]
+        assert kind in {"integer", "number", "boolean", "string", "object", "array"}, path
+        assert (kind == "object" and path != "_extra") == ("properties" in definition), path
+        assert (kind == "array") == ("items" in definition), path
+
+
+def test_the_specification_s_oddities() -> None:
+    def kind(stream: str, *path: str) -> str:
+        definition = SCHEMAS[stream]
+        for name in path:
+            definition = definition["items"] if name == "[]" else definition["properties"][name]
+        types = definition["type"]
+        return str(types if isinstance(types, str) else types[0])
+
+    assert kind("checkins", "userId") == "string"
+    assert kind("checkins", "checkedinUserId") == "integer"
+    assert kind("tags", "deleted") == "integer"
+    assert kind("tags", "adminOnly") == "integer"
+    assert kind("members", "member") == "integer"
+    assert kind("events", "sendReminder") == "integer"
+    assert kind("surveys", "anonymousSubmissions") == "integer"
+    assert kind("groups", "membershipOptions", "[]", "fee") == "number"
+    assert kind("budgets", "budgetAdmins", "[]") == "integer"
+    assert kind("budget_transactions", "receipts", "[]") == "string"
+    assert kind("survey_submissions", "responses", "[]", "answers", "[]") == "string"
+    assert kind("survey_submissions", "responses", "[]", "questionId") == "string"
+    assert kind("feed_posts", "comments", "[]", "deleted") == "boolean"
+    assert kind("checklist_items", "completionRule", "conditionIteration") == "integer"
+    assert kind("users", "gender", "name") == "string"
+    assert kind("events", "customFields", "[]", "answer") == "string"
+
+
+def test_the_number_of_fields() -> None:
+    """As counted in specification 1.1, and `_extra`; a field lost in an edit shows here."""
+    counted = {name: len(schema["properties"]) - 1 for name, schema in SCHEMAS.items()}
+    assert counted == {
+        "events": 50,
+        "rsvp": 12,
+        "event_registration_options": 22,
+        "payments": 22,
+        "checkins": 11,
+        "users": 49,
+        "academic_experiences": 12,
+        "work_experiences": 16,
+        "groups": 27,
+        "members": 17,
+        "tags": 11,
+        "budgets": 15,
+        "budget_transactions": 20,
+        "surveys": 23,
+        "survey_submissions": 18,
+        "rooms": 11,
+        "room_reservations": 11,
+        "badges": 14,
+        "badge_completions": 8,
+        "feed_posts": 15,
+        "tracks": 13,
+        "checklists": 14,
+        "checklist_items": 13,
+        "stores": 12,
+        "store_products": 15,
+        "announcements": 8,
+        "announcement_recipients": 4,
+    }
+
+
+@STREAM
+def test_a_row_of_every_field_passes_and_a_wrong_one_does_not(name: str) -> None:
+    validator = Draft202012Validator(
+        SCHEMAS[name], format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    row = Dataset(5, newest=NEWEST, schemas=tap_schemas("1.1")).full_row(name, 1)
+    assert set(row) == set(SCHEMAS[name]["properties"]) - {"_extra"}
+    validator.validate(row)
+    for path, definition in SCHEMAS[name]["properties"].items():
+        wrong = {"a": 1} if definition["type"][0] != "object" else "text"
+        assert not validator.is_valid(row | {path: wrong}), path

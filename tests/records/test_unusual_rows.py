@@ -1,0 +1,251 @@
+"""One odd row does not take its page along, and no name in it gets into the log without bound."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_campusgroups.exceptions import RowsMissingError, UnknownFieldError
+from tap_campusgroups.records.converter import EXTRA
+from tap_campusgroups.records.json_codec import MOST_LEVELS, decode_body, shape
+from tap_campusgroups.records.quality import MANY_NAMES, MOST_NAMES, DataQualityCounters
+from tests.simulator import Body, Dataset, Simulator
+from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.harness import Output
+
+STREAM, OTHER = "rooms", "tags"
+ROWS = 4
+OLD = "2024-01-01T00:00:00.000000Z"
+
+BOTH_ROADS = pytest.mark.parametrize("is_sdk_road", [False, True], ids=["pages", "records"])
+
+
+def run(*rows: str, before: bytes = b"", is_sdk_road: bool = False, **settings: Any) -> Output:
+    """Run the tap; the first page of one stream has these rows among good ones."""
+    good = [f'{{"id":{number},"name":"room {number}"}}' for number in (1, 2)]
+    page = f'{{"Results":[{",".join([good[0], *rows, good[1]])}]}}'
+    catalog = catalog_of([STREAM, OTHER])
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            if is_sdk_road and entry["breadcrumb"] == ["properties", "photoUrl"]:
+                entry["metadata"]["selected"] = False
+    with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
+        fault = simulator.inject(Body(before + page.encode()).on(STREAM, "first_page"))
+        config = settings_for(simulator, **settings)
+        output = sync(config, catalog=catalog, state=state_of(**{STREAM: OLD}))
+        assert fault.fired == 1  # no page is asked for again
+    assert len(output.records[OTHER]) == ROWS
+    ids = [record["id"] for record in output.records[STREAM]]
+    assert (ids[0], ids[-1]) == (1, 2)
+    return output
+
+
+def report_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """Return what the summary says of the stream, as figures."""
+    (extra,) = [vars(one) for one in caplog.records if "Summary: " in one.getMessage()]
+    (report,) = [one for one in extra["streams"] if one["stream"] == STREAM]
+    assert isinstance(report, dict)
+    return report
+
+
+def summary(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the summary as people read it."""
+    (text,) = [
+        one.getMessage() for one in caplog.records if one.getMessage().startswith("Summary: ")
+    ]
+    return text
+
+
+# Rows that are not objects
+
+
+@BOTH_ROADS
+@pytest.mark.parametrize("odd", ["null", "7", '"x"', "[]", '[{"id":5}]', "true", "9" * 5000])
+def test_a_row_that_is_no_object_is_left_out_and_the_stream_fails_after_the_others(
+    caplog: pytest.LogCaptureFixture, odd: str, *, is_sdk_road: bool
+) -> None:
+    output = run(odd, odd, is_sdk_road=is_sdk_road)
+    assert isinstance(output.error, RowsMissingError)
+    assert "2 rows of updatedOn " in str(output.error)
+    assert output.bookmarks[STREAM] == OLD
+    assert len(output.records[STREAM]) == 2
+    report = report_of(caplog)
+    assert (report["rows"], report["rows_without_key"]) == (4, 2)
+    assert f"  {STREAM}: 2 rows without a usable id were left out" in summary(caplog)
+
+
+# A value that no reader of JSON takes
+
+DEEP = "[" * 5000 + "]" * 5000
+LONG = "9" * 5000
+
+
+@BOTH_ROADS
+@pytest.mark.parametrize("field", ["capacity", "name", "type", "active", "createdOn", "shoeSize"])
+@pytest.mark.parametrize(
+    "odd", [LONG, f"-{LONG}", DEEP, "NaN", "-Infinity", f"[[{LONG},{DEEP},NaN]]"]
+)
+def test_an_odd_value_costs_its_column_only_and_is_kept_as_text(
+    caplog: pytest.LogCaptureFixture, odd: str, field: str, *, is_sdk_road: bool
+) -> None:
+    output = run(f'{{"id":3,"{field}":{odd},"building":{{"id":"7"}}}}', is_sdk_road=is_sdk_road)
+    assert output.error is None
+    assert output.bookmarks[STREAM] != OLD
+    record = output.records[STREAM][1]
+    assert (record["id"], record["building"]["id"]) == (3, 7)
+    report = report_of(caplog)
+    if field == "name":
+        kept = record["name"] if odd[0] != "[" else json.loads(record["name"])
+    else:
+        assert record.get(field) is None
+        kept = record[EXTRA][field]
+        counts = report["unknown"] if field == "shoeSize" else report["type_mismatches"]
+        assert list(counts) == [field]
+    assert report["replaced"] == 0
+    if odd[0] != "[":
+        assert kept == odd
+        return
+    deep, levels, above = kept, 0, 0
+    if len(kept[0]) == 3:
+        long, deep, nan = kept[0]
+        assert (long, nan) == (LONG, "NaN")
+        levels = above = 2
+    while isinstance(deep, list):
+        (deep,) = deep
+        levels += 1
+    assert levels == MOST_LEVELS
+    assert deep.count("[") == 5000 + above - MOST_LEVELS
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"stream_maps": {STREAM: {"name": "record.get('name')"}}},
+        {"flattening_enabled": True, "flattening_max_depth": 5},
+    ],
+    ids=repr,
+)
+def test_an_odd_value_passes_stream_maps_and_flattening(more: dict[str, Any]) -> None:
+    output = run(f'{{"id":3,"shoeSize":{DEEP},"capacity":{LONG}}}', **more)
+    assert output.error is None
+    assert len(output.records[STREAM]) == 3
+
+
+@BOTH_ROADS
+def test_an_id_of_thousands_of_digits_is_a_row_without_an_id(*, is_sdk_road: bool) -> None:
+    output = run(f'{{"id":{LONG}}}', is_sdk_road=is_sdk_road)
+    assert isinstance(output.error, RowsMissingError)
+    assert [record["id"] for record in output.records[STREAM]] == [1, 2]
+
+
+@BOTH_ROADS
+def test_control_characters_in_a_text_stay(*, is_sdk_road: bool) -> None:
+    output = run('{"id":3,"name":"a\tb\nc\0\\"\x1f"}', is_sdk_road=is_sdk_road)
+    assert output.error is None
+    assert output.records[STREAM][1]["name"] == 'a\tb\nc\0"\x1f'
+
+
+@BOTH_ROADS
+def test_characters_that_are_none_are_replaced_beside_all_else(
+    caplog: pytest.LogCaptureFixture, *, is_sdk_road: bool
+) -> None:
+    odd = ['{"id":3,"name":"half \\ud83d"}', "null", f'{{"id":4,"shoeSize":{DEEP}}}']
+    output = run(*odd, f'{{"id":5,"capacity":{LONG}}}', is_sdk_road=is_sdk_road)
+    assert isinstance(output.error, RowsMissingError)
+    assert [record["id"] for record in output.records[STREAM]] == [1, 3, 4, 5, 2]
+    assert output.records[STREAM][1]["name"] == "half \ufffd"
+    report = report_of(caplog)
+    assert (report["rows"], report["rows_without_key"], report["replaced"]) == (6, 1, 1)
+
+
+@BOTH_ROADS
+def test_a_byte_order_mark_is_skipped(
+    caplog: pytest.LogCaptureFixture, *, is_sdk_road: bool
+) -> None:
+    output = run('{"id":3}', before=b"\xef\xbb\xbf", is_sdk_road=is_sdk_road)
+    assert output.error is None
+    assert len(output.records[STREAM]) == 3
+    assert report_of(caplog)["replaced"] == 0
+
+
+def test_a_byte_order_mark_before_any_answer_is_skipped() -> None:
+    assert list(decode_body(b'\xef\xbb\xbf{"queryId":"q"}')) == ["queryId"]
+    assert shape(b'\xef\xbb\xbf{"message":"m"}') == "an object of message: string"
+
+
+# Names that may be data
+
+
+def test_names_of_unknown_fields_are_told_up_to_a_number() -> None:
+    quality = DataQualityCounters()
+    for number in range(MOST_NAMES):
+        quality.add_unknown(f"name{number}", number)
+        quality.add_unknown("name0", "x")
+    assert len(quality.unknown) == MOST_NAMES
+    quality.add_unknown("name0", None)
+    assert len(quality.unknown) == MOST_NAMES
+    for number in range(1000):
+        quality.add_unknown(f"more{number}", [])
+    assert list(quality.unknown) == [MANY_NAMES]
+    unknown = quality.unknown[MANY_NAMES]
+    assert unknown.count == 2 * MOST_NAMES + 1 + 1000
+    assert unknown.suggestion == "array/integer/string"
+
+
+def people(count: int) -> dict[str, int]:
+    """Make an object with a key per person, each written as a field might be."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return {f"jane{letters[at // 26].upper()}{letters[at % 26]}": at for at in range(count)}
+
+
+@BOTH_ROADS
+@pytest.mark.parametrize("row", [people(200), {"type": people(200)}], ids=["top", "nested"])
+def test_a_field_per_person_is_one_line_without_a_name(
+    caplog: pytest.LogCaptureFixture, row: Mapping[str, Any], *, is_sdk_road: bool
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    output = run(json.dumps({"id": 3, **row}), is_sdk_road=is_sdk_road)
+    assert output.error is None
+    assert "janeAa" in json.dumps(output.records[STREAM][1][EXTRA])
+    assert "jane" not in caplog.text
+    assert report_of(caplog)["unknown"] == {MANY_NAMES: {"count": 200, "type": "integer"}}
+    assert summary(caplog).splitlines()[-1] == (
+        f"  {STREAM}: field {MANY_NAMES} is not in the schema: 200 values, kept in _extra; "
+        "suggested type: integer"
+    )
+
+
+@BOTH_ROADS
+@pytest.mark.parametrize("name", ["Jane_Doe", "Jane", "jd1234", "jane@uni.example", "jane_doe"])
+def test_a_name_that_is_not_written_as_the_api_s_are_is_not_told(
+    caplog: pytest.LogCaptureFixture, name: str, *, is_sdk_road: bool
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    row = json.dumps({"id": 3, name: 1, "type": {name: 1}, "shoeSize": 44})
+    output = run(row, is_sdk_road=is_sdk_road)
+    assert output.records[STREAM][1][EXTRA][name] == 1
+    assert name not in caplog.text
+    assert list(report_of(caplog)["unknown"]) == ["(a name)", "shoeSize", "type.(a name)"]
+
+
+def test_an_unknown_field_that_is_an_error_is_told_by_the_same_rule() -> None:
+    with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
+        simulator.dataset[STREAM][0]["Jane_Doe"] = 1
+        output = sync(settings_for(simulator, unknown_fields="fail"), STREAM)
+    assert isinstance(output.error, UnknownFieldError)
+    assert "does not have, (a name), and" in str(output.error)
+
+
+def test_the_keys_of_an_answer_are_told_only_if_the_api_has_them() -> None:
+    body = {"jane": 1, "Jane_Doe": [], "Results": None, "message": "m", "queryId": "q", "id": 7}
+    assert shape(json.dumps(body | {"more": 1}).encode()) == (
+        "an object of (another key): number, (another key): array, Results: null, message: string, "
+        "queryId: string, (another key): number"
+    )

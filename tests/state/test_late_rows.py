@@ -1,0 +1,406 @@
+"""Rows that reach the service's data lake hours after their `updatedOn`: no run may lose one.
+
+The lake is a dataset that a clock of the test's own moves on. A row has versions, one a change; the
+lake shows the newest of those that have arrived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from random import Random
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.simulator import Dataset, Kind, Simulator
+from tests.simulator.timestamps import ODD_FORMS, to_milliseconds, usual_text
+from tests.support.harness import catalog_of, settings_for, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.simulator.answers import Outcome
+    from tests.simulator.exchanges import Exchange
+    from tests.support.harness import Output
+
+STREAM = "tags"
+HOUR = timedelta(hours=1)
+BEGIN = datetime(2025, 3, 1, tzinfo=UTC)
+"""Before every row."""
+
+FORMS = (usual_text, *ODD_FORMS[1:])
+"""How the service may write an instant, to the millisecond."""
+
+
+def canonical(instant: datetime) -> str:
+    """Write an instant as the tap does."""
+    return f"{instant:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """A row as it was from one change to the next.
+
+    Attributes:
+        updated: Its `updatedOn`.
+        id: Its row.
+        arrives: When the lake has it.
+        form: How `updatedOn` is written.
+    """
+
+    updated: datetime
+    id: int
+    arrives: datetime
+    form: int = 0
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What tells a version from all others in the tap's output."""
+        return self.id, canonical(self.updated)
+
+
+class Lake(Kind):
+    """The stream's rows in the lake, whose clock goes on with every export that is submitted.
+
+    Attributes:
+        now: The lake's clock.
+        step: How far each submitted export moves it.
+    """
+
+    def __init__(self, simulator: Simulator, versions: Sequence[Version]) -> None:
+        """Fill the lake in place of what was in it."""
+        self._rows = simulator.dataset[STREAM]
+        self._versions = sorted(versions)
+        self._lock = Lock()
+        self.now = BEGIN
+        self.step = timedelta()
+        simulator.clear_faults()
+        simulator.inject(self.on(STREAM, "submit", times=None))
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """Answer from what has arrived by then."""
+        with self._lock:
+            self.move_to(self.now + self.step)
+            return exchange.answer()
+
+    def move_to(self, now: datetime) -> None:
+        """Let time pass."""
+        self.now = now
+        self._rows[:] = [
+            {
+                "id": version.id,
+                "updatedOn": FORMS[version.form](to_milliseconds(version.updated)),
+                "name": canonical(version.updated),
+            }
+            for version in self.visible(now)
+        ]
+
+    def visible(self, now: datetime) -> list[Version]:
+        """Pick what the lake shows at an instant: a version a row."""
+        arrived = [version for version in self._versions if version.arrives <= now]
+        return list({version.id: version for version in arrived}.values())
+
+
+@cache
+def catalog() -> dict[str, Any]:
+    """The catalog of all runs."""
+    return catalog_of([STREAM])
+
+
+@dataclass
+class History:
+    """Runs one after the other, each with the last state of the one before.
+
+    Attributes:
+        simulator: The service.
+        emitted: The versions in the runs' output, in its order.
+        state: The last state.
+    """
+
+    simulator: Simulator
+    emitted: list[tuple[int, str]] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bookmark(self) -> str:
+        """The stream's bookmark; empty before the first run."""
+        bookmarks = self.state.get("bookmarks", {})
+        value: str = bookmarks.get(STREAM, {}).get("replication_key_value", "")
+        return value
+
+    def run(self, started: datetime, *, lookback: int, **more: Any) -> Output:
+        """Run the tap, and look at every bookmark it writes on the way.
+
+        Args:
+            started: When the run starts, as far as the tap knows.
+            lookback: The setting.
+            **more: Other settings.
+        """
+        config = settings_for(self.simulator, lookback_hours=lookback, **more)
+        output = sync(config, catalog=catalog(), state=self.state, started=started)
+        assert output.error is None
+        watermark = canonical(started - lookback * HOUR)
+        for message in output.messages:
+            if message["type"] == "RECORD":
+                record = message["record"]
+                assert record["name"] == record["updatedOn"]
+                self.emitted.append((record["id"], record["updatedOn"]))
+            elif message["type"] == "STATE":
+                before, self.state = self.bookmark, message["value"]
+                assert self.bookmark >= before
+                newest = max((updated for _, updated in self.emitted), default="")
+                assert self.bookmark <= max(before, newest, watermark)
+        return output
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Simulator]:
+    """The service, whose rows are the lake's."""
+    with Simulator(Dataset(0, newest=BEGIN)) as simulator:
+        yield simulator
+
+
+# A month of nights
+
+
+ROWS = 150
+
+
+def a_month(seed: int) -> list[Version]:
+    """Make rows, some of which change later on, that arrive 0 to 30 hours late."""
+    random = Random(seed)  # noqa: S311 - not for secrets
+    versions = []
+    for number in range(1, ROWS + 1):
+        updated = BEGIN + random.random() * 24 * 24 * HOUR
+        for _ in range(random.choice((1, 1, 1, 2, 3))):
+            updated = updated.replace(microsecond=updated.microsecond // 1000 * 1000)
+            arrives = updated + random.choice((0.0, random.random(), 1.0)) * 30 * HOUR
+            versions.append(Version(updated, number, arrives, random.randrange(len(FORMS))))
+            updated += HOUR + random.random() * 48 * HOUR
+    return versions
+
+
+def nights(history: History, versions: list[Version], **settings_: Any) -> set[tuple[int, str]]:
+    """Run the tap at three in the morning until all has arrived.
+
+    Returns:
+        The versions that some night could have seen and had not emitted in the end.
+    """
+    lake = Lake(history.simulator, versions)
+    missed: set[tuple[int, str]] = set()
+    for night in range(1, 31):
+        started = BEGIN + night * 24 * HOUR + 3 * HOUR
+        lake.move_to(started)
+        history.run(started, **settings_)
+        visible = {version.key for version in lake.visible(started) if version.updated <= started}
+        missed |= visible - set(history.emitted)
+    assert started > max(version.arrives for version in versions)
+    return missed
+
+
+@pytest.mark.parametrize(("seed", "window"), [(0, None), (1, 1), (2, 5)])
+def test_every_night_has_every_row_that_had_arrived(
+    service: Simulator, seed: int, window: int | None
+) -> None:
+    versions = a_month(seed)
+    history = History(service)
+    more = {"lookback": 48, "export_window_days": window, "start_date": "2025-03-01"}
+    assert nights(history, versions, **more) == set()
+    assert {number for number, _ in history.emitted} == set(range(1, ROWS + 1))
+    last = dict(history.emitted)
+    assert last == {version.id: canonical(version.updated) for version in sorted(versions)}
+
+
+def test_without_a_lookback_the_same_nights_lose_rows(service: Simulator) -> None:
+    """So the test above would see a row that is lost."""
+    history = History(service)
+    missed = nights(history, a_month(0), lookback=0, start_date="2025-03-01")
+    assert len(missed) > ROWS / 10
+    assert {number for number, _ in history.emitted} < set(range(1, ROWS + 1))
+
+
+# One row
+
+NIGHT = BEGIN + 240 * HOUR
+
+
+@pytest.mark.parametrize(("lookback", "loaded"), [(48, [1, 2]), (30, [1, 2]), (29, [1])])
+def test_a_row_thirty_hours_late_is_loaded_by_the_next_night(
+    service: Simulator, lookback: int, loaded: list[int]
+) -> None:
+    on_time = Version(NIGHT - timedelta(seconds=1), 1, NIGHT - timedelta(seconds=1))
+    # The bookmark is the newest row's, a second before the run; this one misses that run by one.
+    late = Version(NIGHT + timedelta(seconds=1) - 30 * HOUR, 2, NIGHT + timedelta(seconds=1))
+    lake, history = Lake(service, [on_time, late]), History(service)
+    for started in (NIGHT, NIGHT + 24 * HOUR):
+        lake.move_to(started)
+        history.run(started, lookback=lookback)
+        assert history.bookmark == on_time.key[1]
+    assert history.emitted[0] == on_time.key
+    assert sorted({number for number, _ in history.emitted}) == loaded
+
+
+def test_a_row_that_changed_again_arrives_last_in_its_newest_form(service: Simulator) -> None:
+    """Although the change before it reaches the lake only afterwards."""
+    versions = [
+        Version(NIGHT - 40 * HOUR, 1, NIGHT - 39 * HOUR),
+        Version(NIGHT - 20 * HOUR, 1, NIGHT + 10 * HOUR),
+        Version(NIGHT - 10 * HOUR, 1, NIGHT - 9 * HOUR),
+        Version(NIGHT + 20 * HOUR, 1, NIGHT + 30 * HOUR),
+    ]
+    lake, history = Lake(service, versions), History(service)
+    for hours in (-24, 0, 24, 48):
+        lake.move_to(NIGHT + hours * HOUR)
+        history.run(lake.now, lookback=48)
+    # In the second and the third night the second version is behind the third.
+    assert list(dict.fromkeys(history.emitted)) == [
+        versions[0].key,
+        versions[2].key,
+        versions[3].key,
+    ]
+    assert history.emitted[-1] == versions[3].key
+
+
+def test_a_row_that_changes_during_the_run_arrives_last_in_its_newest_form(
+    service: Simulator,
+) -> None:
+    """It is in two windows of one run: before the change, and after it."""
+    versions = [
+        Version(NIGHT - 70 * HOUR, 1, NIGHT - 70 * HOUR),
+        Version(NIGHT - 2 * HOUR, 1, NIGHT + 1 * HOUR),
+    ]
+    lake, history = Lake(service, versions), History(service)
+    lake.move_to(NIGHT - HOUR)
+    lake.step = HOUR
+    history.run(
+        NIGHT,
+        lookback=48,
+        export_window_days=1,
+        max_concurrent_exports=1,
+        start_date=(NIGHT - 72 * HOUR).isoformat(),
+    )
+    assert history.emitted == [version.key for version in versions]
+
+
+def test_the_bookmark_of_a_quiet_stream_moves_on_behind_the_lookback(service: Simulator) -> None:
+    row = Version(NIGHT + 30 * HOUR, 1, NIGHT + 60 * HOUR)
+    lake, history = Lake(service, [row]), History(service)
+    bookmarks = []
+    for night in range(6):
+        lake.move_to(NIGHT + night * 24 * HOUR)
+        history.run(lake.now, lookback=48)
+        bookmarks.append(history.bookmark)
+    assert bookmarks == [
+        canonical(NIGHT - 48 * HOUR),
+        canonical(NIGHT - 24 * HOUR),
+        canonical(NIGHT),
+        row.key[1],  # newer than what a quiet night would have given, and it stays
+        canonical(NIGHT + 48 * HOUR),
+        canonical(NIGHT + 72 * HOUR),
+    ]
+    assert set(history.emitted) == {row.key}
+
+
+def test_a_bookmark_is_the_newest_instant_and_not_the_newest_less_the_lookback(
+    service: Simulator,
+) -> None:
+    first = Version(NIGHT - 5 * HOUR, 1, NIGHT - 5 * HOUR)
+    older = Version(NIGHT - 6 * HOUR, 2, NIGHT + HOUR)
+    lake, history = Lake(service, [first, older]), History(service)
+    for started in (NIGHT, NIGHT + 24 * HOUR):
+        lake.move_to(started)
+        history.run(started, lookback=48)
+        # The late row is older: it does not take the bookmark back.
+        assert history.bookmark == first.key[1]
+    assert history.emitted[-2:] in ([first.key, older.key], [older.key, first.key])
+
+
+# Any history
+
+
+@dataclass(frozen=True)
+class AnyRun:
+    """A run of a history.
+
+    Attributes:
+        started: When it starts.
+        step: How much time passes with every export it submits.
+        window: `export_window_days`.
+        cap: `max_concurrent_exports`.
+        page_size: Rows a page.
+        behind: How long before its start its `end_date` is, if it has one.
+    """
+
+    started: datetime
+    step: timedelta
+    window: int | None
+    cap: int
+    page_size: int
+    behind: timedelta | None
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[int, list[Version], list[AnyRun]]:
+    """Make a lookback, rows that are never later than that, and runs."""
+
+    def time(most: timedelta, least: timedelta = timedelta()) -> timedelta:
+        milliseconds = timedelta(milliseconds=1)
+        return draw(st.integers(least // milliseconds, most // milliseconds)) * milliseconds
+
+    lookback = draw(st.sampled_from((0, 1, 30, 48)))
+    versions: dict[tuple[int, datetime], Version] = {}
+    for _ in range(draw(st.integers(1, 12))):
+        updated, number = BEGIN + time(200 * HOUR), draw(st.integers(1, 8))
+        delay = draw(st.sampled_from((timedelta(), lookback * HOUR, time(lookback * HOUR))))
+        form = draw(st.integers(0, len(FORMS) - 1))
+        versions[number, updated] = Version(updated, number, updated + delay, form)
+    runs, started = [], BEGIN
+    for _ in range(draw(st.integers(1, 5))):
+        started += time(80 * HOUR, HOUR / 60)
+        runs.append(
+            AnyRun(
+                started,
+                draw(st.sampled_from((timedelta(), HOUR / 2, 9 * HOUR))),
+                draw(st.sampled_from((None, 1, 2, 7))),
+                draw(st.sampled_from((1, 4))),
+                draw(st.sampled_from((1, 3, 999))),
+                draw(st.none() | st.just(time(60 * HOUR))),
+            )
+        )
+    last = max(started, *(version.arrives for version in versions.values())) + HOUR
+    runs.append(AnyRun(last, timedelta(), draw(st.sampled_from((None, 3))), 4, 999, None))
+    return lookback, list(versions.values()), runs
+
+
+@settings(max_examples=30, derandomize=True, deadline=None)
+@given(histories())
+def test_any_history_of_arrivals_is_emitted_as_a_whole(
+    service: Simulator, history_of: tuple[int, list[Version], list[AnyRun]]
+) -> None:
+    lookback, versions, runs = history_of
+    lake, history = Lake(service, versions), History(service)
+    for run in runs:
+        lake.step = run.step
+        # A run's start is before its first export, and a run may take as long as it likes.
+        lake.move_to(max(lake.now, run.started))
+        until = None if run.behind is None else max(run.started - run.behind, BEGIN)
+        shown = {version.key for version in lake.visible(lake.now) if not run.step}
+        bound = until or run.started
+        history.run(
+            run.started,
+            lookback=lookback,
+            export_window_days=run.window,
+            max_concurrent_exports=run.cap,
+            page_size=run.page_size,
+            start_date=BEGIN.isoformat(),
+            end_date=until.isoformat() if until else None,
+        )
+        in_range = {key for key in shown if key[1] <= canonical(bound.replace(microsecond=0))}
+        assert in_range <= set(history.emitted)
+    last = dict(history.emitted)
+    assert last == {version.id: canonical(version.updated) for version in sorted(versions)}

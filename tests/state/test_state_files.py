@@ -1,0 +1,281 @@
+"""States that were edited, cut off or made by another tap: they run, or one line says why not."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_campusgroups.exceptions import InputError
+from tap_campusgroups.input_files import read_input
+from tap_campusgroups.tap import TapCampusGroups
+from tests.simulator import Dataset, Simulator
+from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync
+from tests.support.mutations import mutated, nested
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BOOKMARK = "2025-06-01T12:00:00.250000Z"
+CATALOG = json.dumps(catalog_of(["events"]))
+FIX = "Correct it, or run without a state to read everything again."
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Simulator]:
+    """The service, for many short runs."""
+    with Simulator(Dataset({"events": 2, "rooms": 1}, newest=NEWEST)) as simulator:
+        yield simulator
+
+
+def entry(**bookmark: Any) -> dict[str, Any]:
+    """Make a state with one entry for events."""
+    return {"bookmarks": {"events": bookmark}}
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        ({"bookmarks": []}, "bookmarks must be an object, not a list"),
+        ({"bookmarks": None}, "bookmarks must be an object, not null"),
+        ({"bookmarks": "none"}, "bookmarks must be an object, not text"),
+        ({"bookmarks": {"events": None}}, "bookmarks.events must be an object, not null"),
+        ({"bookmarks": {"events": []}}, "bookmarks.events must be an object, not a list"),
+        ({"bookmarks": {"events": BOOKMARK}}, "bookmarks.events must be an object, not text"),
+        (
+            entry(replication_key_value=20250601),
+            "bookmarks.events.replication_key_value must be text or null, not a number",
+        ),
+        (
+            entry(replication_key_value={"value": BOOKMARK}),
+            "bookmarks.events.replication_key_value must be text or null, not an object",
+        ),
+        (
+            entry(replication_key_value="soon"),
+            "bookmarks.events.replication_key_value is not a valid date",
+        ),
+        (
+            entry(replication_key_value="2025-02-30T00:00:00Z"),
+            "bookmarks.events.replication_key_value is not a valid date",
+        ),
+        (entry(odd=nested(100)), "more than 50 levels of objects and lists"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:60],
+)
+def test_state_with_something_else_in_a_place_is_an_error_that_names_it(
+    service: Simulator, state: dict[str, Any], problem: str
+) -> None:
+    service.reset_log()
+    output = sync(settings_for(service), "events", state=state)
+    assert isinstance(output.error, InputError)
+    assert str(output.error) == f"state: {problem}. {FIX}"
+    assert (output.messages, service.requests) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0001-01-01T00:00:00",  # the minimum of .NET
+        "0001-01-01T00:00:00+14:00",  # in UTC, in the year before
+        "0001-01-01",
+        "0001-01-02T23:59:59Z",
+        "1969-12-31T00:00:00Z",
+        None,
+    ],
+)
+def test_bookmark_before_all_data_reads_everything(service: Simulator, value: str | None) -> None:
+    output = sync(settings_for(service), "events", state=entry(replication_key_value=value))
+    if value and value.endswith("+14:00"):
+        assert isinstance(output.error, InputError)  # there is no such date in UTC
+        return
+    assert output.error is None
+    assert len(output.records["events"]) == 2
+    assert output.bookmarks == {"events": BOOKMARK}
+
+
+@pytest.mark.parametrize("start_date", ["0001-01-01", "2024-09-01"])
+def test_bookmark_of_year_1_and_any_start_date_overflow_nothing(
+    service: Simulator, start_date: str
+) -> None:
+    config = settings_for(service, start_date=start_date, lookback_hours=24 * 365)
+    state = entry(replication_key_value="0001-01-01T00:00:00")
+    tap = TapCampusGroups(config=config, catalog=catalog_of(["events"]), state=state)
+    window = tap.streams["events"].window()  # type: ignore[attr-defined]
+    assert f"{window.start:%m-%d}" == start_date[5:]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        None,
+        [],
+        "soon",
+        7,
+        {"replication_key_value": "soon"},
+        {"replication_key_value": ["2025"]},
+        {"progress_markers": None, "partitions": None},
+        {"partitions": [{"context": 1}, None]},
+    ],
+    ids=json.dumps,
+)
+def test_junk_of_a_stream_that_is_not_selected_stops_nothing_and_is_kept(
+    service: Simulator, junk: Any
+) -> None:
+    state = {"bookmarks": {"rooms": junk, "of another tap": junk}}
+    output = sync(settings_for(service), "events", state=state)
+    assert output.error is None
+    assert len(output.records["events"]) == 2
+    for written in output.states:
+        assert written["bookmarks"]["rooms"] == junk
+        assert written["bookmarks"]["of another tap"] == junk
+    assert output.states[-1]["bookmarks"]["events"]["replication_key_value"] == BOOKMARK
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"progress_markers": {"replication_key": "updatedOn", "replication_key_value": "2999"}},
+        {"progress_markers": []},
+        {"partitions": None},
+        {"partitions": [{"context": {"school": 1}, "replication_key_value": "2999"}]},
+        {"replication_key_signpost": 7, "starting_replication_value": []},
+        {"start_date": ["2024"]},
+    ],
+    ids=json.dumps,
+)
+def test_keys_that_other_taps_write_do_not_move_the_bookmark(
+    service: Simulator, more: dict[str, Any]
+) -> None:
+    """The SDK would take the bookmark from progress markers."""
+    state = entry(replication_key="updatedOn", replication_key_value="2025-01-01", **more)
+    service.reset_log()
+    output = sync(settings_for(service), "events", state=state)
+    assert output.error is None
+    (asked,) = [one.query for one in service.requests if one.method == "POST"]
+    assert asked["updatedStart"] == "2024-12-30T00:00:00Z"
+    assert output.bookmarks == {"events": BOOKMARK}
+
+
+VALID = {
+    "bookmarks": {
+        "events": {
+            "replication_key": "updatedOn",
+            "replication_key_value": "2025-01-01T00:00:00.000000Z",
+            "start_date": "2024-09-01T00:00:00.000000Z",
+        },
+        "rooms": {"partitions": [{"context": {"id": 1}}], "progress_markers": {"Note": "x"}},
+    },
+    "currently_syncing": None,
+}
+
+
+@settings(max_examples=50)
+@given(state=mutated(VALID))
+def test_mutated_state_runs_or_is_one_line(service: Simulator, state: dict[str, Any]) -> None:
+    output = sync(settings_for(service), catalog=json.loads(CATALOG), state=state)
+    if output.error is None:
+        assert len(output.records["events"]) >= 1
+        assert output.messages[-1]["type"] == "STATE"
+    else:
+        assert isinstance(output.error, InputError)
+        assert str(output.error).startswith(("state: bookmarks", "state: it must"))
+        assert len(str(output.error).splitlines()) == 1
+
+
+# Files
+
+TEXT = json.dumps(state_of(events=BOOKMARK), ensure_ascii=False)
+
+
+def run_with(folder: Path, config: dict[str, Any], content: bytes) -> tuple[int, str]:
+    """Run the command line with a state; return the exit code and what it wrote."""
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "catalog.json").write_text(CATALOG)
+    (folder / "state.json").write_bytes(content)
+    files = [f"--{name}={folder / name}.json" for name in ("config", "catalog", "state")]
+    result = CliRunner().invoke(TapCampusGroups.get_singer_command(), files)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.stdout
+
+
+NOT_AN_OBJECT = {
+    "empty": b"",
+    "blank": b"\n",
+    "null": b"null",
+    "list": b"[]",
+    "text": b'"text"',
+    "number": b"7",
+    "cut off": TEXT.encode()[:-5],
+    "two lines": f"{TEXT}\n{TEXT}".encode(),
+    "UTF-16": TEXT.encode("utf-16"),
+    "UTF-32": TEXT.encode("utf-32"),
+    "byte order mark": TEXT.encode("utf-8-sig"),
+    "latin-1": '{"bookmarks": {"événements": {}}}'.encode("latin-1"),
+    "half a character": b'{"bookmarks": {"rooms": "\\ud800"}}',
+    "endless number": b'{"bookmarks": {"rooms": ' + b"9" * 5000 + b"}}",
+    "not a number": b'{"bookmarks": {"rooms": NaN}}',
+    "deep lists": b"[" * 100_000,
+    "deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "zeros": b"\0" * 100,
+}
+
+
+@pytest.mark.parametrize("content", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
+def test_file_without_a_json_object_is_an_error_that_names_it(
+    service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    service.reset_log()
+    assert run_with(tmp_path, settings_for(service), content) == (1, "")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line == (
+        f"--state {tmp_path / 'state.json'}: no JSON object in the file (in UTF-8, without a byte "
+        f"order mark). {FIX}"
+    )
+    assert service.requests == []
+
+
+def test_error_in_a_file_names_the_file_and_the_place(
+    service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = b'{"bookmarks": {"events": []}}'
+    assert run_with(tmp_path, settings_for(service), content) == (1, "")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line == (
+        f"--state {tmp_path / 'state.json'}: bookmarks.events must be an object, not a list. {FIX}"
+    )
+
+
+@given(content=st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
+def test_any_content_is_an_object_or_an_error(content: bytes) -> None:
+    file = io.BytesIO(content)
+    file.name = "state.json"
+    option = click.Option(["--state"])
+    try:
+        text = read_input(click.Context(click.Command(None)), option, file)
+    except InputError:
+        return
+    assert text is not None
+    assert isinstance(json.load(text), dict)
+
+
+def test_numbers_of_a_state_keep_their_digits(service: Simulator, tmp_path: Path) -> None:
+    number = b"12345678901234567890.123456789"
+    content = b'{"bookmarks": {"rooms": {"value": ' + number + b"}}}"
+    code, written = run_with(tmp_path, settings_for(service), content)
+    assert code == 0
+    assert written.splitlines()[-1].count(number.decode()) == 1
+
+
+def test_state_without_bookmarks_is_a_first_run(service: Simulator) -> None:
+    states: list[dict[str, Any]] = [{}, {"bookmarks": {}}, {"singer": "x"}]
+    for state in states:
+        output = sync(settings_for(service), "events", state=state)
+        assert output.error is None
+        assert len(output.records["events"]) == 2

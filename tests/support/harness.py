@@ -1,0 +1,200 @@
+"""Runs the tap in this process and sorts what it wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from tap_campusgroups.tap import TapCampusGroups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    import pytest
+
+    from tests.simulator import Simulator
+
+NEWEST = datetime(2025, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+"""`updatedOn` of the newest row of the tests' simulators."""
+
+STARTED = NEWEST + timedelta(hours=1)
+"""When the tests' runs start, as far as the tap knows."""
+
+MAX_RETRY_DELAY = 60.0
+"""Seconds after which a test that waits for an event fails instead of hanging."""
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return as soon as a condition holds; fail after `MAX_RETRY_DELAY`."""
+    # `monotonic` by name: tests replace `time.monotonic`.
+    deadline = monotonic() + MAX_RETRY_DELAY
+    while not condition():
+        assert monotonic() < deadline
+        Event().wait(0.001)
+
+
+def time_out_when_held(simulator: Simulator, patch: pytest.MonkeyPatch) -> list[float]:
+    """Make the tap's reads time out once the simulator holds their request, and never otherwise.
+
+    The request timeout of the tap does not decide then: on a busy machine any request can take
+    longer than a timeout that is short enough for a test.
+
+    Args:
+        simulator: The service.
+        patch: What undoes it.
+
+    Returns:
+        The timeouts, in seconds, that the sockets of the held requests had; filled as reads fail.
+    """
+    timeouts: list[float] = []
+    readinto = socket.SocketIO.readinto
+
+    def read(raw: Any, buffer: Any) -> int | None:
+        connection = raw._sock  # noqa: SLF001 - a SocketIO does not tell otherwise
+        timeout = connection.gettimeout()
+        if timeout is None:  # the simulator's side
+            return readinto(raw, buffer)
+        deadline = monotonic() + MAX_RETRY_DELAY
+        connection.settimeout(0.01)
+        try:
+            while True:
+                try:
+                    return readinto(raw, buffer)
+                except TimeoutError:
+                    if simulator.holds(connection.getsockname()):
+                        timeouts.append(timeout)
+                        raise
+                    assert monotonic() < deadline
+                    raw._timeout_occurred = False  # noqa: SLF001 - or it refuses to read again
+        finally:
+            connection.settimeout(timeout)
+
+    patch.setattr(socket.SocketIO, "readinto", read)
+    return timeouts
+
+
+def settings_for(simulator: Simulator, **more: Any) -> dict[str, Any]:
+    """Make a config for a simulator."""
+    return {
+        "api_secret": simulator.api_secret,
+        "school_code": simulator.school_code,
+        "api_url": simulator.url,
+        **more,
+    }
+
+
+def state_of(**bookmarks: str) -> dict[str, Any]:
+    """Make a state."""
+    return {
+        "bookmarks": {
+            name: {"replication_key": "updatedOn", "replication_key_value": value}
+            for name, value in bookmarks.items()
+        }
+    }
+
+
+_LOGGING = """
+version: 1
+formatters: {json: {(): singer_sdk.logging.StructuredFormatter}}
+handlers: {all: {class: logging.StreamHandler, formatter: json, stream: ext://sys.stderr}}
+root: {level: INFO, handlers: [all]}
+"""
+
+
+def structured_logging(folder: Path) -> str:
+    """Write a file for `SINGER_SDK_LOG_CONFIG`: stderr has a JSON object a line; name the file."""
+    path = folder / "logging.yaml"
+    path.write_text(_LOGGING)
+    return str(path)
+
+
+@dataclass
+class Output:
+    """What a run wrote, and how it ended.
+
+    Attributes:
+        messages: Singer messages in their order.
+        error: What ended the run early.
+    """
+
+    messages: list[dict[str, Any]]
+    error: Exception | None = None
+    records: dict[str, list[dict[str, Any]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sort the records by stream."""
+        self.records = {}
+        for message in self.of_type("RECORD"):
+            self.records.setdefault(message["stream"], []).append(message["record"])
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        """Pick the messages of a type."""
+        return [message for message in self.messages if message["type"] == kind]
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """The states, in their order."""
+        return [message["value"] for message in self.of_type("STATE")]
+
+    @property
+    def bookmarks(self) -> dict[str, str | None]:
+        """The bookmarks of the last state."""
+        return {
+            name: bookmark.get("replication_key_value")
+            for name, bookmark in self.states[-1]["bookmarks"].items()
+        }
+
+
+def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
+    """Make a catalog in which only some streams are selected."""
+    chosen = set(streams)
+    catalog: dict[str, Any] = TapCampusGroups(validate_config=False).catalog_dict
+    for stream in catalog["streams"]:
+        (root,) = (entry for entry in stream["metadata"] if not entry["breadcrumb"])
+        root["metadata"]["selected"] = stream["tap_stream_id"] in chosen
+    return catalog
+
+
+def sync(
+    config: Mapping[str, Any],
+    *streams: str,
+    state: Mapping[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+    started: datetime | None = STARTED,
+) -> Output:
+    """Run the tap; an error is kept in the output, for what was written before it matters.
+
+    Args:
+        config: The settings.
+        *streams: The streams to select; all of them if none is named.
+        state: State of an earlier run.
+        catalog: A catalog in place of `streams`.
+        started: When the run starts, as far as the tap knows; now if `None`.
+    """
+    written = io.BytesIO()
+    error: Exception | None = None
+    stdout = io.TextIOWrapper(written, encoding="utf-8")
+    milliseconds = int((started or datetime.now(UTC)).timestamp() * 1000)
+    with (
+        redirect_stdout(stdout),
+        patch.object(TapCampusGroups, "initialized_at", milliseconds),
+    ):
+        try:
+            TapCampusGroups(
+                config=dict(config),
+                state=json.loads(json.dumps(state or {})),
+                catalog=catalog or (catalog_of(streams) if streams else None),
+            ).sync_all()
+        except Exception as caught:  # noqa: BLE001 - tests look at it
+            error = caught
+        stdout.flush()
+    return Output([json.loads(line) for line in written.getvalue().splitlines()], error)

@@ -1,0 +1,57 @@
+"""The streams of each version of the API, and what happens when a school has another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tap_campusgroups.exceptions import SettingsError, StreamsFailedError
+from tap_campusgroups.tap import TapCampusGroups
+from tests.simulator import Dataset, Simulator
+from tests.simulator.rows import ADDED, tap_schemas
+from tests.support.harness import NEWEST, settings_for, sync
+
+ROWS = 3
+NEW = ADDED["1.1"]
+
+
+@pytest.mark.parametrize("config", [{}, {"api_version": "1.0"}])
+def test_the_default_is_the_document_s(config: dict[str, Any]) -> None:
+    assert set(TapCampusGroups(config=config, validate_config=False).streams) == set(
+        tap_schemas("1.1")
+    ) - set(NEW)
+
+
+@pytest.mark.parametrize(("version", "count"), [("1.0", 23), ("1.1", 27)])
+def test_every_row_of_a_version_arrives(version: str, count: int) -> None:
+    dataset = Dataset(ROWS, newest=NEWEST, schemas=tap_schemas("1.1"))
+    with Simulator(dataset) as simulator:
+        output = sync(settings_for(simulator, api_version=version))
+    assert output.error is None
+    assert len(output.records) == len(output.bookmarks) == count
+    for stream, records in output.records.items():
+        assert sorted(record["id"] for record in records) == [1, 2, 3], stream
+
+
+def test_a_school_without_the_new_streams_fails_in_these_only() -> None:
+    with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
+        output = sync(settings_for(simulator, api_version="1.1"))
+    assert isinstance(output.error, StreamsFailedError)
+    assert str(output.error).startswith("4 of 27 streams failed: ")
+    assert all(stream in str(output.error) for stream in NEW)
+    assert set(output.records) == set(tap_schemas())
+
+
+def test_a_bookmark_of_a_stream_that_is_not_there_any_more_is_kept() -> None:
+    with Simulator(Dataset(ROWS, newest=NEWEST, schemas=tap_schemas("1.1"))) as simulator:
+        first = sync(settings_for(simulator, api_version="1.1"))
+        second = sync(settings_for(simulator), state=first.states[-1])
+    assert second.error is None
+    assert second.bookmarks == first.bookmarks
+
+
+def test_discovery_refuses_an_unknown_version() -> None:
+    with pytest.raises(SettingsError, match=r'api_version must be one of "1\.0", "1\.1"'):
+        TapCampusGroups(config=json.loads('{"api_version": 1.1}'), validate_config=False)
