@@ -39,7 +39,7 @@ from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Dataset, FailQuery, Hang, Kind, Phase, Simulator, Status
+from tests.simulator import Dataset, FailQuery, FaultType, Hang, Phase, Simulator, Status
 from tests.support.harness import (
     NEWEST,
     Output,
@@ -796,10 +796,10 @@ def test_as_many_exports_as_may_be_wait_at_the_server(clock: Clock, cap: int) ->
     ):
         wait_until(lambda: polled() == cap)
         assert sorted(submitted(simulator)) == NAMES[:cap]
-        assert simulator.running == cap
+        assert simulator.active == cap
         clock.run_all()
         assert_whole(running.result(SECONDS))
-        assert simulator.peak_running == cap
+        assert simulator.peak_active == cap
 
 
 @pytest.mark.usefixtures("impatient")
@@ -808,10 +808,10 @@ def test_an_export_in_the_place_of_another_counts_like_any(clock: Clock) -> None
         failing = [simulator.inject(FailQuery().on(stream, "poll")) for stream in NAMES[:2]]
         config = settings_for(simulator, max_concurrent_exports=2)
         with background(lambda: sync(config), let_go=clock.run_all) as running:
-            wait_until(lambda: all(fault.fired for fault in failing) and simulator.running == 2)
+            wait_until(lambda: all(fault.fired for fault in failing) and simulator.active == 2)
             clock.run_all()
             assert_whole(running.result(SECONDS))
-        assert simulator.peak_running == 2
+        assert simulator.peak_active == 2
         assert len(submitted(simulator)) == len(NAMES) + 4  # in bisect
 
 
@@ -828,7 +828,7 @@ def test_an_export_leaves_the_server_when_it_has_run() -> None:
             wait_until(lambda: simulator.hanging == 2)
             simulator.release()
             assert_whole(running.result(SECONDS))
-        assert simulator.peak_running == 2
+        assert simulator.peak_active == 2
 
 
 @pytest.mark.usefixtures("impatient")
@@ -842,7 +842,7 @@ def test_one_at_a_time_asks_what_a_plain_tap_asks(simulator: Simulator) -> None:
         for phase in ("submit", "poll", "first_page", "later_page", "later_page")
         if phase != "poll" or stream == "events"
     ]
-    assert simulator.peak_running == 1
+    assert simulator.peak_active == 1
 
 
 def test_only_selected_streams_are_submitted(simulator: Simulator) -> None:
@@ -896,7 +896,7 @@ def test_a_connection_test_submits_nothing_ahead(simulator: Simulator) -> None:
     assert [
         stream for stream, _ in itertools.groupby(r.stream for r in simulator.requests)
     ] == NAMES
-    assert simulator.peak_running == 1
+    assert simulator.peak_active == 1
 
 
 @pytest.mark.usefixtures("impatient")
@@ -904,7 +904,7 @@ def test_a_server_that_wants_fewer_exports_gets_fewer(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
-        frozen(clock, max_running=3) as simulator,
+        frozen(clock, max_active=3) as simulator,
         background(
             lambda: sync(settings_for(simulator, page_size=2, max_concurrent_exports=8)),
             let_go=clock.run_all,
@@ -918,7 +918,7 @@ def test_a_server_that_wants_fewer_exports_gets_fewer(
         assert_whole(running.result(SECONDS))
         assert submitted(simulator, 429) == refused
         assert len(submitted(simulator)) == len(NAMES)
-        assert simulator.peak_running == 3
+        assert simulator.peak_active == 3
     assert [r for r in caplog.records if r.levelno > logging.INFO] == []
 
 
@@ -972,7 +972,7 @@ def test_too_many_requests_in_a_poll_does_not_lower_the_cap(
     with frozen(clock) as simulator:
         refused = simulator.inject(Status(429).on(NAMES[1], "poll"))
         with background(lambda: sync(settings_for(simulator)), let_go=clock.run_all) as running:
-            wait_until(lambda: refused.fired and simulator.running == 4)
+            wait_until(lambda: refused.fired and simulator.active == 4)
             wait_until(partial(is_told, caplog, "try 2 of 8"))
             clock.run_all()
             assert_whole(running.result(SECONDS))
@@ -1007,7 +1007,7 @@ def test_a_wrong_secret_costs_one_request(simulator: Simulator, cap: int) -> Non
     assert len(simulator.requests) == 1
 
 
-FAULTS: dict[str, tuple[Kind, Phase | None, int | None] | None] = {
+FAULTS: dict[str, tuple[FaultType, Phase | None, int | None] | None] = {
     "none": None,
     "a query that fails once": (FailQuery(), None, 1),
     "a query that fails": (FailQuery(), None, None),

@@ -29,8 +29,8 @@ from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import canonical_timestamp
 from tests.simulator import Dataset
-from tests.simulator.rows import tap_schemas
-from tests.simulator.timestamps import ODD_FORMS, parse_timestamp, to_milliseconds
+from tests.simulator.dataset import tap_schemas
+from tests.simulator.timestamps import UNUSUAL_FORMATS, parse_timestamp, to_milliseconds
 from tests.support.harness import NEWEST
 from tests.support.strategies import (
     BARE_NUMBERS,
@@ -226,7 +226,7 @@ def respelled(value: Any, number: int) -> Any:
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[T ]", value):
         instant = parse_timestamp(value)
         assert instant is not None
-        return ODD_FORMS[number](to_milliseconds(instant))
+        return UNUSUAL_FORMATS[number](to_milliseconds(instant))
     return value
 
 
@@ -234,8 +234,8 @@ def respelled(value: Any, number: int) -> Any:
 def test_rows_of_the_service_convert_alike(stream: str) -> None:
     dataset = Dataset(40, newest=NEWEST)
     full = dataset.full_row(stream)
-    odd = [respelled(full, number) for number in range(len(ODD_FORMS))]
-    assert len({str(row) for row in odd}) == len(ODD_FORMS)
+    odd = [respelled(full, number) for number in range(len(UNUSUAL_FORMATS))]
+    assert len({str(row) for row in odd}) == len(UNUSUAL_FORMATS)
     ways = assert_alike(
         tap_schemas()[stream],
         json.dumps(dataset[stream]),

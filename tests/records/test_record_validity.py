@@ -25,7 +25,7 @@ from tap_campusgroups.records.json_codec import (
 )
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.harness import NEWEST
 from tests.support.strategies import ANYTHING, CLOCKS, DAYS, NUMBER_TEXTS, WORDS, ZONES, pages
 

@@ -12,7 +12,7 @@ from tap_campusgroups.exceptions import RowsMissingError, UnknownFieldError
 from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.records.json_codec import MOST_LEVELS, decode_body, shape
 from tap_campusgroups.records.quality import MANY_NAMES, MOST_NAMES, DataQualityCounters
-from tests.simulator import Body, Dataset, Simulator
+from tests.simulator import Dataset, RawBody, Simulator
 from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(*rows: str, before: bytes = b"", is_sdk_road: bool = False, **settings: 
             if is_sdk_road and entry["breadcrumb"] == ["properties", "photoUrl"]:
                 entry["metadata"]["selected"] = False
     with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
-        fault = simulator.inject(Body(before + page.encode()).on(STREAM, "first_page"))
+        fault = simulator.inject(RawBody(before + page.encode()).on(STREAM, "first_page"))
         config = settings_for(simulator, **settings)
         output = sync(config, catalog=catalog, state=state_of(**{STREAM: OLD}))
         assert fault.fired == 1  # no page is asked for again

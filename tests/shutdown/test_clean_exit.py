@@ -28,7 +28,7 @@ from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.transport import current_session, worker_session
 from tap_campusgroups.tap import TapCampusGroups
 from tests.exports.test_scheduler import NAMES, background, supervised, workers
-from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
+from tests.simulator import Dataset, FailQuery, Hang, JsonBody, Simulator, Status
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync, wait_until
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def test_a_failure_of_an_export(
     ):
         wait_until(lambda: is_turn_of(POLLED, caplog.text))
         begin()
-        simulator.inject(WrongJson({"message": "hello"}).on(POLLED, "poll"))
+        simulator.inject(JsonBody({"message": "hello"}).on(POLLED, "poll"))
         output = run.result(LONGEST)
         assert isinstance(output.error, ExportFailedError)
         assert f"Stream '{POLLED}': " in str(output.error)

@@ -13,7 +13,7 @@ from tap_campusgroups.records.converter import EXTRA, Converter
 from tap_campusgroups.records.json_codec import Raw, decode_rows, decode_value, encode_text
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import parse_timestamp
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.strategies import pages
 
 if TYPE_CHECKING:
