@@ -49,7 +49,7 @@ from tests.support.harness import (
     sync,
     wait_until,
 )
-from tests.tap.test_cli import run
+from tests.support.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
