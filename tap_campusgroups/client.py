@@ -36,14 +36,13 @@ from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE, Servi
 from tap_campusgroups.exports.transport import worker_session
 from tap_campusgroups.records.converter import Converter
 from tap_campusgroups.records.json_codec import (
-    BadJsonError,
-    UnexpectedJsonError,
+    JsonError,
     decode_rows,
     record_lines,
 )
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tap_campusgroups.records.values import canonical_timestamp, parse_timestamp, write_canonical
+from tap_campusgroups.records.values import canonical_timestamp, format_timestamp, parse_timestamp
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 
@@ -201,7 +200,7 @@ class CampusGroupsStream(ExportClient):
         if self._has_future_bookmark:
             msg = (
                 f"Stream '{self.name}': the bookmark in the state is later than the start of this "
-                f"run ({self._bookmark}, {write_canonical(self.monitor.started)}), so rows may "
+                f"run ({self._bookmark}, {format_timestamp(self.monitor.started)}), so rows may "
                 "have been skipped. Check the clock of this machine; then set the bookmark back to "
                 "a time at which the clock was right, or remove it to read everything again."
             )
@@ -346,7 +345,7 @@ class CampusGroupsStream(ExportClient):
         time_extracted = datetime.now(UTC)
         try:
             converted = self._page_converter(page.results)
-        except (BadJsonError, UnexpectedJsonError):
+        except JsonError:
             raise self._bad_page() from None
         except UnknownFieldError as error:
             raise self._unknown_field(error) from None
@@ -355,7 +354,7 @@ class CampusGroupsStream(ExportClient):
         part.add(lines.count(b"\n"), converted.newest)
         part.task.rows += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
-        self.quality.replaced += page.is_replaced + converted.replaced
+        self.quality.pages_with_invalid_unicode += page.is_replaced + converted.has_invalid_unicode
         return len(converted.rows)
 
     def _sync_rows(
@@ -383,12 +382,12 @@ class CampusGroupsStream(ExportClient):
     def _rows(self, page: Page, part: Part) -> list[Record]:
         """Decode the rows of a page, and count them."""
         try:
-            rows, others, replaced = decode_rows(page.results)
-        except (BadJsonError, UnexpectedJsonError):
+            rows, non_object_rows, has_invalid_unicode = decode_rows(page.results)
+        except JsonError:
             raise self._bad_page() from None
-        part.task.rows += len(rows) + others
-        self.quality.rows_without_key += others
-        self.quality.replaced += page.is_replaced + replaced
+        part.task.rows += len(rows) + non_object_rows
+        self.quality.rows_without_key += non_object_rows
+        self.quality.pages_with_invalid_unicode += page.is_replaced + has_invalid_unicode
         return rows
 
     def _messages(self, record: Record) -> list[RecordMessage]:
@@ -418,7 +417,7 @@ class CampusGroupsStream(ExportClient):
             replication_key=REPLICATION_KEY,
             quality=self.quality,
             unknown_fields=self.settings.unknown_fields,
-            hidden={
+            deselected_fields={
                 breadcrumb[1]
                 for breadcrumb, is_selected in self.mask.items()
                 if breadcrumb and not is_selected
@@ -487,14 +486,14 @@ class CampusGroupsStream(ExportClient):
             self._check_bookmark()  # the first response has told what the service's clock says
             started = self.monitor.started
             if self._bookmark is None and self.config.get("start_date") is not None:
-                self.stream_state[BEGAN_KEY] = write_canonical(self.settings.start_date)
+                self.stream_state[BEGAN_KEY] = format_timestamp(self.settings.start_date)
             self.stream_state.update(
                 replication_key=REPLICATION_KEY,
                 replication_key_value=state.next_bookmark(
                     self._bookmark,
                     newest=part.newest,
-                    end=write_canonical(min(part.window.end, started)),
-                    watermark=write_canonical(started - self.settings.lookback),
+                    end=format_timestamp(min(part.window.end, started)),
+                    watermark=format_timestamp(started - self.settings.lookback),
                 ),
             )
 

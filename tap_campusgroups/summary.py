@@ -77,11 +77,11 @@ class StreamSummary:
             newest=stream.newest,
             age_hours=round((now - newest).total_seconds() / 3600, 1) if newest else None,
             unknown={
-                name: {"count": unknown.count, "type": unknown.suggestion}
-                for name, unknown in sorted(quality.unknown.items())
+                name: {"count": unknown.count, "type": unknown.suggested_type}
+                for name, unknown in sorted(quality.unknown_fields.items())
             },
             type_mismatches=dict(sorted(quality.type_mismatches.items())),
-            replaced=quality.replaced,
+            replaced=quality.pages_with_invalid_unicode,
             rows_without_key=quality.rows_without_key,
             error=str(error) if error else None,
         )

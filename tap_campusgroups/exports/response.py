@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from tap_campusgroups.records.json_codec import (
-    BadJsonError,
+    InvalidJsonError,
+    JsonError,
     UnexpectedJsonError,
     decode_body,
     decode_value,
-    replace_bad_characters,
-    shape,
+    describe_body,
+    replace_invalid_unicode,
 )
 
 if t.TYPE_CHECKING:
@@ -270,7 +271,7 @@ def _text(value: Raw | None) -> str | None:
         return None
     try:
         text = decode_value(value)
-    except (BadJsonError, UnexpectedJsonError):
+    except JsonError:
         return None
     return text if text and isinstance(text, str) else None
 
@@ -281,10 +282,10 @@ def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bo
         return decode_body(content), ResponseKind.UNRECOGNISED, False
     except UnexpectedJsonError:
         return None, ResponseKind.UNRECOGNISED, False
-    except BadJsonError:
+    except InvalidJsonError:
         try:
-            return decode_body(replace_bad_characters(content)), ResponseKind.UNRECOGNISED, True
-        except (BadJsonError, UnexpectedJsonError):
+            return decode_body(replace_invalid_unicode(content)), ResponseKind.UNRECOGNISED, True
+        except JsonError:
             return None, ResponseKind.GARBAGE, False
 
 
@@ -443,5 +444,5 @@ def describe(response: requests.Response) -> str:
     """
     status, message = f"HTTP {response.status_code}", read(response).message
     if message is None:
-        return f"{status}, {shape(vars(response)[_CONTENT])}"
+        return f"{status}, {describe_body(vars(response)[_CONTENT])}"
     return f'{status}: "{quote(message)}"'
