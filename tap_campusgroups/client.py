@@ -46,7 +46,7 @@ from tap_campusgroups.records.converter import Converter
 from tap_campusgroups.records.json_codec import decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tap_campusgroups.records.values import canonical_timestamp, parse_timestamp, write_canonical
+from tap_campusgroups.records.values import canonical_timestamp, format_timestamp, parse_timestamp
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 
@@ -385,7 +385,9 @@ class CampusGroupsStream(RESTStream[Step]):
         window_job.add(lines.count(b"\n"), converted.newest)
         window_job.job.rows += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
-        self.quality.replaced += page.has_invalid_unicode + converted.replaced
+        self.quality.pages_with_invalid_unicode += (
+            page.has_invalid_unicode + converted.has_invalid_unicode
+        )
         return len(converted.rows)
 
     def _sync_rows(
@@ -407,10 +409,10 @@ class CampusGroupsStream(RESTStream[Step]):
             yield record
 
     def _decode_rows(self, page: Page, window_job: WindowJob) -> list[Record]:
-        rows, others, replaced = decode_rows(page.results)
+        rows, others, is_replaced = decode_rows(page.results)
         window_job.job.rows += len(rows) + others
         self.quality.rows_without_key += others
-        self.quality.replaced += page.has_invalid_unicode + replaced
+        self.quality.pages_with_invalid_unicode += page.has_invalid_unicode or is_replaced
         return rows
 
     def _record_messages(self, record: Record) -> list[RecordMessage]:
@@ -433,7 +435,7 @@ class CampusGroupsStream(RESTStream[Step]):
             replication_key=REPLICATION_KEY,
             quality=self.quality,
             unknown_fields=self.settings.unknown_fields,
-            hidden={
+            deselected_fields={
                 breadcrumb[1]
                 for breadcrumb, is_selected in self.mask.items()
                 if breadcrumb and not is_selected
@@ -476,7 +478,7 @@ class CampusGroupsStream(RESTStream[Step]):
         if self._is_incremental and bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
             msg = (
                 f"Stream '{self.name}': the bookmark in the state ({self._bookmark}) is later than "
-                f"the start of this run ({write_canonical(started)}), so rows may have been "
+                f"the start of this run ({format_timestamp(started)}), so rows may have been "
                 "skipped. Check the clock of this machine; then set the bookmark to a time at "
                 "which the clock was right, or remove it to read everything again."
             )
@@ -508,14 +510,14 @@ class CampusGroupsStream(RESTStream[Step]):
             self._check_bookmark()  # again: the monitor now knows the service's clock
             started, settings = self.monitor.started, self.settings
             if self._bookmark is None and self.config.get("start_date") is not None:
-                self.stream_state[FIRST_START_KEY] = write_canonical(settings.start_date)
+                self.stream_state[FIRST_START_KEY] = format_timestamp(settings.start_date)
             self.stream_state.update(
                 replication_key=REPLICATION_KEY,
                 replication_key_value=state.next_bookmark(
                     self._bookmark,
                     newest=window_job.newest,
-                    end=write_canonical(min(window_job.window.end, started)),
-                    watermark=write_canonical(started - settings.lookback),
+                    end=format_timestamp(min(window_job.window.end, started)),
+                    watermark=format_timestamp(started - settings.lookback),
                 ),
             )
 

@@ -69,11 +69,11 @@ class StreamSummary:
             newest=stream.newest,
             age_hours=round(age.total_seconds() / 3600, 1) if age else None,
             unknown={
-                name: {"count": unknown.count, "type": unknown.suggestion}
-                for name, unknown in sorted(quality.unknown.items())
+                name: {"count": unknown.count, "type": unknown.suggested_type}
+                for name, unknown in sorted(quality.unknown_fields.items())
             },
             type_mismatches=dict(sorted(quality.type_mismatches.items())),
-            pages_with_invalid_unicode=quality.replaced,
+            pages_with_invalid_unicode=quality.pages_with_invalid_unicode,
             rows_without_key=quality.rows_without_key,
             error=str(error) if error else None,
         )
@@ -81,7 +81,7 @@ class StreamSummary:
     @property
     def issues(self) -> int:
         """Number of values, pages and rows with an irregularity."""
-        counts = [*self.type_mismatches.values(), *(one["count"] for one in self.unknown.values())]
+        counts: list[int] = [*self.type_mismatches.values(), *(one["count"] for one in self.unknown.values())]
         return sum(counts) + self.pages_with_invalid_unicode + self.rows_without_key
 
 

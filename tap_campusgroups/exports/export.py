@@ -13,7 +13,7 @@ import backoff
 
 from tap_campusgroups.exceptions import ExportTimeoutError
 from tap_campusgroups.exports.response import WAITING, ResponseKind, parse_response
-from tap_campusgroups.records.json_codec import size_of
+from tap_campusgroups.records.json_codec import byte_size
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,7 +114,7 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
             waiting_since, intervals = None, policy.intervals()
             page = Page(
                 parsed.results,
-                size_of(parsed.results),
+                byte_size(parsed.results),
                 is_last=paginator.finished,
                 has_invalid_unicode=parsed.has_invalid_unicode,
             )

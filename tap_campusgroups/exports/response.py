@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from tap_campusgroups.records.json_codec import (
-    BadJsonError,
+    InvalidJsonError,
+    JsonError,
     UnexpectedJsonError,
     decode_body,
     decode_value,
-    replace_bad_characters,
-    shape,
+    describe_body,
+    replace_invalid_unicode,
 )
 from tap_campusgroups.records.quality import safe_field_name
 
@@ -253,7 +254,7 @@ def _text(value: Raw | None) -> str | None:
         return None
     try:
         text = decode_value(value)
-    except (BadJsonError, UnexpectedJsonError):
+    except JsonError:
         return None
     return text if text and isinstance(text, str) else None
 
@@ -264,10 +265,10 @@ def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bo
         return decode_body(content), ResponseKind.UNRECOGNISED, False
     except UnexpectedJsonError:
         return None, ResponseKind.UNRECOGNISED, False
-    except BadJsonError:
+    except InvalidJsonError:
         try:
-            return decode_body(replace_bad_characters(content)), ResponseKind.UNRECOGNISED, True
-        except (BadJsonError, UnexpectedJsonError):
+            return decode_body(replace_invalid_unicode(content)), ResponseKind.UNRECOGNISED, True
+        except JsonError:
             return None, ResponseKind.INVALID_JSON, False
 
 
@@ -386,5 +387,5 @@ def describe(response: requests.Response) -> str:
         of Results: null`.
     """
     message = parse_response(response).message
-    detail = shape(vars(response)[_CONTENT]) if message is None else redact(message)
+    detail = describe_body(vars(response)[_CONTENT]) if message is None else redact(message)
     return f"HTTP {response.status_code}, {detail}"

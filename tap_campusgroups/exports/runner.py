@@ -154,8 +154,9 @@ class ExportRunner:
         is_too_large = error.is_running and may_abandon and len(halves) > 1
         if not is_too_large or not scheduler.abandon_running(job):
             msg = (
-                f"Stream '{self.sender.stream}': the export of {window} did not finish in time: {error}. "
-                "Raise export_timeout_minutes, or set export_window_days for shorter windows."
+                f"Stream '{self.sender.stream}': the export of {window} did not finish: "
+                f"{error}. Raise export_timeout_minutes, or set export_window_days for shorter "
+                "windows."
             )
             raise ExportTimeoutError(msg, is_running=error.is_running) from error
         self.sender.logger.warning(

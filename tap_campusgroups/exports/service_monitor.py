@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from threading import Lock
 
 from tap_campusgroups.exports.response import redact_keys
-from tap_campusgroups.records.values import write_canonical
+from tap_campusgroups.records.values import format_timestamp
 
 if t.TYPE_CHECKING:
     import logging
@@ -53,8 +53,8 @@ class ServiceMonitor:
             self._logger.warning(
                 "Clocks differ: local=%s service=%s. Bookmarks follow the earlier clock. Correct "
                 "the clock of this machine.",
-                write_canonical(now),
-                write_canonical(date),
+                format_timestamp(now),
+                format_timestamp(date),
             )
 
     def observe_keys(self, stream: str, unknown_keys: tuple[str, ...]) -> None:
