@@ -386,7 +386,7 @@ class CampusGroupsStream(RESTStream[Step]):
         window_job.job.rows += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
         self.quality.pages_with_invalid_unicode += (
-            page.has_invalid_unicode + converted.has_invalid_unicode
+            page.has_invalid_unicode or converted.has_invalid_unicode
         )
         return len(converted.rows)
 
