@@ -355,13 +355,13 @@ def redact(message: str) -> str:
     """Hide the part of a message that may contain personal data.
 
     `Query execution failed: column 'Jane' not found` becomes
-    `"Query execution failed" and 26 hidden characters`.
+    `"Query execution failed" and 25 hidden characters`.
     """
     text = message.strip().lower()
     known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), "")
     hidden = len(text.removeprefix(known.lower()).strip(" .!"))
     parts = [f'"{known}"'] * bool(known) + [f"{hidden} hidden characters"] * bool(hidden)
-    return " and ".join(parts)
+    return " and ".join(parts) or "an empty message"
 
 
 MAX_KEYS: t.Final = 5

@@ -199,15 +199,14 @@ class Scheduler:
         """Discard jobs whose pages are not needed; those that are pending never start.
 
         Args:
-            jobs: All remaining jobs of the current stream.
+            jobs: Jobs of the current stream.
         """
         with self._changed:
             for job in jobs:
                 job.is_dropped = True
                 self._buffered_bytes -= sum(page.size for page in job.pages)
                 job.pages.clear()
-            while self._pending and self._pending[0].is_dropped:
-                self._pending.popleft().status = JobStatus.DONE
+            self._pending = deque(job for job in self._pending if not job.is_dropped)
             self._notify()
 
     def close(self) -> None:
