@@ -21,7 +21,7 @@ from tap_campusgroups.exceptions import (
     ExportTimeoutError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports.retry import MAX_ATTEMPTS, retry_after
+from tap_campusgroups.exports.retry import RetryPolicy, retry_after
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import (
     CancelQuery,
@@ -455,7 +455,7 @@ def test_a_boolean_that_is_none_does_not_become_true(simulator: Simulator) -> No
 def test_errors_are_of_one_family() -> None:
     assert issubclass(AccessDeniedError, CampusGroupsError)
     assert issubclass(ServiceUnavailableError, CampusGroupsError)
-    assert MAX_ATTEMPTS == 8
+    assert RetryPolicy().max_attempts == 8
     assert CampusGroupsStream.allow_redirects is False
 
 
@@ -478,4 +478,4 @@ def test_an_unknown_host_is_given_up_soon(
 
     number = socket.EAI_AGAIN
     output = sync(config, "events")
-    assert f"gave up after {MAX_ATTEMPTS} tries" in str(output.error)
+    assert f"gave up after {RetryPolicy().max_attempts} tries" in str(output.error)

@@ -59,7 +59,7 @@ from tests.support.harness import (
     sync,
     time_out_when_held,
 )
-from tests.tap.test_cli import run
+from tests.support.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
-from tap_campusgroups.exports.export import SHORTEST_HALVED, Window
-from tap_campusgroups.exports.retry import MAX_ATTEMPTS
+from tap_campusgroups.exports.export import MIN_BISECTED, Window
+from tap_campusgroups.exports.retry import RetryPolicy
 from tests.simulator import (
     CancelQuery,
     Dataset,
@@ -85,7 +85,7 @@ def test_halves_share_their_bound_and_an_hour_is_not_halved(start: datetime, sec
     assert len(bisect) == (2 if seconds > 3600 else 1)
     lengths = [half.end - half.start for half in bisect]
     assert max(lengths) - min(lengths) <= SECOND
-    assert timedelta(hours=1) == SHORTEST_HALVED
+    assert timedelta(hours=1) == MIN_BISECTED
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_window_out_of_reach_leaves_the_bookmark_of_the_one_before(
         config = settings_for(simulator, **BACKFILL, max_concurrent_exports=1)
         output = sync(config, "events")
         assert isinstance(output.error, ServiceUnavailableError)
-        assert fault.fired == MAX_ATTEMPTS
+        assert fault.fired == RetryPolicy().max_attempts
         assert bookmarks_on_the_way(output) == [canonical(START + day * DAY) for day in range(1, 4)]
         assert ids(output) == in_range(simulator, "events", START, START + 3 * DAY)
 

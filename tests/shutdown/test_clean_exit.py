@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LONGEST = 5.0
 """Seconds that an end may take."""
 
-FIRST, POLLED, RETRIED, HANGING, AHEAD, REFUSED = BUSY = NAMES[:6]
+FIRST, POLLED, RETRIABLE, HANGING, AHEAD, REFUSED = BUSY = NAMES[:6]
 """The streams of a busy run, by what becomes of them."""
 
 
@@ -57,7 +57,7 @@ def service(rows: int) -> Iterator[Simulator]:
     """
     dataset = Dataset(dict.fromkeys(BUSY, 5) | {FIRST: rows, AHEAD: 200}, newest=NEWEST)
     with Simulator(dataset, running_seconds={POLLED: 1e9}) as simulator:
-        simulator.inject(Status(503, headers={"Retry-After": "600"}).on(RETRIED, "submit"))
+        simulator.inject(Status(503, headers={"Retry-After": "600"}).on(RETRIABLE, "submit"))
         simulator.inject(Hang().on(HANGING, "first_page"))
         # Until the others at the server end, which they do not.
         simulator.inject(Status(429).on(REFUSED, "submit", times=None))
@@ -86,7 +86,7 @@ def is_busy(simulator: Simulator) -> bool:
         return any(r.stream == stream and r.status == status for r in requests)
 
     return (
-        asked(POLLED, 202) and asked(RETRIED, 503) and asked(HANGING, None) and asked(REFUSED, 429)
+        asked(POLLED, 202) and asked(RETRIABLE, 503) and asked(HANGING, None) and asked(REFUSED, 429)
     )
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator, Status
 from tests.support.harness import NEWEST, catalog_of, settings_for
-from tests.tap.test_cli import errors, run
+from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -53,7 +53,7 @@ from tests.simulator import (
 )
 from tests.simulator.responses import CompleteResponse, TruncatedResponse
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync, time_out_when_held
-from tests.tap.test_cli import errors, run
+from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
