@@ -80,7 +80,7 @@ def test_undocumented_keys_of_several_pages_are_one_warning(
     assert (record.levelname, record.getMessage()) == (
         "WARNING",
         (
-            "Undocumented keys in a page: stream=events keys=hasMore. Rows may be missing if the "
+            "Undocumented keys in a page: stream=events keys=HasMore. Rows may be missing if the "
             "API has a new way of pagination. Please report this line."
         ),
     )
