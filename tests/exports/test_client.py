@@ -376,7 +376,7 @@ def test_a_status_is_named_with_garbage(simulator: Simulator) -> None:
     simulator.inject(HtmlPage().on("events", times=None))
     error = sync(settings_for(simulator), "events").error
     length = len(HtmlPage().page)
-    assert f"the body is not JSON (HTTP 200, {length} bytes that are no JSON)" in str(error)
+    assert f"the body is not JSON (HTTP 200, {length} bytes that are not JSON)" in str(error)
 
 
 # What is logged

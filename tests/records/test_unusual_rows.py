@@ -246,6 +246,6 @@ def test_an_unknown_field_that_is_an_error_is_told_by_the_same_rule() -> None:
 def test_the_keys_of_an_answer_are_told_only_if_the_api_has_them() -> None:
     body = {"jane": 1, "Jane_Doe": [], "Results": None, "message": "m", "queryId": "q", "id": 7}
     assert describe_body(json.dumps(body | {"more": 1}).encode()) == (
-        "an object of (another key): number, (another key): array, Results: null, message: string, "
-        "queryId: string, (another key): number"
+        "an object of (another key): integer, (another key): array, Results: null, message: string, "
+        "queryId: string, (another key): integer"
     )
