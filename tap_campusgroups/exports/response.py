@@ -52,17 +52,13 @@ class ResponseKind(enum.Enum):
     QUERY_ID_REPEATED = "the service returned the queryId of another export"
 
 
-WAITING: t.Final = frozenset({ResponseKind.QUEUED, ResponseKind.RUNNING})
+WAITING: t.Final = {ResponseKind.QUEUED, ResponseKind.RUNNING}
 """The export is not ready yet."""
 
-RESUBMITTED: t.Final = frozenset(
-    {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
-)
+RESUBMITTED: t.Final = {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
 """The export has ended; its range can be submitted again."""
 
-TRANSIENT: t.Final = frozenset(
-    {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
-)
+TRANSIENT: t.Final = {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
 """The request failed; the same request can be sent again."""
 
 
@@ -71,14 +67,12 @@ class ParsedResponse:
     """A response and its meaning.
 
     Attributes:
-        kind: Meaning.
-        message: The service's `message` or error text, if any.
+        message: The service's `message` or error text.
         query_id: The new export's `queryId`, if accepted.
-        results: JSON text of the page's array of rows, not decoded, if it is a page.
+        results: JSON text of the page's array of rows, if it is a page.
         token: Token of the next page; `None` on the last page.
-        has_rows: Whether the page has rows.
         unknown_keys: Keys of the body that the API does not document.
-        has_invalid_unicode: Whether invalid characters of the body had to be replaced.
+        has_invalid_unicode: Whether invalid characters had to be replaced.
     """
 
     kind: ResponseKind
@@ -104,11 +98,8 @@ _FAILED = _pattern(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
 _CANCELLED = _pattern(r"\bcancel+ed\b", ResponseKind.CANCELLED)
 
 # Meaning of a message, by the kind of response that carries it. The first match counts.
+_BAD_DATE = _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED)
 _IN_5XX: t.Final = (_CANCELLED, _pattern(_QUERY_FAILED, ResponseKind.FAILED))
-_IN_5XX_TO_POST: t.Final = (
-    *_IN_5XX,
-    _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED),
-)
 _WITHOUT_ROWS: t.Final = (
     _CANCELLED,
     _FAILED,
@@ -176,11 +167,6 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
-
-    Args:
-        method: `POST` or `GET`.
-        status: HTTP status.
-        content: The whole body.
     """
     is_post = method == "POST"
     body, kind, has_invalid_unicode = _decode(content)
@@ -188,8 +174,8 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     message = _text(fields.get("error")) or _text(fields.get("message"))
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        patterns = _IN_5XX_TO_POST if is_post else _IN_5XX
-        return ParsedResponse(_match(message, patterns) or ResponseKind.SERVER_ERROR, message)
+        by_message = _match(message, [*_IN_5XX, _BAD_DATE] if is_post else _IN_5XX)
+        return ParsedResponse(by_message or ResponseKind.SERVER_ERROR, message)
     if by_status := _BY_STATUS.get(status) or (None if is_post else _GET_BY_STATUS.get(status)):
         return ParsedResponse(by_status, message)
     if status >= HTTPStatus.BAD_REQUEST:
@@ -303,12 +289,7 @@ _PARSED, _CONTENT = "campusgroups_parsed", "campusgroups_content"
 
 
 def cache_parsed(response: requests.Response, content: Buffer) -> ParsedResponse:
-    """Classify a response and keep the result on it, for `parse_response` and `describe`.
-
-    Args:
-        response: A response with its request.
-        content: The whole body, which may have been read by other means than `response.content`.
-    """
+    """Classify a response by its whole body, and keep both for `parse_response` and `describe`."""
     parsed = classify(response.request.method or "GET", response.status_code, content)
     vars(response).update({_PARSED: parsed, _CONTENT: content})
     return parsed
@@ -316,10 +297,8 @@ def cache_parsed(response: requests.Response, content: Buffer) -> ParsedResponse
 
 def parse_response(response: requests.Response) -> ParsedResponse:
     """Classify a response; the result is cached, because a page can have megabytes."""
-    parsed = vars(response).get(_PARSED)
-    return (
-        parsed if isinstance(parsed, ParsedResponse) else cache_parsed(response, response.content)
-    )
+    parsed: ParsedResponse | None = vars(response).get(_PARSED)
+    return parsed or cache_parsed(response, response.content)
 
 
 _KNOWN_MESSAGES: t.Final = (
@@ -370,24 +349,18 @@ MAX_KEYS: t.Final = 5
 
 def redact_keys(keys: Iterable[str]) -> str:
     """Return the keys of a body for a log line; keys that may be data are hidden."""
-    names = list(dict.fromkeys(_redact_key(key) for key in keys))
-    more = f" and {len(names) - MAX_KEYS} more" if len(names) > MAX_KEYS else ""
-    return ", ".join(names[:MAX_KEYS]) + more
-
-
-def _redact_key(key: str) -> str:
-    name = key[:1].lower() + key[1:]  # keys of a body begin with a capital letter, fields do not
-    safe_name = safe_field_name(name)
-    return key if safe_name == name else safe_name
+    # Keys of a body may begin with a capital letter, names of fields do not.
+    names = {key: key[:1].lower() + key[1:] for key in keys}
+    safe = dict.fromkeys(
+        key if safe_field_name(name) == name else safe_field_name(name)
+        for key, name in names.items()
+    )
+    more = f" and {len(safe) - MAX_KEYS} more" if len(safe) > MAX_KEYS else ""
+    return ", ".join(list(safe)[:MAX_KEYS]) + more
 
 
 def describe(response: requests.Response) -> str:
-    """Describe a response without quoting personal data.
-
-    Returns:
-        For instance `HTTP 500, "Query execution failed"`, or without a message `HTTP 200, an object
-        of Results: null`.
-    """
+    """Describe a response without personal data: `HTTP 500, "Query execution failed"`."""
     message = parse_response(response).message
     detail = describe_body(vars(response)[_CONTENT]) if message is None else redact(message)
     return f"HTTP {response.status_code}, {detail}"
