@@ -315,20 +315,13 @@ def invalid_settings(problems: Iterable[str]) -> SettingsError:
 def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> Iterator[str]:
     """Validate a config by its JSON schema; the SDK's own messages quote the invalid values."""
     settings = schema["properties"]
+    yield from (f"{name} is required" for name in schema["required"] if name not in config)
+    yield from (f"{quoted(name)} is not a known setting" for name in config if name not in settings)
     for error in Draft202012Validator(schema).iter_errors(dict(config)):
         match list(error.absolute_path):
-            case []:
-                yield from (
-                    f"{name} is required" for name in schema["required"] if name not in config
-                )
-                yield from (
-                    f"{quoted(name)} is not a known setting"
-                    for name in config
-                    if name not in settings
-                )
             case [name]:
                 yield f"{name} must be {_expectation(settings[name])}"
-            case path:
+            case [*path] if path:
                 yield f"{json_path(*path)} is invalid"
 
 

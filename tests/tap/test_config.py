@@ -130,8 +130,8 @@ def test_several_invalid_settings_are_one_line() -> None:
     with pytest.raises(SettingsError) as caught:
         TapCampusGroups(config={"page_size": 1000, "api_version": 1.1, "api_secret": SECRET})
     assert str(caught.value) == (
-        'Invalid settings: api_version must be "1.0" or "1.1"; page_size must be an integer from 1 '
-        "to 999; school_code is required."
+        'Invalid settings: school_code is required; api_version must be "1.0" or "1.1"; page_size '
+        "must be an integer from 1 to 999."
     )
     invalid = {"start_date": "x", "school_code": "y z", "api_url": "ftp://a"}
     with pytest.raises(SettingsError, match=r"start_date .*; school_code is .*; api_url is not"):
