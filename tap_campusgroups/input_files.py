@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator, validators
 
 from tap_campusgroups.config import TYPE_NAMES, json_path, quoted, type_names
 from tap_campusgroups.exceptions import InputError
-from tap_campusgroups.records.json_codec import BadJsonError, UnexpectedJsonError, decode_value
+from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
 
 if t.TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_input(
         with file:  # click leaves it open at the end of `--test`
             text = file.read().decode()
         value = decode_value(text)
-    except (BadJsonError, UnexpectedJsonError, UnicodeDecodeError):
+    except (JsonError, UnicodeDecodeError):
         value = None
     if not isinstance(value, dict):  # an interrupted job leaves an empty state file behind
         msg = (

@@ -8,7 +8,6 @@ import typing as t
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
@@ -19,7 +18,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_campusgroups.cli import Command
-from tap_campusgroups.client import start_of
+from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.config import (
     CONFIG,
     ApiVersion,
@@ -43,8 +42,6 @@ if t.TYPE_CHECKING:
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-
-    from tap_campusgroups.client import CampusGroupsStream
 
 
 # An allowlist, because each capability adds settings or messages. Left out: BATCH, which bypasses
@@ -83,7 +80,6 @@ class TapCampusGroups(Tap):
         catalog: t.Any = None,
         **kwargs: t.Any,
     ) -> None:
-        self._run = SyncRun(self._selected_streams, partial(start_of, self), self.logger)
         _silence_loggers_that_quote_data()
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
             check_catalog(catalog)
@@ -111,13 +107,14 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        return [stream(self, self._run) for stream in STREAMS[api_version(self.config)]]
+        definitions = STREAMS[api_version(self.config)]
+        return [CampusGroupsStream(self, definition) for definition in definitions]
 
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
         SHUTDOWN.check()
         self._check_selection()
-        with self._run:
+        with SyncRun(self._selected_streams(), self.logger):
             try:
                 super().sync_all()
             finally:
@@ -166,7 +163,7 @@ class TapCampusGroups(Tap):
             )
             raise InputError(msg)
         if unknown := {entry.tap_stream_id for entry in selected} - set(self.streams):
-            is_in_1_1 = unknown <= {stream.name for stream in STREAMS[ApiVersion.V1_1]}
+            is_in_1_1 = unknown <= {one.name for one in STREAMS[ApiVersion.V1_1]}
             fix = 'Set api_version to "1.1"' if is_in_1_1 else "Create a new one with --discover"
             msg = (
                 f"{origin('catalog')} selects streams that do not exist in api_version "

@@ -1,6 +1,6 @@
-"""All that the tap knows of JSON: bodies of answers, rows of pages, lines of Singer output.
+"""The tap's JSON: response bodies, rows of pages, and lines of Singer output.
 
-Numbers keep their digits both ways: what has a decimal point is a `Decimal`.
+Numbers keep their digits: one with a decimal point or an exponent becomes a `Decimal`.
 """
 
 from __future__ import annotations
@@ -23,38 +23,44 @@ Buffer: t.TypeAlias = "bytes | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
-MOST_LEVELS: t.Final = 100
-"""Levels of nesting that a value keeps; readers of JSON give up at some 1,000."""
+MAX_DEPTH: t.Final = 100
+"""Nesting levels that a value keeps; JSON parsers fail at about 1,000."""
 
-MOST_DIGITS: t.Final = 1000
-"""Digits before the point of a number that has a decimal point or an exponent; 1e999999 is one."""
+MAX_DIGITS: t.Final = 1000
+"""Integer digits of a number with a decimal point or an exponent, such as 1e999999."""
 
-
-class BadJsonError(ValueError):
-    """A text is no JSON; the decoder's own words are left out, for they may quote from it."""
-
-
-class UnexpectedJsonError(ValueError):
-    """A text is JSON, but not of the type that was asked for."""
-
+_JSON_TYPES: t.Final[dict[type, str]] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    Decimal: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
 _T = t.TypeVar("_T")
 
 
+class JsonError(ValueError):
+    """Base of this module's errors; their text never quotes the JSON, which may be personal."""
+
+
+class InvalidJsonError(JsonError):
+    """The text is not valid JSON."""
+
+
+class UnexpectedJsonError(JsonError):
+    """The text is valid JSON, but not of the expected type."""
+
+
 def to_decimal(text: str) -> Decimal | None:
-    """Read a number with all of its digits.
-
-    Args:
-        text: A number as JSON spells it.
-
-    Returns:
-        The number; `None` if it has more than `MOST_DIGITS`, or an exponent beyond all reason.
-    """
+    """Parse a number with all its digits; return `None` beyond `MAX_DIGITS`."""
     try:
         number = Decimal(text)
-    except InvalidOperation:
+    except InvalidOperation:  # an exponent that Decimal cannot hold
         return None
-    return number if number.adjusted() < MOST_DIGITS else None
+    return number if number.adjusted() < MAX_DIGITS else None
 
 
 def _decimal_or_text(text: str) -> Decimal | str:
@@ -62,12 +68,10 @@ def _decimal_or_text(text: str) -> Decimal | str:
     return text if number is None else number
 
 
-_any_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=_decimal_or_text)
+_value_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=_decimal_or_text)
+_rows_decoder = msgspec.json.Decoder(list[t.Any], float_hook=_decimal_or_text)
 _body_decoder = msgspec.json.Decoder(dict[str, Raw])
-_rows_decoder: msgspec.json.Decoder[list[t.Any]] = msgspec.json.Decoder(
-    list[t.Any], float_hook=_decimal_or_text
-)
-_split_decoder = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_raw_rows_decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
@@ -76,266 +80,233 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
     except msgspec.ValidationError:
         raise UnexpectedJsonError from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadJsonError from None
+        raise InvalidJsonError from None
 
 
 def decode_body(content: Buffer | Raw) -> dict[str, Raw]:
-    """Decode the keys of a body; their values stay text.
+    """Decode the top-level keys of a response body; their values stay JSON text.
 
     Raises:
-        UnexpectedJsonError: If it is JSON, but not an object.
-        BadJsonError: If it is not JSON.
+        UnexpectedJsonError: If the body is not an object.
+        InvalidJsonError: If the body is not valid JSON.
     """
-    text = _without_mark(memoryview(content))
+    text = _without_byte_order_mark(content)
     try:
         return _decode(_body_decoder, text)
-    except BadJsonError:
-        # A body that was cut off does not end so: it is not worth the time.
+    except InvalidJsonError:
+        # Repairing takes long; skip it for a body that was cut off.
         if (bytes(text[:99]).lstrip()[:1], bytes(text[-99:]).rstrip()[-1:]) != (b"{", b"}"):
             raise
-        # In the body, around a value of a row: the body, its Results, the row.
-        mended = _mend_values(str(text, "utf-8", "surrogateescape"), MOST_LEVELS + 3)
-        return _decode(_body_decoder, mended.encode("utf-8", "surrogateescape"))
+        # The values of a row are three levels deep: body, Results, row.
+        repaired = _repair_values(str(text, "utf-8", "surrogateescape"), MAX_DEPTH + 3)
+        return _decode(_body_decoder, repaired.encode("utf-8", "surrogateescape"))
 
 
-def _without_mark(content: memoryview) -> memoryview:
-    """Leave out a byte order mark."""
-    return content[3:] if bytes(content[:3]) == codecs.BOM_UTF8 else content
+def _without_byte_order_mark(content: Buffer | Raw) -> memoryview:
+    view = memoryview(content)
+    return view[3:] if bytes(view[:3]) == codecs.BOM_UTF8 else view
 
 
-def size_of(text: Raw) -> int:
-    """Count the bytes of a text."""
+def byte_size(text: Raw) -> int:
+    """Count the bytes of a JSON text."""
     return len(memoryview(text))
 
 
-def decode_value(text: str | Raw) -> t.Any:
-    """Decode any JSON.
+def decode_value(text: Buffer | str | Raw) -> t.Any:
+    """Decode JSON of any type.
 
     Raises:
-        BadJsonError: If the text is none.
-        UnexpectedJsonError: If it has an integer of thousands of digits.
+        InvalidJsonError: If the text is not valid JSON.
+        UnexpectedJsonError: If it contains an integer of thousands of digits.
     """
-    return _decode(_any_decoder, text)
+    return _decode(_value_decoder, text)
 
 
-class Rows(t.NamedTuple):
-    """The rows of a page, decoded.
-
-    Attributes:
-        rows: Those that are objects.
-        others: Number of rows that are not objects: null, numbers, texts, arrays.
-        replaced: 1 if invalid characters had to be replaced, else 0.
-    """
+class DecodedRows(t.NamedTuple):
+    """The rows of a page, decoded."""
 
     rows: list[Record]
-    others: int
-    replaced: int
+    non_object_rows: int
+    """Number of rows left out because they are not objects."""
+    has_invalid_unicode: bool
+    """Whether invalid Unicode was replaced."""
 
 
-def decode_rows(results: Raw) -> Rows:
-    """Decode a page's rows.
-
-    Args:
-        results: JSON text of an array.
+def decode_rows(results: Raw) -> DecodedRows:
+    """Decode the rows of a page.
 
     Raises:
-        UnexpectedJsonError: If it is no array.
-        BadJsonError: If it is no JSON.
+        UnexpectedJsonError: If the text is not an array.
+        InvalidJsonError: If the text cannot be repaired to valid JSON.
     """
-    replaced = False
+    has_invalid_unicode = False
     try:
         values = _decode(_rows_decoder, results)
-    except (BadJsonError, UnexpectedJsonError):
-        results, replaced = mend(results)
+    except JsonError:
+        results, has_invalid_unicode = repair_json(results)
         values = _decode(_rows_decoder, results)
     rows = [value for value in values if isinstance(value, dict)]
-    return Rows(rows, len(values) - len(rows), int(replaced))
+    return DecodedRows(rows, len(values) - len(rows), has_invalid_unicode)
 
 
-# Half of a surrogate pair, in a text that has an even number of backslashes before it.
-_HALF_PAIR = re.compile(
-    r"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+def decode_raw_rows(results: Raw) -> list[dict[str, Raw]]:
+    """Decode the rows of a page like `decode_rows`; their values stay JSON text."""
+    return _decode(_raw_rows_decoder, results)
+
+
+# A surrogate pair or a lone surrogate, after an even number of backslashes.
+_SURROGATE = re.compile(
+    r"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_PAIR_LENGTH: t.Final = len(r"\ud83d\ude00")
 
 
-def replace_bad_characters(text: Buffer | Raw) -> Raw:
-    """Write U+FFFD for bytes that are no UTF-8 and for bisect of surrogate pairs.
+def replace_invalid_unicode(text: Buffer | Raw) -> Raw:
+    """Replace invalid UTF-8 bytes and lone surrogates with U+FFFD.
 
-    JSON can spell them; neither UTF-8 nor a database can hold them.
+    JSON can escape a lone surrogate, but neither UTF-8 nor a database can store one.
     """
-
-    def replacement(found: re.Match[str]) -> str:
-        is_pair = len(found[2]) == _PAIR_LENGTH
-        return found[0] if is_pair else found[1] + r"\ufffd"
-
     decoded = bytes(memoryview(text)).decode(errors="replace")
-    return Raw(_HALF_PAIR.sub(replacement, decoded).encode())
+    replaced = _SURROGATE.sub(lambda m: m[0] if m[2] else rf"{m[1]}\ufffd", decoded)
+    return Raw(replaced.encode())
 
 
-_TOO_LONG: t.Final = sys.int_info.default_max_str_digits + 1
+_INTEGER_LIMIT: t.Final = sys.int_info.default_max_str_digits
+# Strings, brackets, NaN and Infinity, and numbers that may be longer than the limit.
 _TOKEN = re.compile(
     r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{\]}]|-?Infinity|NaN'
-    rf"|(?<![0-9.eE+-])[0-9.eE+-]{{{_TOO_LONG},}}",
+    rf"|(?<![0-9.eE+-])[0-9.eE+-]{{{_INTEGER_LIMIT + 1},}}",
     re.DOTALL,
 )
-_LONG_INTEGER = re.compile(r"-?[0-9]+")
-_CONTROL = re.compile(r"[\x00-\x1f]")
+_INTEGER = re.compile(r"-?[0-9]+")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f]")
 
 
-def mend(results: Raw) -> tuple[Raw, bool]:
-    """Rewrite a page's rows so that every reader of JSON can take them.
+def repair_json(results: Raw) -> tuple[Raw, bool]:
+    """Rewrite the rows of a page so that every JSON parser accepts them.
 
-    Characters are replaced as by `replace_bad_characters`. An integer of thousands of digits, a
-    value that is nested too deeply, NaN and Infinity become texts, for each of them would otherwise
-    cost all rows of the page.
+    Invalid Unicode is replaced. Integers of thousands of digits, values nested too deeply, NaN and
+    Infinity become strings; otherwise, one of them would cost all rows of the page.
 
     Returns:
-        The text, and whether characters had to be replaced.
+        The repaired text, and whether invalid Unicode was replaced.
     """
-    replaced = replace_bad_characters(results)
-    is_replaced = memoryview(replaced) != memoryview(results)
-    # Around a value of a row: the array, the row.
-    mended = _mend_values(bytes(memoryview(replaced)).decode(), MOST_LEVELS + 2)
-    return Raw(mended.encode()), is_replaced
+    replaced = replace_invalid_unicode(results)
+    has_invalid_unicode = memoryview(replaced) != memoryview(results)
+    # The values of a row are two levels deep: array, row.
+    repaired = _repair_values(bytes(memoryview(replaced)).decode(), MAX_DEPTH + 2)
+    return Raw(repaired.encode()), has_invalid_unicode
 
 
-def _mend_values(text: str, most_levels: int) -> str:
-    """Do what `mend` does, but for the characters; control characters in a text are escaped."""
+def _repair_values(text: str, max_depth: int) -> str:
+    """Rewrite values as in `repair_json`, and escape control characters in strings."""
     parts: list[str] = []
-    at = start = levels = 0
-    for token in _TOKEN.finditer(text):
-        said: str = token[0]
-        if said in "[{":
-            levels += 1
-            if levels == most_levels + 1:
-                start = token.start()
+    end = start = depth = 0
+    for match in _TOKEN.finditer(text):
+        found: str = match[0]
+        if found in "[{":
+            depth += 1
+            if depth == max_depth + 1:
+                start = match.start()
             continue
-        if said in "]}":
-            levels -= 1
-            if levels != most_levels:
+        if found in "]}":
+            depth -= 1
+            if depth != max_depth:
                 continue
-            written = encode_text(_replace_escaped_bytes(text[start : token.end()]))
-        elif levels > most_levels:
+            # `surrogateescape` has made surrogates of invalid UTF-8.
+            nested = text[start : match.end()].encode("utf-8", "surrogateescape")
+            repaired = encode_json(nested.decode(errors="replace"))
+        elif depth > max_depth:
             continue
-        elif said[0] == '"':
-            if not _CONTROL.search(said):
+        elif found[0] == '"':
+            if not _CONTROL_CHARACTER.search(found):
                 continue
-            start = token.start()
-            written = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", said)
-        elif said[-1] in "Ny" or _LONG_INTEGER.fullmatch(said):
-            start = token.start()
-            written = f'"{said}"'
+            start = match.start()
+            repaired = _CONTROL_CHARACTER.sub(lambda m: f"\\u{ord(m[0]):04x}", found)
+        elif found[-1] in "Ny" or _INTEGER.fullmatch(found):
+            start = match.start()
+            repaired = f'"{found}"'
         else:
             continue
-        parts += [text[at:start], written]
-        at = token.end()
-    return "".join([*parts, text[at:]])
+        parts += [text[end:start], repaired]
+        end = match.end()
+    return "".join([*parts, text[end:]])
 
 
-def _replace_escaped_bytes(text: str) -> str:
-    """Write U+FFFD for what `surrogateescape` made of bytes that are no UTF-8."""
-    return text.encode("utf-8", "surrogateescape").decode(errors="replace")
+def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
+    """Return a decoder of one msgspec type that converts between text, number and 0/1.
 
-
-def split_rows(results: Raw) -> list[dict[str, Raw]]:
-    """Decode a page's rows, but not their values: see `decode_rows`."""
-    return _decode(_split_decoder, results)
-
-
-def lenient_decoder(of: t.Any) -> Callable[[Raw], t.Any]:
-    """Make a decoder of one type, which takes text, number and 0/1 for one another.
-
-    Args:
-        of: The type, as msgspec describes them.
-
-    Returns:
-        A function of JSON text, which raises `UnexpectedJsonError` if the text does not fit.
+    The decoder raises `UnexpectedJsonError` if the JSON does not fit the type.
     """
-    decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(of, strict=False)
+    decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(expected, strict=False)
     return lambda text: _decode(decoder, text)
 
 
-def encode_text(value: t.Any) -> str:
-    """Write a value as JSON."""
+def encode_json(value: t.Any) -> str:
+    """Encode a value as JSON."""
     return encoder.encode(value).decode()
 
 
-def shallow(value: t.Any) -> t.Any:
-    """Write what is nested too deeply in a value as JSON text, so that the value can be encoded.
-
-    Args:
-        value: A decoded value; not changed.
-    """
+def limit_depth(value: t.Any) -> t.Any:
+    """Copy a value, with whatever is nested deeper than `MAX_DEPTH` as JSON text."""
     if not isinstance(value, (dict, list)):
         return value
-    holder: list[t.Any] = [value]
-    outers: list[t.Any] = [holder]
-    for level in range(MOST_LEVELS + 1):
-        inners: list[t.Any] = []
-        for outer in outers:
-            for key, inner in outer.items() if isinstance(outer, dict) else enumerate(outer):
-                if isinstance(inner, (dict, list)):
-                    outer[key] = encode_text(inner) if level == MOST_LEVELS else inner.copy()
-                    inners.append(outer[key])
-        if not inners:
+    root: list[t.Any] = [value]
+    parents: list[t.Any] = [root]
+    for level in range(MAX_DEPTH + 1):
+        children: list[t.Any] = []
+        for parent in parents:
+            for key, child in parent.items() if isinstance(parent, dict) else enumerate(parent):
+                if isinstance(child, (dict, list)):
+                    parent[key] = encode_json(child) if level == MAX_DEPTH else child.copy()
+                    children.append(parent[key])
+        if not children:
             break
-        outers = inners
-    return holder[0]
+        parents = children
+    return root[0]
 
 
-class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
+class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     stream: str
     record: t.Any
     time_extracted: datetime
 
 
 def record_lines(stream: str, records: Iterable[t.Any], *, time_extracted: datetime) -> bytes:
-    """Write the RECORD messages of a page.
+    """Encode the RECORD messages of a page as JSON lines.
 
     Args:
         stream: Name of the stream.
-        records: What `encoder` takes for an object: records or msgspec's structs.
-        time_extracted: When the page was taken, aware.
-
-    Returns:
-        Lines, each with its end.
+        records: Dictionaries or msgspec structs.
+        time_extracted: When the page was fetched, timezone-aware.
     """
-    return encoder.encode_lines([_RecordLine(stream, record, time_extracted) for record in records])
+    return encoder.encode_lines(
+        [_RecordMessage(stream, record, time_extracted) for record in records]
+    )
 
 
-_KNOWN_KEYS: t.Final = frozenset({"Results", "NextToken", "nextToken", "message", "queryId"})
-_MOST_KEYS: t.Final = 6
-_TYPES: t.Final[dict[type, str]] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "number",
-    float: "number",
-    Decimal: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
+_DOCUMENTED_KEYS: t.Final = frozenset({"Results", "NextToken", "nextToken", "message", "queryId"})
+_MAX_KEYS: t.Final = 6
 
 
-def shape(content: Buffer) -> str:
-    """Tell what a body is made of without quoting from it.
+def json_type(value: t.Any) -> str:
+    """Return the JSON type of a decoded value."""
+    return _JSON_TYPES[type(value)]
 
-    Args:
-        content: The whole body.
 
-    Returns:
-        Its type, and of an object the first keys with their types, by name if the API has them.
+def describe_body(content: Buffer) -> str:
+    """Describe the structure of a response body without quoting its values.
+
+    Names of keys are included only if the API documents them.
     """
     try:
-        value = _decode(_any_decoder, _without_mark(memoryview(content)))
-    except (BadJsonError, UnexpectedJsonError):
-        return f"{len(content)} bytes that are no JSON"
+        value = decode_value(_without_byte_order_mark(content))
+    except JsonError:
+        return f"{len(content)} bytes that are not JSON"
     if not isinstance(value, dict):
-        return f"JSON of type {_TYPES[type(value)]}"
+        return f"JSON of type {json_type(value)}"
     keys = [
-        f"{key if key in _KNOWN_KEYS else '(another key)'}: {_TYPES[type(item)]}"
-        for key, item in list(value.items())[:_MOST_KEYS]
+        f"{key if key in _DOCUMENTED_KEYS else '(another key)'}: {json_type(item)}"
+        for key, item in list(value.items())[:_MAX_KEYS]
     ]
     return f"an object of {', '.join(keys) or 'no keys'}"

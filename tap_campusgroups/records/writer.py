@@ -1,4 +1,4 @@
-"""Singer messages on stdout: the SDK's msgspec writer, without a flush per record."""
+"""Singer messages on stdout, written in whole pages."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ import typing as t
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import RecordMessage, StateMessage
+from typing_extensions import override
 
 from tap_campusgroups.exceptions import OutputError, output_error
 from tap_campusgroups.shutdown import SHUTDOWN
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
-PIECE_BYTES: t.Final = 2**16
-"""Bytes of a page that are written between two looks for a signal: what a pipe usually holds."""
+CHUNK_BYTES: t.Final = 2**16
+"""Bytes written between two checks for a signal: the usual capacity of a pipe."""
 
 
 class PageWriter(MsgSpecWriter):
-    """Writes whole pages, and flushes after a page or any message other than RECORD.
+    """Writer that flushes after each page and each message other than RECORD.
 
     Attributes:
-        is_state_due: Whether records were written since the last STATE. Not after a write that
-            failed: the line that it began may be incomplete, and nothing may follow it.
+        is_state_due: Whether records were written since the last STATE. False after a failed
+            write, because nothing may follow a line that may be incomplete.
     """
 
     is_state_due = False
 
     @override
     def write_message(self, message: Message) -> None:
-        # The formatted message is one buffer of the SDK's: written before the next one is made.
+        # The SDK formats every message into the same buffer, so each is written at once.
         self._write(self.format_message(message))
         if isinstance(message, RecordMessage):
             self.is_state_due = True
@@ -51,12 +47,12 @@ class PageWriter(MsgSpecWriter):
             lines: JSON lines, each with its line end.
 
         Raises:
-            OutputError: If the target does not take them.
-            TerminationSignal: After a signal, once the lines before it are out.
+            OutputError: If the target does not accept them.
+            TerminationSignal: After a signal, between two lines.
         """
         start = 0
         while start < len(lines):
-            end = lines.rfind(b"\n", start, start + PIECE_BYTES) + 1
+            end = lines.rfind(b"\n", start, start + CHUNK_BYTES) + 1
             end = end or lines.index(b"\n", start) + 1
             self._write(memoryview(lines)[start:end])
             self.is_state_due = True
@@ -65,10 +61,10 @@ class PageWriter(MsgSpecWriter):
         self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the target.
+        """Flush stdout.
 
         Raises:
-            OutputError: If the target does not take it.
+            OutputError: If the target does not accept the output.
         """
         try:
             sys.stdout.buffer.flush()
@@ -78,12 +74,12 @@ class PageWriter(MsgSpecWriter):
     def _write(self, data: bytearray | memoryview) -> None:
         view, written = memoryview(data), 0
         try:
-            while written < len(view):  # unbuffered (python -u), a pipe takes what it has room for
+            while written < len(view):  # unbuffered stdout (python -u) may write only a part
                 written += sys.stdout.buffer.write(view[written:])
         except (AttributeError, OSError, ValueError) as error:
             raise self._failed(error) from None
         finally:
-            view.release()  # or the SDK could not reuse its buffer
+            view.release()  # otherwise, the SDK could not resize its buffer
 
     def _failed(self, error: Exception) -> OutputError:
         self.is_state_due = False

@@ -90,14 +90,14 @@ def test_the_readme_s_settings() -> None:
 def test_the_readme_s_streams() -> None:
     rows = table("Streams")
     assert [(row[0], row[1]) for row in rows] == [
-        (f"`{stream.name}`", (stream.__doc__ or "").strip()) for stream in STREAMS[ApiVersion.V1_1]
+        (f"`{stream.name}`", stream.description) for stream in STREAMS[ApiVersion.V1_1]
     ]
 
 
 @pytest.mark.parametrize(
     "fact",
     [
-        f"{retry.MAX_ATTEMPTS} tries",
+        f"{retry.RetryPolicy().max_attempts} tries",
         f"{retry.MAX_RETRY_AFTER / 60:.0f} minutes",
         "exit code 1",
         "make demo",

@@ -1,72 +1,82 @@
-"""A simulator of the CampusGroups Data Export API: the service's double for tests and benchmarks.
+"""A simulator of the CampusGroups Data Export API, for tests, benchmarks and the demo.
 
-It is written from specification 1.1 of the service and shares no code with the tap; of the project
-it reads the streams' JSON schemas only.
+It follows specification 1.1 of the service and shares no code with the tap; of the project it reads
+only the JSON schemas of the streams. See the README in this folder.
 """
 
 from __future__ import annotations
 
-from .exchanges import Phase
+from .dataset import Dataset, Row
 from .faults import (
     CancelQuery,
+    ConnectionReset,
     EmptyPage,
+    EmptyToken,
     FailQuery,
     Fault,
-    Garbage,
+    FaultType,
     Hang,
-    Html,
-    Kind,
+    HtmlPage,
+    JsonBody,
     MessageOnly,
+    NullToken,
+    RandomBytes,
+    RawBody,
     Redirect,
     RepeatToken,
-    Reset,
     Status,
     StillRunning,
-    TokenEmpty,
-    TokenNull,
-    TokenSpelling,
-    Truncated,
-    WrongJson,
+    TokenKey,
+    TruncatedBody,
 )
-from .hostile import Body, Drip, Flood, Misannounced, NewTokens, PageWith, SameQueryId
+from .hostile_faults import (
+    EndlessBody,
+    EndlessPages,
+    ExtraKeys,
+    RepeatQueryId,
+    SlowResponse,
+    WrongContentLength,
+)
+from .late_rows import LateRows
 from .queries import Timing
-from .rows import Dataset, Row
+from .request_context import Phase
 from .service import DEFAULT_SCHOOL, DEFAULT_SECRET, RecordedRequest
 from .simulator import Simulator
 
 __all__ = [
     "DEFAULT_SCHOOL",
     "DEFAULT_SECRET",
-    "Body",
     "CancelQuery",
+    "ConnectionReset",
     "Dataset",
-    "Drip",
     "EmptyPage",
+    "EmptyToken",
+    "EndlessBody",
+    "EndlessPages",
+    "ExtraKeys",
     "FailQuery",
     "Fault",
-    "Flood",
-    "Garbage",
+    "FaultType",
     "Hang",
-    "Html",
-    "Kind",
+    "HtmlPage",
+    "JsonBody",
+    "LateRows",
     "MessageOnly",
-    "Misannounced",
-    "NewTokens",
-    "PageWith",
+    "NullToken",
     "Phase",
+    "RandomBytes",
+    "RawBody",
     "RecordedRequest",
     "Redirect",
+    "RepeatQueryId",
     "RepeatToken",
-    "Reset",
     "Row",
-    "SameQueryId",
     "Simulator",
+    "SlowResponse",
     "Status",
     "StillRunning",
     "Timing",
-    "TokenEmpty",
-    "TokenNull",
-    "TokenSpelling",
-    "Truncated",
-    "WrongJson",
+    "TokenKey",
+    "TruncatedBody",
+    "WrongContentLength",
 ]

@@ -10,18 +10,18 @@ import pytest
 from tap_campusgroups.exceptions import SettingsError, StreamsFailedError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
-from tests.simulator.rows import ADDED, tap_schemas
+from tests.simulator.dataset import ADDED_STREAMS, tap_schemas
 from tests.support.harness import NEWEST, settings_for, sync
 
 ROWS = 3
-ADDED_STREAMS = ADDED["1.1"]
+ADDED = ADDED_STREAMS["1.1"]
 
 
 @pytest.mark.parametrize("config", [{}, {"api_version": "1.0"}])
 def test_default_version_has_the_streams_of_1_0(config: dict[str, Any]) -> None:
     assert set(TapCampusGroups(config=config, validate_config=False).streams) == set(
         tap_schemas("1.1")
-    ) - set(ADDED_STREAMS)
+    ) - set(ADDED)
 
 
 @pytest.mark.parametrize(("version", "count"), [("1.0", 23), ("1.1", 27)])
@@ -40,7 +40,7 @@ def test_school_without_added_streams_fails_in_these_only() -> None:
         output = sync(settings_for(simulator, api_version="1.1"))
     assert isinstance(output.error, StreamsFailedError)
     assert str(output.error).startswith("4 of 27 streams failed: ")
-    assert all(stream in str(output.error) for stream in ADDED_STREAMS)
+    assert all(stream in str(output.error) for stream in ADDED)
     assert set(output.records) == set(tap_schemas())
 
 

@@ -1,0 +1,167 @@
+"""Fault types of a hostile service: endless responses, endless pages, contradictory headers."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Literal
+
+from .faults import FaultType
+from .request_context import PAGES
+from .responses import JSON, CompleteResponse, Response, json_response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .request_context import RequestContext
+    from .responses import Connection
+
+
+@dataclass(frozen=True)
+class _EndlessResponse:
+    """Chunks of bytes until the client closes the connection or the simulator is closing."""
+
+    headers: Mapping[str, str] | None
+    chunks: Iterator[bytes]
+    seconds: float
+    status: int
+
+    def send(self, connection: Connection) -> None:
+        """Send the chunks with a pause before each."""
+        with suppress(ConnectionError):
+            if self.headers is None:
+                connection.send(b"HTTP/1.1 200 OK\r\n", b"")
+            else:
+                connection.send(connection.format_head(self.status, self.headers), b"")
+            while connection.pause(self.seconds):
+                connection.send(next(self.chunks), b"")
+        connection.close()
+
+
+@dataclass(frozen=True)
+class SlowResponse(FaultType):
+    """A response that arrives byte by byte and never ends: its head, body or chunks."""
+
+    part: Literal["head", "body", "chunks"]
+    seconds: float = 0.02
+
+    def respond(self, context: RequestContext) -> Response:
+        """Start a response with the planned status without executing the request."""
+        headers: dict[str, str] | None = {"Content-Type": JSON}
+        chunk = b" "
+        if self.part == "head":
+            headers, chunk = None, b"X-Slow: 1\r\n"
+        elif self.part == "body":
+            headers = {"Content-Type": JSON, "Content-Length": "1000000"}
+        else:
+            headers = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
+            chunk = b"1\r\n \r\n"
+        return _EndlessResponse(headers, repeat(chunk), self.seconds, context.planned_status)
+
+
+@dataclass(frozen=True)
+class EndlessBody(FaultType):
+    """A body without end, sent as fast as the client reads it."""
+
+    code: int = HTTPStatus.OK
+    gzip: bool = False
+
+    def respond(self, context: RequestContext) -> Response:
+        """Start the body without executing the request."""
+        del context
+        headers = {"Content-Type": JSON, "Connection": "close"}
+        chunk = b" " * 2**16
+        if not self.gzip:
+            return _EndlessResponse(headers, repeat(chunk), 0, self.code)
+        gzip = zlib.compressobj(wbits=31)
+        chunks = (gzip.compress(chunk) + gzip.flush(zlib.Z_SYNC_FLUSH) for _ in count())
+        return _EndlessResponse({**headers, "Content-Encoding": "gzip"}, chunks, 0, self.code)
+
+
+@dataclass(frozen=True)
+class _WrongLengthResponse:
+    complete: CompleteResponse
+    length: str
+    is_chunked: bool
+
+    @property
+    def status(self) -> int:
+        return self.complete.status
+
+    def send(self, connection: Connection) -> None:
+        body = self.complete.body
+        headers = {**self.complete.headers, "Content-Length": self.length}
+        if self.is_chunked:
+            headers["Transfer-Encoding"] = "chunked"
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        connection.send(connection.format_head(self.status, headers), body)
+        connection.close()
+
+
+@dataclass(frozen=True)
+class WrongContentLength(FaultType):
+    """The regular response with another Content-Length, optionally in chunks, which count."""
+
+    length: str
+    is_chunked: bool = False
+
+    def respond(self, context: RequestContext) -> Response:
+        """Execute the request."""
+        return _WrongLengthResponse(context.execute(), self.length, self.is_chunked)
+
+
+@dataclass(frozen=True)
+class EndlessPages(FaultType):
+    """Pages that always have a new token, without rows or with the rows of the first page."""
+
+    rows: Literal["none", "same"]
+
+    def applies(self, context: RequestContext) -> bool:
+        """Apply to pages."""
+        return context.phase in PAGES
+
+    def respond(self, context: RequestContext) -> Response:
+        """Respond with a page whose token leads to the first one."""
+        query = context.existing_query
+        page = replace(query.page(None, context.size), next_token=query.issue_token(0))
+        query.is_finished = True
+        return (replace(page, rows=()) if self.rows == "none" else page).response()
+
+
+@dataclass
+class RepeatQueryId(FaultType):
+    """The same queryId for every POST."""
+
+    query_id: str | None = field(default=None, init=False)
+
+    def applies(self, context: RequestContext) -> bool:
+        """Apply to submits."""
+        return context.phase == "submit"
+
+    def respond(self, context: RequestContext) -> Response:
+        """Execute the first submit only."""
+        if self.query_id is None:
+            response = context.execute()
+            self.query_id = None if context.query is None else context.query.id
+            return response
+        return json_response(HTTPStatus.OK, {"queryId": self.query_id})
+
+
+@dataclass(frozen=True)
+class ExtraKeys(FaultType):
+    """The regular page with further keys before its own."""
+
+    more: Mapping[str, object]
+
+    def applies(self, context: RequestContext) -> bool:
+        """Apply to pages."""
+        return context.phase in PAGES
+
+    def respond(self, context: RequestContext) -> Response:
+        """Respond with the page."""
+        page = context.page().response().body
+        more = json_response(HTTPStatus.OK, dict(self.more)).body
+        return CompleteResponse(HTTPStatus.OK, more[:-1] + b"," + page[1:])
