@@ -263,15 +263,14 @@ class Settings:
             SettingsError: If a setting is invalid in a way that a JSON schema cannot express.
         """
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
-        school_code = config["school_code"]
-        config.setdefault("api_url", f"https://{school_code}.service.campusgroups.com/data/v1")
-        config.setdefault("user_agent", _USER_AGENT)
         if problems := list(_problems(config)):
             raise invalid_settings(problems)
+        school_code = config["school_code"]
+        default_url = f"https://{school_code}.service.campusgroups.com/data/v1"
         return cls(
             api_secret=config["api_secret"],
             school_code=school_code,
-            api_url=config["api_url"].rstrip("/"),
+            api_url=config.get("api_url", default_url).rstrip("/"),
             start_date=_timestamp(config, "start_date") or EARLIEST,
             end_date=_timestamp(config, "end_date"),
             page_size=config["page_size"],
@@ -283,52 +282,38 @@ class Settings:
             request_timeout=config["request_timeout_seconds"],
             unknown_fields=UnknownFields(config["unknown_fields"]),
             on_stream_error=OnStreamError(config["on_stream_error"]),
-            user_agent=config["user_agent"],
+            user_agent=config.get("user_agent", _USER_AGENT),
         )
 
 
 def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
-    """Return the one setting that discovery needs, also from a config that is not validated.
-
-    Raises:
-        SettingsError: If there is no such version.
-    """
-    try:
-        return ApiVersion(config.get("api_version", _DEFAULTS["api_version"]))
-    except ValueError:
-        problem = f"api_version must be {_expectation(CONFIG['properties']['api_version'])}"
-        raise invalid_settings([problem]) from None
+    """Return the setting that discovery needs, also from a config that is not validated."""
+    version = config.get("api_version", _DEFAULTS["api_version"])
+    if version not in list(ApiVersion):
+        expected = _expectation(CONFIG["properties"]["api_version"])
+        raise invalid_settings([f"api_version must be {expected}"])
+    return ApiVersion(version)
 
 
 def _timestamp(config: Mapping[str, t.Any], name: str) -> datetime | None:
     return parse_timestamp(config[name]) if name in config else None
 
 
-# No problem quotes a value, apart from a date: it might be the secret, in the wrong place.
-
-
 def invalid_settings(problems: Iterable[str]) -> SettingsError:
-    """Return the error for some problems."""
+    """Return the error for some problems, which quote no value: it might be the secret."""
     return SettingsError(f"Invalid settings: {'; '.join(dict.fromkeys(problems))}.")
 
 
 def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> Iterator[str]:
     """Validate a config by its JSON schema; the SDK's own messages quote the invalid values."""
     settings = schema["properties"]
+    yield from (f"{name} is required" for name in schema["required"] if name not in config)
+    yield from (f"{quoted(name)} is not a known setting" for name in config if name not in settings)
     for error in Draft202012Validator(schema).iter_errors(dict(config)):
         match list(error.absolute_path):
-            case []:
-                yield from (
-                    f"{name} is required" for name in schema["required"] if name not in config
-                )
-                yield from (
-                    f"{quoted(name)} is not a known setting"
-                    for name in config
-                    if name not in settings
-                )
             case [name]:
                 yield f"{name} must be {_expectation(settings[name])}"
-            case path:
+            case [*path] if path:
                 yield f"{json_path(*path)} is invalid"
 
 
@@ -348,25 +333,23 @@ def environment_problems(
 
 def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
     """Find what a JSON schema cannot."""
-    dates = {
-        name: _timestamp(config, name) for name in ("start_date", "end_date") if name in config
-    }
-    for name, date in dates.items():
-        if date is None:
+    start_date, end_date = _timestamp(config, "start_date"), _timestamp(config, "end_date")
+    for name, date in (("start_date", start_date), ("end_date", end_date)):
+        if name in config and date is None:
             value = ascii(config[name])[1:-1]
             yield f'{name} "{value}" is not a valid date; use 2024-09-01 or 2024-09-01T00:00:00Z'
-    start_date, end_date = dates.get("start_date"), dates.get("end_date")
     if start_date and end_date and end_date < start_date:
         yield "end_date must not be before start_date"
     if not _SCHOOL_CODE.fullmatch(config["school_code"]):
         yield "school_code is invalid: use only letters, digits and hyphens"
     for name in ("api_secret", "user_agent"):
-        if not _HEADER_VALUE.fullmatch(config[name]):
+        if name in config and not _HEADER_VALUE.fullmatch(config[name]):
             yield (
                 f"{name} is not a valid header value: remove line breaks, leading and trailing "
                 "spaces, and characters outside ASCII"
             )
-    yield from _url_problems(config["api_url"])
+    if "api_url" in config:
+        yield from _url_problems(config["api_url"])
     for name, value in (config.get("stream_map_config") or {}).items():
         is_text = isinstance(value, str)
         if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= MIN_HASH_KEY_LENGTH):

@@ -185,7 +185,7 @@ PROGRAMS = {
     "make test": (
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         "tests/tap/test_connection_test.py::test_a_wrong_secret_is_one_request_and_one_line",
-        "tests/tap/test_sdk_contract.py::test_invoke_syncs_by_our_override",
+        "tests/tap/test_sdk_contract.py::test_invoke_calls_our_override_of_sync_all",
         "tests/pipelines/test_end_to_end.py::test_plain_pipe_into_jsonl",
         "tests/pipelines/test_meltano_config_test.py::test_invoke_tells_which_streams_may_be_read",
     ),

@@ -38,14 +38,15 @@ TABLES = (
     summary._odd_lines,  # noqa: SLF001 - where the summary's lines are
     connection_test._report,  # noqa: SLF001 - likewise those of `--test`
     connection_test.Verdict.__str__,
-    input_files._problem,  # noqa: SLF001 - where the errors of a catalog or a state are
+    input_files._describe,  # noqa: SLF001 - where the errors of a catalog or a state are
 )
 """What makes the lines of a message that has several."""
 
 CARRIERS = {
-    "logger.error('%s', error)": "the command line, of an error",
+    "logger.error('%s', message)": "the command line, of an error",
     "logger.error('%s', output_error(error))": "the end of the process, of an error",
-    "InputError(msg)": "what `input_files._problem` found",
+    "InputError(msg)": "what `input_files` found",
+    "_fail(option, _describe(error))": "what `input_files._describe` found",
     "UnknownFieldError(path)": "a name, which the stream puts into words",
 }
 """Calls that say nothing of their own, and what they pass on."""
@@ -100,6 +101,8 @@ class Reader(ast.NodeVisitor):
         if isinstance(node.func, ast.Name) and node.func.id in ERRORS:
             return node.args[0] if node.args else None
         match node.func:
+            case ast.Name("_fail"):  # of input_files
+                return node.args[1]
             case ast.Attribute(_, attr="log") if ast.unparse(node.func.value).endswith("logger"):
                 return node.args[1]
             case ast.Attribute(_, attr=level) if level in LEVELS and node.args:
@@ -123,8 +126,6 @@ class Reader(ast.NodeVisitor):
                 return self._text(name)
             case ast.Name(name):
                 return self._assigned(name, node.lineno)
-            case ast.Call(ast.Name("bad_settings")):
-                return "Bad settings: " + GAP
             case _:
                 return GAP
 

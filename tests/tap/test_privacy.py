@@ -562,7 +562,7 @@ def test_batch_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = errors(done)
-    assert "Bad settings: " in line
+    assert "Invalid settings: " in line
     assert "batch_config" in line
     with pytest.raises(SettingsError, match="batch_config"):
         TapCampusGroups(config=settings_for(simulator) | BATCH)
