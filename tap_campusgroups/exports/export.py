@@ -66,7 +66,7 @@ class Page:
     has_invalid_unicode: bool = False
 
 
-def run_export(  # noqa: PLR0913 - the last two are time itself
+def run_export(
     paginator: ExportPaginator,
     send: Callable[[ExportPaginator], requests.Response],
     policy: PollPolicy,

@@ -80,6 +80,7 @@ class Converter:
         self,
         schema: Schema,
         *,
+        stream: str,
         replication_key: str,
         quality: DataQualityCounters,
         unknown_fields: UnknownFields = UnknownFields.CAPTURE,
@@ -89,11 +90,13 @@ class Converter:
 
         Args:
             schema: The stream's JSON schema; records have `_extra` only if the schema has it.
+            stream: Name of the stream, for errors.
             replication_key: Field to convert to the canonical form.
             quality: Counters to update.
             unknown_fields: What to do with fields that the schema does not have.
             deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
         """
+        self._stream = stream
         self._replication_key = replication_key
         self._quality = quality
         self._unknown_fields = unknown_fields
@@ -166,7 +169,11 @@ class Converter:
     def _count_unknown(self, path: str, value: t.Any) -> None:
         self._quality.add_unknown(path, value)
         if self._unknown_fields is UnknownFields.FAIL:
-            raise UnknownFieldError(path)
+            msg = (
+                f"Stream '{self._stream}': field {path} is not in the schema, and unknown_fields "
+                'is "fail". Set it to "capture", or deselect the stream.'
+            )
+            raise UnknownFieldError(msg)
 
     def _compile(self, schema: Schema, path: str) -> Convert:
         match single_type(schema), schema:

@@ -145,7 +145,13 @@ class Ways:
         self.exact, self.quick = DataQualityCounters(), DataQualityCounters()
         self._primary_key = primary_key
         self._convert, converter = (
-            Converter(schema, replication_key=KEY, quality=quality, unknown_fields=unknown_fields)
+            Converter(
+                schema,
+                stream="events",
+                replication_key=KEY,
+                quality=quality,
+                unknown_fields=unknown_fields,
+            )
             for quality in (self.exact, self.quick)
         )
         self.convert_page = PageConverter(
