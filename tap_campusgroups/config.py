@@ -8,11 +8,10 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib import metadata
+from importlib import metadata, resources
 from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
-from singer_sdk import typing as th
 
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
@@ -43,152 +42,9 @@ class ApiVersion(enum.StrEnum):
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Start of a first run without `start_date`: older than any data of the service."""
 
-CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
-    th.Property(
-        "api_secret",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="API secret",
-        description=(
-            "API secret of the school, created in CampusGroups under Admin > Settings > "
-            "General Settings > Integration & API."
-        ),
-    ),
-    th.Property(
-        "school_code",
-        th.StringType(min_length=1),
-        required=True,
-        title="School code",
-        description=(
-            "Code of the school: the first part of its service address, "
-            "https://{school_code}.service.campusgroups.com."
-        ),
-    ),
-    th.Property(
-        "start_date",
-        th.StringType(),
-        title="Start date",
-        description=(
-            "Earliest updatedOn to export on a stream's first run, as a date or an ISO 8601 "
-            "timestamp, in UTC unless it has an offset (default: all data)."
-        ),
-    ),
-    th.Property(
-        "end_date",
-        th.StringType(),
-        title="End date",
-        description=(
-            "Latest updatedOn to export, in the same format as start_date (default: the start of "
-            "the run)."
-        ),
-    ),
-    th.Property(
-        "api_url",
-        th.StringType(min_length=1),
-        title="API URL",
-        description=(
-            "Base URL of the API (default https://{school_code}.service.campusgroups.com/data/v1). "
-            "Plain http is allowed for loopback addresses only."
-        ),
-    ),
-    th.Property(
-        "api_version",
-        th.StringType(allowed_values=[choice.value for choice in ApiVersion]),
-        default=ApiVersion.V1_0.value,
-        title="API version",
-        description=(
-            "Version of the Data Export API at the school, as a quoted string (default 1.0). "
-            "1.0 has 23 streams; 1.1 adds stores, store_products, announcements and "
-            "announcement_recipients."
-        ),
-    ),
-    th.Property(
-        "page_size",
-        th.IntegerType(minimum=1, maximum=999),
-        default=999,
-        title="Page size",
-        description="Rows per page, from 1 to 999 (default 999).",
-    ),
-    th.Property(
-        "lookback_hours",
-        th.IntegerType(minimum=0, maximum=24 * 366),
-        default=48,
-        title="Lookback (hours)",
-        description=(
-            "Overlap re-read before the bookmark to catch late-arriving rows, in hours "
-            "(default 48)."
-        ),
-    ),
-    th.Property(
-        "export_window_days",
-        th.IntegerType(minimum=1, maximum=36_600),
-        title="Export window (days)",
-        description=(
-            "Maximum updatedOn range of one export, in days (default: one export for a stream's "
-            "whole range). The state is written after each window, so an interrupted backfill "
-            "resumes after the last completed window."
-        ),
-    ),
-    th.Property(
-        "max_concurrent_exports",
-        th.IntegerType(minimum=1, maximum=32),
-        default=4,
-        title="Concurrent exports",
-        description=(
-            "Maximum number of exports queued or running at the service, across all streams "
-            "(default 4). With 1, a stream's export starts after the previous stream is complete."
-        ),
-    ),
-    th.Property(
-        "poll_interval_max_seconds",
-        th.IntegerType(minimum=1, maximum=600),
-        default=30,
-        title="Maximum poll interval (seconds)",
-        description="Maximum interval between status polls, in seconds (default 30).",
-    ),
-    th.Property(
-        "export_timeout_minutes",
-        th.IntegerType(minimum=1, maximum=24 * 60),
-        default=30,
-        title="Export timeout (minutes)",
-        description="Maximum time an export may be queued or running, in minutes (default 30).",
-    ),
-    th.Property(
-        "request_timeout_seconds",
-        th.IntegerType(minimum=1, maximum=3600),
-        default=60,
-        title="Request timeout (seconds)",
-        description="Maximum time without a response to a request, in seconds (default 60).",
-    ),
-    th.Property(
-        "unknown_fields",
-        th.StringType(allowed_values=[choice.value for choice in UnknownFields]),
-        default=UnknownFields.CAPTURE.value,
-        title="Unknown fields",
-        description=(
-            "Handling of fields that are not in the schema: capture them in _extra, ignore them, "
-            "or fail the stream (default capture)."
-        ),
-    ),
-    th.Property(
-        "on_stream_error",
-        th.StringType(allowed_values=[choice.value for choice in OnStreamError]),
-        default=OnStreamError.CONTINUE.value,
-        title="On stream error",
-        description=(
-            "Handling of the remaining streams when one fails: continue or abort (default "
-            "continue). The exit code is 1 in both cases."
-        ),
-    ),
-    th.Property(
-        "user_agent",
-        th.StringType(min_length=1),
-        title="User agent",
-        description="User-Agent header of all requests (default tap-campusgroups/{version}).",
-    ),
-    additional_properties=False,
-).to_dict()
+CONFIG: t.Final[dict[str, t.Any]] = decode_value(
+    (resources.files(__package__) / "config.schema.json").read_text(encoding="utf-8")
+)
 """JSON schema of the settings, the single source of titles, descriptions, bounds and defaults."""
 
 _DEFAULTS: t.Final[dict[str, t.Any]] = {
