@@ -8,12 +8,14 @@ from __future__ import annotations
 import enum
 import re
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     JsonError,
+    Raw,
     UnexpectedJsonError,
     decode_body,
     decode_value,
@@ -27,7 +29,7 @@ if t.TYPE_CHECKING:
 
     import requests
 
-    from tap_campusgroups.records.json_codec import Buffer, Raw
+    from tap_campusgroups.records.json_codec import Buffer
 
 
 class ResponseKind(enum.Enum):
@@ -123,18 +125,18 @@ _BESIDE_ROWS: t.Final = (
     ),
 )
 
-_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
-    HTTPStatus.UNAUTHORIZED: ResponseKind.DENIED,
-    HTTPStatus.FORBIDDEN: ResponseKind.DENIED,
-    HTTPStatus.GONE: ResponseKind.CANCELLED,
-    HTTPStatus.REQUEST_TIMEOUT: ResponseKind.BUSY,
-    HTTPStatus.TOO_MANY_REQUESTS: ResponseKind.BUSY,
+_BY_STATUS: t.Final = {
+    401: ResponseKind.DENIED,
+    403: ResponseKind.DENIED,
+    410: ResponseKind.CANCELLED,
+    408: ResponseKind.BUSY,
+    429: ResponseKind.BUSY,
 }
-_GET_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
-    HTTPStatus.CREATED: ResponseKind.QUEUED,
-    HTTPStatus.ACCEPTED: ResponseKind.RUNNING,
-    HTTPStatus.BAD_REQUEST: ResponseKind.EXPIRED,
-    HTTPStatus.NOT_FOUND: ResponseKind.EXPIRED,
+_GET_BY_STATUS: t.Final = {
+    201: ResponseKind.QUEUED,
+    202: ResponseKind.RUNNING,
+    400: ResponseKind.EXPIRED,
+    404: ResponseKind.EXPIRED,
 }
 
 
@@ -184,7 +186,7 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
         return ParsedResponse(ResponseKind.REDIRECTED, message)
     if body is None or fields is _AMBIGUOUS:
         return ParsedResponse(kind)
-    if _is_filled(fields.get("error"), _NO_ERROR):
+    if fields.get("error"):
         parsed = ParsedResponse(ResponseKind.FAILED, message)
     elif is_post:
         parsed = _parse_submission(fields, message)
@@ -206,43 +208,41 @@ _FIELDS: t.Final[dict[str, str]] = {
 }
 """Known keys of a body, in lower case and without underscores, and our names of them."""
 
-_AMBIGUOUS: t.Final[Mapping[str, Raw]] = {}
+_AMBIGUOUS: t.Final[dict[str, t.Any]] = {}
 """The fields of a body in which two spellings of a key have different values."""
 
 _EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
-_NO_TOKEN = re.compile(rb'\s*(?:null|"")\s*')
-_NO_ERROR = re.compile(rb'\s*(?:null|""|\[\s*\]|\{\s*\}|false|0)\s*')
 
 
-def _is_filled(value: Raw | None, empty: re.Pattern[bytes] = _EMPTY) -> bool:
-    return value is not None and not empty.fullmatch(memoryview(value))
+def _is_filled(value: t.Any) -> bool:
+    if isinstance(value, Raw):
+        return not _EMPTY.fullmatch(memoryview(value))
+    return value not in (None, "", [])
 
 
-def _known_fields(body: Mapping[str, Raw]) -> tuple[Mapping[str, Raw], tuple[str, ...]]:
-    """Return the known fields of a body, and its unknown keys."""
-    fields: dict[str, Raw] = {}
+def _known_fields(body: Mapping[str, Raw]) -> tuple[dict[str, t.Any], tuple[str, ...]]:
+    """Return the known fields of a body, decoded except `results`, and its unknown keys."""
+    fields: dict[str, t.Any] = {}
     unknown: list[str] = []
-    for key, value in body.items():
+    for key, raw in body.items():
         name = _FIELDS.get(key.replace("_", "").lower())
         if name is None:
             unknown.append(key)
-        elif not _is_filled(other := fields.get(name)):
+            continue
+        value: t.Any = raw
+        if name != "results":
+            with suppress(JsonError):
+                value = decode_value(raw)
+        if not _is_filled(other := fields.get(name)):
             if other is None or _is_filled(value):
                 fields[name] = value
-        elif name != "error" and _is_filled(value) and bytes(value) != bytes(t.cast("Raw", other)):
+        elif name != "error" and _is_filled(value) and value != other:
             return _AMBIGUOUS, ()
     return fields, tuple(unknown)
 
 
-def _text(value: Raw | None) -> str | None:
-    """Return the text of a field; `None` if it is not text, or empty."""
-    if value is None:
-        return None
-    try:
-        text = decode_value(value)
-    except JsonError:
-        return None
-    return text if text and isinstance(text, str) else None
+def _text(value: t.Any) -> str | None:
+    return value if value and isinstance(value, str) else None
 
 
 def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bool]:
@@ -262,13 +262,13 @@ def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | 
     return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
 
 
-def _parse_submission(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
+def _parse_submission(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
     if query_id := _text(fields.get("query_id")):
         return ParsedResponse(ResponseKind.ACCEPTED, message, query_id=query_id)
     return ParsedResponse(_match(message, [_FAILED]) or ResponseKind.UNRECOGNISED, message)
 
 
-def _parse_page(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
+def _parse_page(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
     results, token = fields.get("results"), fields.get("token")
     has_rows = _is_filled(results)
     if has_rows:
@@ -280,7 +280,7 @@ def _parse_page(fields: Mapping[str, Raw], message: str | None) -> ParsedRespons
     if kind is not ResponseKind.PAGE:
         return ParsedResponse(kind, message)
     is_array = results is not None and bytes(memoryview(results)[:1]) == b"["
-    if not is_array or (_is_filled(token, _NO_TOKEN) and _text(token) is None):
+    if not is_array or not isinstance(token, str | None):
         return ParsedResponse(ResponseKind.UNRECOGNISED, message)
     return ParsedResponse(kind, message, results=results, token=_text(token), has_rows=has_rows)
 
@@ -337,10 +337,11 @@ def redact(message: str) -> str:
     `"Query execution failed" and 25 hidden characters`.
     """
     text = message.strip().lower()
-    known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), "")
+    known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), None)
+    if known is None:
+        return f"a hidden message of {len(message)} characters"
     hidden = len(text.removeprefix(known.lower()).strip(" .!"))
-    parts = [f'"{known}"'] * bool(known) + [f"{hidden} hidden characters"] * bool(hidden)
-    return " and ".join(parts) or "an empty message"
+    return f'"{known}"' + (f" and {hidden} hidden characters" if hidden else "")
 
 
 MAX_KEYS: t.Final = 5
