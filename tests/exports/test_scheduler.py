@@ -311,7 +311,10 @@ def test_first_pages_are_within_the_buffer_too(small_buffer: int) -> None:
             for page in made.pages(task):
                 ledger.take(page.size)
 
-    with scheduled(*tasks, max_concurrent=20) as made, background(take, let_go=made.close) as taking:
+    with (
+        scheduled(*tasks, max_concurrent=20) as made,
+        background(take, let_go=made.close) as taking,
+    ):
         wait_until(lambda: len(begun) >= small_buffer / 100)
         gate.set()
         taking.result(SECONDS)
