@@ -211,14 +211,6 @@ class Workspace:
         """
         return self._run_module("dagster", *command)
 
-    def timeline(self) -> Finished:
-        """Show when each step of Dagster's last run ran.
-
-        Raises:
-            TimeoutError: If it had to be ended.
-        """
-        return self._run_module("examples.dagster.timeline")
-
     def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
         """Run a script of the documentation, in which `meltano` is a command.
 
