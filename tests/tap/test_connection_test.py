@@ -78,7 +78,7 @@ def test_each_export_asks_for_one_hour_that_the_lake_has(
         )
         assert end - start == timedelta(hours=1)
         assert before <= end <= datetime.now(UTC) - timedelta(hours=50) + timedelta(seconds=1)
-    assert service.peak_running <= 4
+    assert service.peak_active <= 4
 
 
 @pytest.mark.usefixtures("impatient")
