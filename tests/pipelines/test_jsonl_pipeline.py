@@ -141,7 +141,7 @@ def test_connection_test_reads_the_selection_that_meltano_wrote_last(
     fresh = meltano(workspace, *INVOKE_TEST, select=select)
     assert fresh.code == 0, fresh.output
     assert messages.testing_selected(2, 23) in fresh.output
-    assert f"{messages.CONNECTION_TEST}2 of 2 streams" in fresh.output
+    assert f"{messages.CONNECTION_TEST}2 of 2 streams readable" in fresh.output
     assert exported(service) == set(select)
 
 
@@ -191,7 +191,7 @@ def test_config_test_with_wrong_secret_shows_the_reason_after_one_request(
         *CONFIG_TEST, variables={"TAP_CAMPUSGROUPS_API_SECRET": "no-such-secret-8e2f"}
     )
     assert finished.code != 0
-    assert f"{messages.REFUSED}401" in finished.output
+    assert f"{messages.DENIED}401" in finished.output
     assert messages.CHECK_SECRET in finished.output
     assert "no-such-secret-8e2f" not in finished.output
     assert len(service.requests) == 1

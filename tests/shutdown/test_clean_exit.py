@@ -86,7 +86,10 @@ def is_busy(simulator: Simulator) -> bool:
         return any(r.stream == stream and r.status == status for r in requests)
 
     return (
-        asked(POLLED, 202) and asked(RETRIABLE, 503) and asked(HANGING, None) and asked(REFUSED, 429)
+        asked(POLLED, 202)
+        and asked(RETRIABLE, 503)
+        and asked(HANGING, None)
+        and asked(REFUSED, 429)
     )
 
 

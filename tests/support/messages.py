@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+ABANDONED = "Export abandoned: "
 CHECK_SECRET = "Check api_secret and school_code"  # noqa: S105 - not a secret
-CONNECTION_TEST = "Check: the secret may read "
-LEFT_AT_SERVER = "left at the server"
+CONNECTION_TEST = "Connection test: "
+DENIED = "the service denied access (HTTP "
 NO_STREAM_SELECTED = "No stream is selected: --catalog "
-OUTPUT_FAILED = "Cannot write the output: "
 OUTPUT_CLOSED = "Output pipe closed: the target exited early."
-REFUSED = "the service refuses access (HTTP "
+OUTPUT_FAILED = "Cannot write the output: "
 STREAM_BEGINS = "Beginning sync of '"
 SUMMARY = "Summary: "
 
