@@ -72,7 +72,7 @@ def _schema(name: str) -> Schema:
 
 def _what(stream: type[CampusGroupsStream]) -> str:
     """Say what a row is, and when the stream is there at all."""
-    said = (stream.__doc__ or "").strip()
+    said = stream.description
     versions = [version for version, streams in STREAMS.items() if stream in streams]
     return said if min(ApiVersion) in versions else f'{said} With `api_version: "{min(versions)}"`.'
 

@@ -90,7 +90,7 @@ def test_the_readme_s_settings() -> None:
 def test_the_readme_s_streams() -> None:
     rows = table("Streams")
     assert [(row[0], row[1]) for row in rows] == [
-        (f"`{stream.name}`", (stream.__doc__ or "").strip()) for stream in STREAMS[ApiVersion.V1_1]
+        (f"`{stream.name}`", stream.description) for stream in STREAMS[ApiVersion.V1_1]
     ]
 
 

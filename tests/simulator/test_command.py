@@ -100,7 +100,8 @@ def test_program_prints_access_and_serves_until_sigterm() -> None:
         }
         assert program.stop() == 0
         assert not Path(command.split()[2]).exists()
-        assert program.lines[-2:] == [command.replace("--test", "> output.jsonl"), ""]
+        assert program.lines[-1] == ""
+        assert program.lines[-2] == command.replace("--test", "> output.jsonl")
 
 
 def test_log_shows_requests_responses_and_faults() -> None:
