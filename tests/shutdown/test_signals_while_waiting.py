@@ -1,4 +1,7 @@
-"""Signals while a process waits: for exports, for a response, for a retry, or for its target."""
+"""Signals while a process waits: for exports, for a response, for a retry, or for its target.
+
+`test_busy_process` has more signals while the target does not read.
+"""
 
 from __future__ import annotations
 
@@ -164,35 +167,7 @@ def test_second_signal_has_no_effect(
     assert "SIGTERM" not in process.log
 
 
-# For a target that does not read
-
-
-@each_buffering
-def test_signal_while_the_target_does_not_read_ends_the_run(
-    backfill: dict[str, Any], tmp_path: Path, *, unbuffered: bool
-) -> None:
-    with TapProcess(
-        tmp_path, backfill, catalog=CATALOG, pipe_size=PIPE_SIZE, unbuffered=unbuffered
-    ) as process:
-        process.wait_until_blocked()
-        process.send(signal.SIGTERM)
-        assert process.wait() == 143
-    assert messages.stopped_by("SIGTERM") in process.log.splitlines()[-1]
-
-
-@each_buffering
-def test_signal_in_a_page_does_not_cut_a_line(
-    service: Simulator, backfill: dict[str, Any], tmp_path: Path, *, unbuffered: bool
-) -> None:
-    config = backfill | {"page_size": 40, "export_window_days": 30}
-    with TapProcess(
-        tmp_path, config, catalog=CATALOG, pipe_size=PIPE_SIZE, unbuffered=unbuffered
-    ) as process:
-        process.wait_until_blocked()
-        process.send(signal.SIGTERM)
-        rest, code = process.rest(), process.wait()
-    FakeTarget(service).load(rest)
-    assert code == 143
+# For its target
 
 
 @each_buffering
