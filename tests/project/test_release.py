@@ -45,12 +45,12 @@ def test_the_changelog_s_section_of_a_version() -> None:
 @pytest.mark.parametrize(
     ("tag", "words"),
     [
-        ("v1.1.0", "says nothing of 1.1.0"),
-        ("v1.0.0", "no heading like: ## 1.0.0 - "),
-        ("v1.2", "no tag of a version"),
-        ("1.2.0", "no tag of a version"),
-        ("v1.2.0rc1", "no heading like: ## 1.2.0rc1 - "),
-        ("v11200", "no tag of a version"),
+        ("v1.1.0", "The section of 1.1.0 in CHANGELOG.md is empty"),
+        ("v1.0.0", 'no section "## 1.0.0 - '),
+        ("v1.2", "is not a version tag"),
+        ("1.2.0", "is not a version tag"),
+        ("v1.2.0rc1", 'no section "## 1.2.0rc1 - '),
+        ("v11200", "is not a version tag"),
     ],
 )
 def test_a_tag_without_a_section(tag: str, words: str) -> None:
@@ -59,7 +59,7 @@ def test_a_tag_without_a_section(tag: str, words: str) -> None:
 
 
 def test_an_archive_with_too_much_and_too_little() -> None:
-    with pytest.raises(UnfitForReleaseError, match=re.escape("b is missing; .env should not be")):
+    with pytest.raises(UnfitForReleaseError, match=re.escape("b is missing; .env is not expected")):
         check_same("an archive", {"a", ".env"}, {"a", "b"})
     check_same("an archive", ["a"], ["a"])
 
@@ -71,10 +71,10 @@ def test_distributions_of_one_version(tmp_path: Path) -> None:
     found = Distributions.find(tmp_path)
     assert (found.wheel, found.version) == (wheel, "1.2.0")
     check_version(found, "v1.2.0")
-    with pytest.raises(UnfitForReleaseError, match=r"the version is 1\.2\.0, and the tag v1\.2\.1"):
+    with pytest.raises(UnfitForReleaseError, match=r"version 1\.2\.0 does not match tag v1\.2\.1"):
         check_version(found, "v1.2.1")
     wheel.rename(tmp_path / "tap_campusgroups-1.2.1-py3-none-any.whl")
-    with pytest.raises(UnfitForReleaseError, match="not of one version"):
+    with pytest.raises(UnfitForReleaseError, match="have different versions"):
         Distributions.find(tmp_path)
     (tmp_path / "tap_campusgroups-1.2.0.tar.gz").unlink()
     with pytest.raises(UnfitForReleaseError, match="1 wheels and 0 source archives"):
