@@ -1,16 +1,15 @@
-"""The check behind `--test`: a small export of each stream, and which ones the secret may read."""
+"""The connection test behind `--test`: one small export per stream."""
 
 from __future__ import annotations
 
 import logging
 import time
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from http import HTTPStatus
 
-from tap_campusgroups.client import schedule_tasks
+from tap_campusgroups.client import schedule
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     CampusGroupsError,
@@ -19,41 +18,40 @@ from tap_campusgroups.exceptions import (
     ExportTimeoutError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports.export import Window
+from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.retry import RetryPolicy
-from tap_campusgroups.exports.scheduler import ExportJob
+from tap_campusgroups.exports.sender import ExportLimits
+from tap_campusgroups.exports.service_monitor import ServiceMonitor
+from tap_campusgroups.exports.window import Window
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
-    from tap_campusgroups.exports.scheduler import Scheduler
+    from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 
-RANGE: t.Final = timedelta(hours=1)
-"""What each export asks for: the hour before the lookback, which the data lake has for sure."""
+WINDOW: t.Final = timedelta(hours=1)
+"""Length of the exported window: the hour before the lookback, which the data lake has."""
 
-LONGEST_EXPORT: t.Final = 15.0
-"""Seconds that an export may be queued or running; that it was accepted says enough."""
+POLL: t.Final = PollPolicy(max_interval=2.0, timeout=15.0)
+"""A stream whose export was accepted but takes longer than this is readable."""
 
-LONGEST_POLL_INTERVAL: t.Final = 2.0
-"""Seconds."""
+MAX_REQUEST_TIMEOUT: t.Final = 20
+"""In seconds."""
 
-LONGEST_REQUEST: t.Final = 20
-"""Seconds."""
-
-PATIENCE: t.Final = RetryPolicy(
-    tries=2, max_attempts_unknown_host=2, max_retry_after=5.0, resubmissions=0
+RETRY: t.Final = RetryPolicy(
+    max_attempts=2, max_attempts_unknown_host=2, max_retry_after=5.0, resubmissions=0
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of the check of a stream.
+class StreamAccess:
+    """The result for one stream.
 
     Attributes:
-        stream: Its name.
+        stream: Name of the stream.
         error: Why it cannot be read; `None` if it can.
-        is_slow: Whether its export was accepted and had not run in time.
+        is_slow: Whether its export was accepted but did not run in time.
     """
 
     stream: str
@@ -61,96 +59,83 @@ class Verdict:
     is_slow: bool = False
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Format the result for the log."""
         if self.error is not None:
             return str(self.error)
-        if self.is_slow:
-            return f"may be read; its export has not run within {LONGEST_EXPORT:.0f} s"
-        return "may be read"
+        slow = f" (the export did not finish within {POLL.timeout:.0f} s)" if self.is_slow else ""
+        return f"readable{slow}"
 
 
 def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
-    """Find out which streams the secret may read, and log it.
-
-    One export of an hour a stream, under the cap of `max_concurrent_exports`. Nothing is emitted.
+    """Test which streams the API key may read, and log the result; nothing is emitted.
 
     Args:
-        streams: At least one; they are of no use for a sync afterwards.
+        streams: At least one.
         logger: For the result.
 
     Raises:
-        CampusGroupsError: If the secret, the school or the way to the service is wrong, or some
-            streams cannot be read; the text names them.
+        CampusGroupsError: If the secret, the school code or the network is at fault, or if streams
+            cannot be read; the text names them.
     """
     began = time.monotonic()
-    end = datetime.now(UTC) - streams[0].settings.lookback
-    window = Window.between(end - RANGE, end)
-    tasks = []
-    for stream in streams:
-        stream.retry_policy = PATIENCE
-        stream.monitor = streams[0].monitor
-        stream.settings = replace(
-            stream.settings,
-            poll_interval_max=LONGEST_POLL_INTERVAL,
-            export_timeout=LONGEST_EXPORT,
-            request_timeout=min(stream.settings.request_timeout, LONGEST_REQUEST),
-        )
-        tasks.append(ExportJob(stream.name, partial(stream.fetch, window)))
-    scheduler = schedule_tasks(tasks, streams[0])
+    first = streams[0]
+    end = datetime.now(UTC) - first.settings.lookback
+    window = Window.between(end - WINDOW, end)
+    limits = ExportLimits(
+        request_timeout=min(first.settings.request_timeout, MAX_REQUEST_TIMEOUT),
+        poll=POLL,
+        retry=RETRY,
+    )
+    monitor = ServiceMonitor(first.started, logger)
+    jobs = [job for one in streams for job in one.export_jobs([window], limits, monitor)]
+    scheduler = schedule(jobs, first, monitor)
     try:
-        verdicts = [_verdict(scheduler, task) for task in tasks]
+        results = [_test(scheduler, job, monitor) for job in jobs]
     finally:
         scheduler.close()
-    _report(verdicts, logger, seconds=time.monotonic() - began)
+    _report(results, logger, seconds=time.monotonic() - began)
 
 
-def _verdict(scheduler: Scheduler, task: ExportJob) -> Verdict:
-    """Take the pages of an export, and see how it ends.
+def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> StreamAccess:
+    """Fetch an export and return its result.
 
     Raises:
-        CampusGroupsError: If what is wrong is wrong for every stream.
+        CampusGroupsError: If the failure concerns every stream.
     """
     try:
-        for _ in scheduler.pages(task):
+        for _ in scheduler.pages(job):
             pass
     except ExportTimeoutError:
-        return Verdict(task.stream, is_slow=True)
+        return StreamAccess(job.stream, is_slow=True)
     except ExportsStoppedError:
         raise
     except CampusGroupsError as error:
         is_secret = isinstance(error, AccessDeniedError) and error.status != HTTPStatus.FORBIDDEN
-        if not scheduler.is_proven and (is_secret or isinstance(error, ServiceUnavailableError)):
+        is_general = is_secret or isinstance(error, ServiceUnavailableError)
+        if is_general and not monitor.has_accepted_job:
             raise
-        return Verdict(task.stream, error)
-    return Verdict(task.stream)
+        return StreamAccess(job.stream, error)
+    return StreamAccess(job.stream)
 
 
-def _report(verdicts: Sequence[Verdict], logger: logging.Logger, *, seconds: float) -> None:
-    """Log the verdicts.
-
-    Raises:
-        ConnectionTestError: If a stream cannot be read.
-    """
-    bad = [verdict.stream for verdict in verdicts if verdict.error is not None]
-    width = max(len(verdict.stream) for verdict in verdicts)
-    readable = f"{len(verdicts) - len(bad)} of {len(verdicts)} streams"
+def _report(results: Sequence[StreamAccess], logger: logging.Logger, *, seconds: float) -> None:
+    unreadable = [result.stream for result in results if result.error is not None]
+    readable = [result.stream for result in results if result.error is None]
+    width = max(len(result.stream) for result in results)
     lines = [
-        f"Check: the secret may read {readable} ({seconds:.1f} s)",
-        *(f"  {verdict.stream:{width}}  {verdict}" for verdict in verdicts),
+        f"Connection test: {len(readable)} of {len(results)} streams readable ({seconds:.1f} s)",
+        *(f"  {result.stream:{width}}  {result}" for result in results),
     ]
     logger.log(
-        logging.WARNING if bad else logging.INFO,
+        logging.WARNING if unreadable else logging.INFO,
         "%s",
         "\n".join(lines),
-        extra={
-            "seconds": round(seconds, 3),
-            "readable": [verdict.stream for verdict in verdicts if verdict.error is None],
-            "unreadable": bad,
-        },
+        extra={"seconds": round(seconds, 3), "readable": readable, "unreadable": unreadable},
     )
-    if bad:
+    if unreadable:
         msg = (
-            f"{len(bad)} of {len(verdicts)} streams cannot be read: {', '.join(bad)}. The lines "
-            "above say why. Deselect them, or ask CampusGroups what the key may read."
+            f"{len(unreadable)} of {len(results)} streams cannot be read: {', '.join(unreadable)}. "
+            "See the lines above for the reasons. Deselect them, or ask CampusGroups which data "
+            "the API key may read."
         )
         raise ConnectionTestError(msg)

@@ -9,7 +9,7 @@ from collections import Counter
 import click
 
 from tap_campusgroups.exceptions import InputError
-from tap_campusgroups.records.json_codec import BadJsonError, UnexpectedJsonError, decode_value
+from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
 
 if t.TYPE_CHECKING:
@@ -81,7 +81,7 @@ def read_input(
         with file:  # which click would leave open at the end of `--test`
             text = file.read().decode()
         value = decode_value(text)
-    except (BadJsonError, UnexpectedJsonError, UnicodeDecodeError):
+    except (JsonError, UnicodeDecodeError):
         value = None
     if not isinstance(value, dict):
         msg = (

@@ -1,4 +1,4 @@
-"""The summary at the end of a run: what was read of each stream, what was odd, what failed."""
+"""The summary at the end of a run: rows, exports, data quality and failures per stream."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if t.TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSummary:
-    """What a run has to say of a stream.
+    """Figures of one stream; structured logs carry them under these names.
 
     Attributes:
-        stream: Its name.
-        rows: Rows that came, those that came twice included.
+        stream: Name of the stream.
+        rows: Rows received, including duplicates.
         exports: Exports that the service accepted.
-        windows: Windows that were to be read.
-        windows_done: Windows that were read.
-        resubmissions: Exports that took the place of failed ones.
-        retries: Requests that were tried again.
-        newest: The newest `updatedOn` that was emitted, in canonical form.
-        age_hours: How old that was at the end of the run.
-        unknown: Fields that the schema does not have: how often they came, and a type for them.
-        type_mismatches: How many values of a field did not fit its type.
-        replaced: Pages in which characters that are none were replaced.
-        rows_without_key: Rows that were left out because they have no usable id.
-        error: What ended the stream early, in one line.
+        windows: Windows planned.
+        windows_done: Windows read completely.
+        resubmissions: Exports submitted in place of failed ones.
+        retries: Requests sent again.
+        newest: The newest `updatedOn` emitted, in canonical form.
+        age_hours: Age of `newest` at the end of the run.
+        unknown: Fields that are not in the schema, each with its `count` and suggested `type`.
+        type_mismatches: Number of values that do not fit their type, per field.
+        pages_with_invalid_unicode: Pages with characters replaced by U+FFFD.
+        rows_without_key: Rows skipped because they have no usable id.
+        error: Why the stream failed.
     """
 
     stream: str
@@ -48,74 +48,65 @@ class StreamSummary:
     age_hours: float | None
     unknown: dict[str, dict[str, t.Any]]
     type_mismatches: dict[str, int]
-    replaced: int
+    pages_with_invalid_unicode: int
     rows_without_key: int
     error: str | None
 
     @classmethod
-    def of(
-        cls, stream: CampusGroupsStream, error: BaseException | None, *, now: datetime
-    ) -> StreamSummary:
-        """Make the report of a stream.
-
-        Args:
-            stream: The stream, after its sync.
-            error: What ended it early.
-            now: The present instant, aware.
-        """
-        tasks = [part.task for part in stream.parts]
-        newest = parse_timestamp(stream.newest)
-        quality = stream.quality
+    def of(cls, stream: CampusGroupsStream, error: BaseException | None) -> StreamSummary:
+        """Return the summary of a stream after its sync."""
+        jobs = [window_job.job for window_job in stream.window_jobs]
+        newest, quality = parse_timestamp(stream.newest), stream.quality
+        age = utc_now() - newest if newest else None
         return cls(
             stream=stream.name,
-            rows=sum(task.rows for task in tasks),
-            exports=sum(task.counts["exports"] for task in tasks),
-            windows=len(tasks),
-            windows_done=sum(part.is_done for part in stream.parts),
-            resubmissions=sum(task.counts["resubmissions"] for task in tasks),
-            retries=sum(task.counts["retries"] for task in tasks),
+            rows=sum(job.rows for job in jobs),
+            exports=sum(job.counts["exports"] for job in jobs),
+            windows=len(jobs),
+            windows_done=sum(window_job.is_done for window_job in stream.window_jobs),
+            resubmissions=sum(job.counts["resubmissions"] for job in jobs),
+            retries=sum(job.counts["retries"] for job in jobs),
             newest=stream.newest,
-            age_hours=round((now - newest).total_seconds() / 3600, 1) if newest else None,
+            age_hours=round(age.total_seconds() / 3600, 1) if age else None,
             unknown={
-                name: {"count": unknown.count, "type": unknown.suggestion}
-                for name, unknown in sorted(quality.unknown.items())
+                name: {"count": unknown.count, "type": unknown.suggested_type}
+                for name, unknown in sorted(quality.unknown_fields.items())
             },
             type_mismatches=dict(sorted(quality.type_mismatches.items())),
-            replaced=quality.replaced,
+            pages_with_invalid_unicode=quality.pages_with_invalid_unicode,
             rows_without_key=quality.rows_without_key,
             error=str(error) if error else None,
         )
 
+    @property
+    def issues(self) -> int:
+        """Number of values, pages and rows with an irregularity."""
+        counts: list[int] = [*self.type_mismatches.values(), *(one["count"] for one in self.unknown.values())]
+        return sum(counts) + self.pages_with_invalid_unicode + self.rows_without_key
+
 
 _COLUMNS: t.Final = (
-    *("stream", "rows", "exports", "windows", "again", "retries", "odd"),
+    *("stream", "rows", "exports", "windows", "resubmitted", "retries", "issues"),
     *("newest updatedOn", "age"),
 )
 
 
-def write_summary(
+def log_summary(
     logger: logging.Logger,
-    reports: Sequence[StreamSummary],
+    streams: Sequence[StreamSummary],
     *,
     seconds: float,
     unknown_fields: UnknownFields,
 ) -> None:
-    """Log the summary of a run: a table for the terminal, the figures for structured logs.
-
-    Args:
-        logger: Where to.
-        reports: Of the streams, in their order.
-        seconds: How long the run took.
-        unknown_fields: What was done with unknown fields.
-    """
-    failed = [report for report in reports if report.error]
-    whole = [r for r in reports if r.error is None and r.windows_done == r.windows]
-    rows = sum(report.rows for report in reports)
+    """Log the summary of a run: a table in the message, the figures in the record's `extra`."""
+    failed = [one for one in streams if one.error]
+    complete = [one for one in streams if not one.error and one.windows_done == one.windows]
+    rows = sum(one.rows for one in streams)
     lines = [
-        (f"Summary: {len(whole)} of {len(reports)} streams, {rows:,} rows in {seconds:.1f} s"),
-        *_table(reports),
-        *(line for report in reports for line in _odd_lines(report, unknown_fields)),
-        *(f"  FAILED: {report.error}" for report in failed),
+        f"Summary: {len(complete)}/{len(streams)} streams, {_count(rows, 'row')}, {seconds:.1f} s",
+        *_table(streams),
+        *(line for one in streams for line in _issue_lines(one, unknown_fields)),
+        *(f"  FAILED: {one.error}" for one in failed),
     ]
     logger.log(
         logging.WARNING if failed else logging.INFO,
@@ -124,55 +115,50 @@ def write_summary(
         extra={
             "rows": rows,
             "seconds": round(seconds, 3),
-            "streams": [asdict(report) for report in reports],
-            "failed": [report.stream for report in failed],
+            "streams": [asdict(one) for one in streams],
+            "failed": [one.stream for one in failed],
         },
     )
 
 
-def _table(reports: Iterable[StreamSummary]) -> list[str]:
-    """Write a line a stream."""
+def _table(streams: Iterable[StreamSummary]) -> list[str]:
     cells: list[tuple[str, ...]] = [_COLUMNS]
-    for report in reports:
-        odd = sum(report.type_mismatches.values()) + report.replaced + report.rows_without_key
-        odd += sum(unknown["count"] for unknown in report.unknown.values())
-        done = f"{report.windows_done}/{report.windows}"
-        counts = (report.exports, done, report.resubmissions, report.retries, odd)
-        newest = report.newest[:19] if report.newest else "-"
-        age = f"{report.age_hours:,.0f} h" if report.age_hours is not None else "-"
-        cells.append((report.stream, f"{report.rows:,}", *map(str, counts), newest, age))
+    for one in streams:
+        done = f"{one.windows_done}/{one.windows}"
+        counts = (one.exports, done, one.resubmissions, one.retries, one.issues)
+        newest = one.newest[:19] if one.newest else "-"
+        age = f"{one.age_hours:,.0f} h" if one.age_hours is not None else "-"
+        cells.append((one.stream, f"{one.rows:,}", *map(str, counts), newest, age))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
-        "  "
-        + "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(n) for cell, n in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in cells
+        f"  {first:{widths[0]}}"
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        for first, *rest in cells
     ]
 
 
-def _odd_lines(report: StreamSummary, unknown_fields: UnknownFields) -> list[str]:
-    """Tell what was odd in a stream, by name."""
-    kept = "kept in _extra" if unknown_fields is UnknownFields.CAPTURE else "left out"
+def _issue_lines(one: StreamSummary, unknown_fields: UnknownFields) -> list[str]:
+    kept = "kept in _extra" if unknown_fields is UnknownFields.CAPTURE else "dropped"
     lines = [
-        f"field {name} is not in the schema: {unknown['count']:,} values, {kept}; suggested type: "
-        f"{unknown['type']}"
-        for name, unknown in report.unknown.items()
+        f"field {name} is not in the schema: {_count(unknown['count'], 'value')}, {kept}; "
+        f"suggested type: {unknown['type']}"
+        for name, unknown in one.unknown.items()
     ]
     lines += [
-        f"field {name} has {count:,} values that do not fit its type, kept in _extra"
-        for name, count in report.type_mismatches.items()
+        f"field {name} has {_count(count, 'value')} of another type, kept in _extra"
+        for name, count in one.type_mismatches.items()
     ]
-    if report.replaced:
-        lines.append(f"{report.replaced:,} pages had characters that are none, now U+FFFD")
-    if report.rows_without_key:
-        lines.append(f"{report.rows_without_key:,} rows without a usable id were left out")
-    return [f"  {report.stream}: {line}" for line in lines]
+    if pages := one.pages_with_invalid_unicode:
+        lines.append(f"{_count(pages, 'page')} with invalid Unicode, replaced by U+FFFD")
+    if rows := one.rows_without_key:
+        lines.append(f"{_count(rows, 'row')} without a usable id, skipped")
+    return [f"  {one.stream}: {line}" for line in lines]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def utc_now() -> datetime:
-    """Return the present instant."""
+    """Return the current time; tests replace this function."""
     return datetime.now(UTC)

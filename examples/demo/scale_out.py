@@ -106,7 +106,7 @@ def main(
             is_complete &= loaded == rows > 0
             print(  # noqa: T201
                 f"{schema}: {rows:,} rows at the service, {loaded:,} in PostgreSQL; at most"
-                f" {school.peak_running} exports at once, of 4"
+                f" {school.peak_active} exports at once, of 4"
             )
         if not is_complete:
             print(finished.output, file=sys.stderr)  # noqa: T201

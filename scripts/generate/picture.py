@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 
 from tap_campusgroups.config import EARLIEST
-from tap_campusgroups.records.values import parse_timestamp, write_canonical
+from tap_campusgroups.records.values import format_timestamp, parse_timestamp
 from tap_campusgroups.state import next_bookmark, range_start
 
 if t.TYPE_CHECKING:
@@ -58,10 +58,10 @@ class Night:
     def leaves(self) -> datetime:
         """The bookmark after it."""
         after = next_bookmark(
-            write_canonical(self.bookmark),
-            newest=write_canonical(self.newest),
-            end=write_canonical(self.started),
-            watermark=write_canonical(self.started - LOOKBACK),
+            format_timestamp(self.bookmark),
+            newest=format_timestamp(self.newest),
+            end=format_timestamp(self.started),
+            watermark=format_timestamp(self.started - LOOKBACK),
         )
         return t.cast("datetime", parse_timestamp(after))
 

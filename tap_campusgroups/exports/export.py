@@ -1,6 +1,6 @@
-"""Runs exports: the window that one covers, and how long to wait for it.
+"""One export from submission to its last page: how long to wait, and for what.
 
-HTTP is the caller's: `run_export` is given a function that sends one step.
+`run_export` does no HTTP itself: it is given a function that sends one step.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 import random
 import typing as t
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import backoff
 
 from tap_campusgroups.exceptions import ExportTimeoutError
-from tap_campusgroups.exports.response import WAITING, ResponseKind, read
-from tap_campusgroups.records.json_codec import size_of
+from tap_campusgroups.exports.response import WAITING, ResponseKind, parse_response
+from tap_campusgroups.records.json_codec import byte_size
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,112 +24,40 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.records.json_codec import Raw
 
 
-def write_bound(instant: datetime) -> str:
-    """Write a bound of a window as the document's examples do: `2020-01-01T00:00:00Z`.
-
-    Args:
-        instant: Aware; of its second only the whole is written.
-    """
-    # Not `strftime`: its %Y does not pad years before 1000 everywhere.
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'seconds')}Z"
-
-
-SHORTEST_HALVED: t.Final = timedelta(hours=1)
-"""A window of an export that failed is halved for the next one if it is longer than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A range of `updatedOn`, both bounds inclusive, in whole seconds UTC.
-
-    Sub-second parts are cut off: the document shows instants without them. At the start that reads
-    up to a second again; at the end, what it leaves out belongs to the next run.
-    """
-
-    start: datetime
-    end: datetime
-
-    @classmethod
-    def between(cls, start: datetime, end: datetime) -> Window:
-        """Make a window of two aware instants, cutting both to whole seconds UTC."""
-        return cls(
-            start.astimezone(UTC).replace(microsecond=0),
-            end.astimezone(UTC).replace(microsecond=0),
-        )
-
-    def split(self, days: int | None) -> list[Window]:
-        """Split the window into shorter ones.
-
-        Args:
-            days: How long each may be; `None` for the window as it is.
-
-        Returns:
-            Ascending windows, of which adjacent ones share their bound; none if no instant lies in
-            this one.
-        """
-        if self.is_empty:
-            return []
-        if days is None:
-            return [self]
-        step = timedelta(days=days)
-        windows, start = [], self.start
-        while self.end - start > step:
-            windows.append(Window(start, start + step))
-            start += step
-        return [*windows, Window(start, self.end)]
-
-    def bisect(self) -> list[Window]:
-        """Split the window in two that share their bound, unless it is an hour or less."""
-        length = self.end - self.start
-        if length <= SHORTEST_HALVED:
-            return [self]
-        middle = self.start + timedelta(seconds=length // timedelta(seconds=2))
-        return [Window(self.start, middle), Window(middle, self.end)]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no instant lies in the window."""
-        return self.end < self.start
-
-    def __str__(self) -> str:
-        """Write the window for a log line."""
-        return f"{write_bound(self.start)} to {write_bound(self.end)}"
-
-
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """How an export that is queued or running is waited for.
+    """How to wait for an export that is queued or running.
 
     Attributes:
-        longest_interval: Seconds between two polls at most, chance aside.
-        timeout: Seconds that one export may be queued or running in all.
+        max_interval: Maximum interval between two polls, in seconds, before jitter.
+        timeout: Maximum time that the export may be queued or running, in seconds.
     """
 
-    longest_interval: float
+    max_interval: float
     timeout: float
 
     FIRST_INTERVAL: t.ClassVar[float] = 1.0
-    """Seconds before the second question; the first is asked at once."""
-
-    AFTER_EMPTY_PAGE: t.ClassVar[float] = 1.0
-    """Delay before the page after an empty one, in seconds."""
+    """Delay before the second poll, in seconds; the first follows the submission at once."""
 
     GROWTH: t.ClassVar[float] = 1.5
     """Factor from one interval to the next."""
 
-    def intervals(self) -> Iterator[float]:
-        """Yield the seconds to wait before each next poll, for ever.
+    EMPTY_PAGE_DELAY: t.ClassVar[float] = 1.0
+    """Delay after an empty page that has a token, in seconds."""
 
-        Each is longer by up to a tenth at random, so that many clients do not ask in step.
+    def intervals(self) -> Iterator[float]:
+        """Yield the intervals between polls, in seconds, without end.
+
+        Each has up to 10 % of random jitter, so that many clients do not poll in step.
         """
         growing = backoff.expo(
             base=self.GROWTH,
-            factor=min(self.FIRST_INTERVAL, self.longest_interval),
-            max_value=self.longest_interval,
+            factor=min(self.FIRST_INTERVAL, self.max_interval),
+            max_value=self.max_interval,
         )
-        next(growing)  # the library's generators are primed by one empty step
+        next(growing)  # backoff's generators yield None first
         for seconds in growing:
-            yield seconds * (1 + random.random() / 10)  # noqa: S311 - no secret hangs on it
+            yield seconds * (1 + random.random() / 10)  # noqa: S311 - not used for security
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,84 +65,71 @@ class Page:
     """A page of an export, not decoded yet.
 
     Attributes:
-        results: JSON text of its rows.
-        size: Bytes of that text.
-        is_last: Whether the export ends with it.
-        is_replaced: Whether characters of it that are none had to be replaced already.
+        results: JSON text of the array of rows.
+        size: Length of that text, in bytes.
+        is_last: Whether it is the export's last page.
+        has_invalid_unicode: Whether invalid characters had to be replaced.
     """
 
     results: Raw
     size: int
     is_last: bool
-    is_replaced: bool = False
-
-
-class OnWait(t.Protocol):
-    """Told before each wait."""
-
-    def __call__(self, reply: ResponseKind, *, waited: float, interval: float) -> None:
-        """Hear that the export needs time.
-
-        Args:
-            reply: `QUEUED` or `RUNNING`.
-            waited: Seconds waited so far.
-            interval: Seconds until the next question.
-        """
+    has_invalid_unicode: bool = False
 
 
 def run_export(  # noqa: PLR0913 - the last two are time itself
     paginator: ExportPaginator,
     send: Callable[[ExportPaginator], requests.Response],
     policy: PollPolicy,
-    on_wait: OnWait,
+    log_wait: Callable[[ResponseKind, float, float], None],
     *,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> Iterator[Page]:
-    """Submit an export, wait until it has run, and fetch its pages.
+    """Submit an export, poll until it has run, and fetch its pages.
 
     Args:
-        paginator: The export, before its first step.
+        paginator: A new paginator.
         send: Sends the paginator's current step and returns the whole response.
         policy: How to wait.
-        on_wait: Told before each wait.
-        clock: Seconds that never go back.
-        sleep: Waits that many seconds.
+        log_wait: Called before each wait with the export's state (queued or running), the time
+            waited so far and the time until the next poll, both in seconds.
+        clock: Monotonic time, in seconds.
+        sleep: Waits some seconds.
 
     Yields:
-        Each page, in the service's order; a page may have no rows.
+        The pages in the service's order; a page may have no rows.
 
     Raises:
         ExportEnded: If the export ends before its last page.
-        ExportTimeoutError: If it stays queued or running for longer than the policy allows.
+        ExportTimeoutError: If the export is queued or running for longer than the timeout.
     """
     waiting_since: float | None = None
     intervals = policy.intervals()
     while not paginator.finished:
         response = send(paginator)
-        reading = read(response)
+        parsed = parse_response(response)
         paginator.advance(response)
-        if reading.results is not None:
+        if parsed.results is not None:
             waiting_since, intervals = None, policy.intervals()
             page = Page(
-                reading.results,
-                size_of(reading.results),
+                parsed.results,
+                byte_size(parsed.results),
                 is_last=paginator.finished,
-                is_replaced=reading.is_replaced,
+                has_invalid_unicode=parsed.has_invalid_unicode,
             )
-            is_empty = not reading.has_rows
-            del response, reading  # while the page waits, nothing else of the answer does
+            has_rows = parsed.has_rows
+            del response, parsed  # frees the response while the page is buffered
             yield page
-            if is_empty and not paginator.finished:
-                sleep(policy.AFTER_EMPTY_PAGE)
-        elif reading.reply in WAITING:
+            if not has_rows and not paginator.finished:
+                sleep(policy.EMPTY_PAGE_DELAY)
+        elif parsed.kind in WAITING:
             now = clock()
             waiting_since = now if waiting_since is None else waiting_since
             waited = now - waiting_since
-            left = policy.timeout - waited
-            if left <= 0:
-                msg = f"it was still {reading.reply.value} after {waited / 60:.0f} minutes"
-                raise ExportTimeoutError(msg, is_running=reading.reply is ResponseKind.RUNNING)
-            interval = min(next(intervals), left)
-            on_wait(reading.reply, waited=waited, interval=interval)
+            if waited >= policy.timeout:
+                msg = f"still {parsed.kind.value} after {waited / 60:.0f} minutes"
+                raise ExportTimeoutError(msg, is_running=parsed.kind is ResponseKind.RUNNING)
+            interval = min(next(intervals), policy.timeout - waited)
+            log_wait(parsed.kind, waited, interval)
             sleep(interval)

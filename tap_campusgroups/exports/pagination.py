@@ -1,54 +1,42 @@
-"""The life of one export as pure steps: submit, poll, follow `NextToken`.
+"""The steps of one export: submit, poll, follow `NextToken`.
 
-Nothing here does I/O, waits or logs. `replies.classify` says what an answer means; an
-`ExportPaginator` turns each answer into the next step.
+Nothing here sends requests, waits or logs. An `ExportPaginator` turns each response into the next
+step; `response.classify` decides what a response means.
 """
 
 from __future__ import annotations
 
-import sys
 import typing as t
 from dataclasses import dataclass
 
 from singer_sdk.pagination import BaseAPIPaginator
+from typing_extensions import override
 
-from tap_campusgroups.exports.response import WAITING, ResponseKind, describe, read
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tap_campusgroups.exports.response import WAITING, ResponseKind, describe, parse_response
 
 if t.TYPE_CHECKING:
-    from datetime import datetime
-
     import requests
 
     from tap_campusgroups.exports.response import ParsedResponse
+    from tap_campusgroups.exports.window import Window
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Ask for an export: `POST` (document, "Request events").
+    """The `POST` that requests an export (document, "Request events")."""
 
-    Attributes:
-        start: First instant of `updatedOn`, inclusive, aware.
-        end: Last instant of `updatedOn`, inclusive, aware.
-    """
-
-    start: datetime
-    end: datetime
+    window: Window
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask for a page of an export, or whether there is one: `GET` (document, "Retrieve events").
+    """The `GET` of a page, also used to poll (document, "Retrieve events").
 
     Attributes:
         query_id: The export's `queryId`.
         token: Token of the page; `None` for the first one.
-        polls: How often this page was asked for in vain. It makes each poll a step of its own: the
-            SDK takes two equal steps for a loop.
+        polls: Number of earlier requests for the same page. It makes every poll a new step: the SDK
+            takes two equal steps for a loop.
     """
 
     query_id: str
@@ -59,47 +47,37 @@ class Fetch:
 Step: t.TypeAlias = Submit | Fetch
 
 MAX_EMPTY_PAGES: t.Final = 100
-"""Pages without rows in a row, each with a token, after which an export has no end."""
+"""Consecutive empty pages with a token, after which the export is taken for endless."""
 
 MAX_REPEATED_PAGES: t.Final = 10
-"""Pages that an export has sent before under another token, after which it has no end."""
+"""Pages with the content of an earlier page, after which the export is taken for endless."""
 
 _SAMPLE_BYTES: t.Final = 4096
 
 
-class ExportEnded(Exception):  # noqa: N818 - an outcome; the stream makes an error of it
-    """The export is over before its last page.
+class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it into an error
+    """The export ended before its last page.
 
     Attributes:
-        reply: Why.
+        kind: Why.
     """
 
-    def __init__(self, reply: ResponseKind, response: requests.Response) -> None:
-        """Keep why the export ended.
-
-        Args:
-            reply: Why.
-            response: The answer that ended it.
-        """
-        super().__init__(f"{reply.value} ({describe(response)})")
-        self.reply = reply
+    def __init__(self, kind: ResponseKind, response: requests.Response) -> None:
+        """Describe the response that ended the export."""
+        super().__init__(f"{kind.value} ({describe(response)})")
+        self.kind = kind
 
 
 class ExportPaginator(BaseAPIPaginator[Step]):
     """Walks one export from its `POST` to its last page.
 
-    `current_value` is the step to take; `advance` takes the answer. It never waits: whoever drives
-    it looks at the answer's `ResponseKind` and waits on `WAITING`.
+    `current_value` is the step to take; `advance` takes its response. It never waits: the caller
+    polls while the response's kind is in `WAITING`.
     """
 
-    def __init__(self, start: datetime, end: datetime) -> None:
-        """Begin before the `POST`.
-
-        Args:
-            start: First instant of `updatedOn`, inclusive, aware.
-            end: Last instant of `updatedOn`, inclusive, aware.
-        """
-        super().__init__(Submit(start, end))
+    def __init__(self, window: Window) -> None:
+        """Start with the `POST` of a window."""
+        super().__init__(Submit(window))
         self._tokens: set[str] = set()
         self._pages: set[int] = set()
         self._empty_pages = self._repeated_pages = 0
@@ -111,56 +89,40 @@ class ExportPaginator(BaseAPIPaginator[Step]):
 
     @override
     def continue_if_empty(self, response: requests.Response) -> bool:
-        """Go on after a page without rows: it may still carry a token.
-
-        Args:
-            response: The answer to the current step.
-
-        Returns:
-            Always true.
-        """
-        return True
+        return True  # a page without rows may carry a token
 
     @override
     def get_next(self, response: requests.Response) -> Step | None:
-        """Name the step that follows an answer.
-
-        Args:
-            response: The answer to the current step.
-
-        Returns:
-            The next step, or `None` after the last page.
+        """Return the step after a response; `None` after the last page.
 
         Raises:
-            ExportEnded: If the answer is not one that an export goes on from, or if its pages would
-                never end: a token comes twice, or new tokens lead to pages that are empty or have
-                come before.
+            ExportEnded: If the export cannot continue, or if its pages would never end: a token is
+                repeated, or new tokens lead to empty or repeated pages.
         """
-        reading, step = read(response), self.current_value
-        if reading.reply is ResponseKind.ACCEPTED and reading.query_id:
-            return Fetch(reading.query_id)
+        parsed, step = parse_response(response), self.current_value
+        if parsed.kind is ResponseKind.ACCEPTED and parsed.query_id:
+            return Fetch(parsed.query_id)
         if isinstance(step, Submit):
-            raise ExportEnded(reading.reply, response)
-        if reading.reply in WAITING:
+            raise ExportEnded(parsed.kind, response)
+        if parsed.kind in WAITING:
             return Fetch(step.query_id, step.token, step.polls + 1)
-        if reading.reply is not ResponseKind.PAGE:
-            raise ExportEnded(reading.reply, response)
-        if reading.token is None:
+        if parsed.kind is not ResponseKind.PAGE:
+            raise ExportEnded(parsed.kind, response)
+        if parsed.token is None:
             return None
-        if reading.token in self._tokens:
-            raise ExportEnded(ResponseKind.LOOPED, response)
-        self._tokens.add(reading.token)
-        if self._is_endless(reading):
+        if parsed.token in self._tokens:
+            raise ExportEnded(ResponseKind.TOKEN_REPEATED, response)
+        self._tokens.add(parsed.token)
+        if self._is_endless(parsed):
             raise ExportEnded(ResponseKind.ENDLESS, response)
-        return Fetch(step.query_id, reading.token)
+        return Fetch(step.query_id, parsed.token)
 
-    def _is_endless(self, reading: ParsedResponse) -> bool:
-        """Count a page; return whether there were too many that bring nothing new."""
-        self._empty_pages = 0 if reading.has_rows else self._empty_pages + 1
-        if reading.has_rows and reading.results is not None:
-            # A sample is enough: rows have ids, and pages of one length rarely agree in their ends.
-            text = memoryview(reading.results)
-            page = hash((len(text), bytes(text[:_SAMPLE_BYTES]), bytes(text[-_SAMPLE_BYTES:])))
-            self._repeated_pages += page in self._pages
-            self._pages.add(page)
+    def _is_endless(self, page: ParsedResponse) -> bool:
+        self._empty_pages = 0 if page.has_rows else self._empty_pages + 1
+        if page.has_rows and page.results is not None:
+            # A sample is enough: rows have ids, and two pages rarely agree in length and both ends.
+            text = memoryview(page.results)
+            sample = hash((len(text), bytes(text[:_SAMPLE_BYTES]), bytes(text[-_SAMPLE_BYTES:])))
+            self._repeated_pages += sample in self._pages
+            self._pages.add(sample)
         return self._empty_pages >= MAX_EMPTY_PAGES or self._repeated_pages >= MAX_REPEATED_PAGES

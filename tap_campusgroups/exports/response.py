@@ -1,6 +1,6 @@
-"""What an answer of the service means: the table of statuses and bodies.
+"""What a response of the service means: the table of HTTP statuses and bodies.
 
-Nothing here does I/O, waits or logs.
+Nothing here sends requests, waits or logs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from tap_campusgroups.records.json_codec import (
-    BadJsonError,
+    InvalidJsonError,
+    JsonError,
     UnexpectedJsonError,
     decode_body,
     decode_value,
-    replace_bad_characters,
-    shape,
+    describe_body,
+    replace_invalid_unicode,
 )
+from tap_campusgroups.records.quality import safe_field_name
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +31,7 @@ if t.TYPE_CHECKING:
 
 
 class ResponseKind(enum.Enum):
-    """What an answer of the service means for the export; the value says it in words."""
+    """What a response means for its export; the value is the text for log lines and errors."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
@@ -37,88 +39,86 @@ class ResponseKind(enum.Enum):
     PAGE = "a page of rows"
     FAILED = "the query failed"
     CANCELLED = "the query was cancelled"
-    EXPIRED = "the service no longer knows the query or the page"
-    REJECTED = "the service rejects the request"
-    DENIED = "the service refuses the secret or the school"
-    REDIRECTED = "the service redirects, which is not followed"
+    EXPIRED = "the query or the page no longer exists"
+    REJECTED = "the service rejected the request"
+    DENIED = "the service denied access"
+    REDIRECTED = "the service sent a redirect, which is not followed"
     BUSY = "the service is busy"
-    FAULT = "the service has an internal error"
-    GARBAGE = "the body is not JSON"
-    UNRECOGNISED = "the answer has an unknown shape"
-    LOOPED = "the service handed out a page token twice"
-    ENDLESS = "the service sends empty or identical pages without end"
-    REPEATED = "the service handed out a queryId that another export has"
+    SERVER_ERROR = "internal error of the service"
+    INVALID_JSON = "the body is not valid JSON"
+    UNRECOGNISED = "the response has an unknown format"
+    TOKEN_REPEATED = "the service returned the same page token twice"  # noqa: S105 - not a secret
+    ENDLESS = "the service keeps sending empty or identical pages"
+    QUERY_ID_REPEATED = "the service returned the queryId of another export"
 
-
-_READING, _CONTENT = "campusgroups_reading", "campusgroups_content"
 
 WAITING: t.Final = frozenset({ResponseKind.QUEUED, ResponseKind.RUNNING})
-"""Replies of an export that needs time and nothing else."""
+"""The export is not ready yet."""
 
 RESUBMITTED: t.Final = frozenset(
     {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
 )
-"""Replies after which the same range may be submitted again."""
+"""The export has ended; its range can be submitted again."""
 
-TRANSIENT: t.Final = frozenset({ResponseKind.BUSY, ResponseKind.FAULT, ResponseKind.GARBAGE})
-"""Replies that the same request may not get again."""
+TRANSIENT: t.Final = frozenset(
+    {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
+)
+"""The request failed; the same request can be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedResponse:
-    """One answer, read.
+    """A response and its meaning.
 
     Attributes:
-        reply: What it means.
-        message: The service's `message`, if it sent one.
+        kind: Meaning.
+        message: The service's `message` or error text, if any.
         query_id: The new export's `queryId`, if accepted.
-        results: The page's rows as undecoded JSON, if it is a page: the text of an array.
+        results: JSON text of the page's array of rows, not decoded, if it is a page.
         token: Token of the next page; `None` on the last page.
         has_rows: Whether the page has rows.
-        unknown_keys: Keys of a page beside those that the API documents.
-        is_replaced: Whether characters of the body that are none had to be replaced.
+        unknown_keys: Keys of the body that the API does not document.
+        has_invalid_unicode: Whether invalid characters of the body had to be replaced.
     """
 
-    reply: ResponseKind
+    kind: ResponseKind
     message: str | None = None
     query_id: str | None = None
     results: Raw | None = None
     token: str | None = None
     has_rows: bool = False
     unknown_keys: tuple[str, ...] = ()
-    is_replaced: bool = False
+    has_invalid_unicode: bool = False
 
 
-_Wording: t.TypeAlias = tuple[re.Pattern[str], ResponseKind]
+_Pattern: t.TypeAlias = tuple[re.Pattern[str], ResponseKind]
 
 
-def _wording(pattern: str, reply: ResponseKind) -> _Wording:
-    return re.compile(pattern, re.IGNORECASE), reply
+def _pattern(pattern: str, kind: ResponseKind) -> _Pattern:
+    return re.compile(pattern, re.IGNORECASE), kind
 
 
 # "Query execution failed", "Query execution was cancelled", and a 200 that says "Error ...".
 _QUERY_FAILED = r"\bexecution failed\b|\bquery (?:has )?failed\b"
-_FAILED = _wording(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
-_CANCELLED = _wording(r"\bcancel+ed\b", ResponseKind.CANCELLED)
+_FAILED = _pattern(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
+_CANCELLED = _pattern(r"\bcancel+ed\b", ResponseKind.CANCELLED)
 
-# What a message may say, the first that fits: of a 5xx to a POST and to a GET, of an accepted POST,
-# of a 200 to a GET without and with rows.
-_IN_FAULT: t.Final = (_CANCELLED, _wording(_QUERY_FAILED, ResponseKind.FAILED))
-_IN_SUBMIT_FAULT: t.Final = (
-    *_IN_FAULT,
-    _wording(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED),
+# Meaning of a message, by the kind of response that carries it. The first match counts.
+_IN_5XX: t.Final = (_CANCELLED, _pattern(_QUERY_FAILED, ResponseKind.FAILED))
+_IN_5XX_TO_POST: t.Final = (
+    *_IN_5XX,
+    _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED),
 )
-_IN_SUBMITTED: t.Final = (_FAILED,)
-_IN_RETRIEVED: t.Final = (
+_WITHOUT_ROWS: t.Final = (
     _CANCELLED,
     _FAILED,
-    _wording(r"\b(?:queued|waiting|pending)\b", ResponseKind.QUEUED),
-    _wording(
+    _pattern(r"\b(?:queued|waiting|pending)\b", ResponseKind.QUEUED),
+    _pattern(
         r"\b(?:running|executing|accepted|processing|in progress"
         r"|not (?:yet )?(?:complete|completed|done|finished|ready))\b",
         ResponseKind.RUNNING,
     ),
-    _wording(
+    _pattern(
         r"\bno (?:data|records?|results?|rows?)\b|\b(?:complete|completed|done|finished|ok"
         r"|succeeded|success|successful|successfully)\b",
         ResponseKind.PAGE,
@@ -126,7 +126,7 @@ _IN_RETRIEVED: t.Final = (
 )
 _BESIDE_ROWS: t.Final = (
     _CANCELLED,
-    _wording(
+    _pattern(
         r"\b(?:aborted|error|exception|fail|failed|failure|incomplete|timed out|truncated)\b",
         ResponseKind.FAILED,
     ),
@@ -139,7 +139,7 @@ _BY_STATUS: t.Final[dict[int, ResponseKind]] = {
     HTTPStatus.REQUEST_TIMEOUT: ResponseKind.BUSY,
     HTTPStatus.TOO_MANY_REQUESTS: ResponseKind.BUSY,
 }
-_RETRIEVE_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
+_GET_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
     HTTPStatus.CREATED: ResponseKind.QUEUED,
     HTTPStatus.ACCEPTED: ResponseKind.RUNNING,
     HTTPStatus.BAD_REQUEST: ResponseKind.EXPIRED,
@@ -147,21 +147,19 @@ _RETRIEVE_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
 }
 
 
-def classify(  # noqa: PLR0911 - a table: one return a row
-    method: str, status: int, content: Buffer
-) -> ParsedResponse:
-    """Say what an answer means.
+def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
+    """Return the meaning of a response.
 
     | status | body | meaning |
     | --- | --- | --- |
-    | 2xx to a POST | `queryId` | accepted |
+    | 2xx to a POST | has a `queryId` | accepted |
     | 201, 202 to a GET | any | queued, running |
-    | 200 | an `error` that is not empty | failed |
-    | 200 to a GET | `Results` has rows, and a message that speaks of a failure | failed |
-    | 200 to a GET | no rows, but a message: by its wording queued, running, failed or cancelled; an
-      empty page if it says that there is no data or that all went well; else unrecognised |
-    | 200 to a GET | `Results` is an array | a page; the last one has no token, or an empty one |
-    | 200 | not JSON | garbage, which is the transport's fault |
+    | 200 | has a non-empty `error` | failed |
+    | 200 to a GET | has rows, and a message that reports a failure | failed |
+    | 200 to a GET | no rows, but a message: queued, running, failed or cancelled by its wording; an
+      empty page if it reports success or no data; otherwise unrecognised | |
+    | 200 to a GET | `Results` is an array | page; the last one has no token, or an empty one |
+    | 200 | not JSON | invalid JSON: the request is retried |
     | 2xx | anything else | unrecognised; never an empty page |
     | 3xx | any | redirected |
     | 401, 403 | any | denied |
@@ -171,58 +169,44 @@ def classify(  # noqa: PLR0911 - a table: one return a row
     | other 4xx | any | rejected |
     | 5xx | the message says that the query failed or was cancelled | failed, cancelled |
     | 5xx to a POST | the message says that a date could not be parsed | rejected |
-    | other 5xx | any | the transport's fault |
+    | other 5xx | any | server error: the request is retried |
 
-    Keys count whatever their case and with or without underscores. Of two spellings of a key the
-    one that is not empty counts; if both are filled and differ, the answer is unrecognised.
+    Keys match in any case, with or without underscores. If a key has two spellings, the value that
+    is not empty counts; two different values make the response unrecognised.
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
-    Pagination"; 403 and the message-only 200 are reports of public clients.
+    Pagination". The 403 and the 200 with only a message are reported by public clients.
 
     Args:
-        method: `POST` for a submitted export, `GET` for anything asked of it later.
+        method: `POST` or `GET`.
         status: HTTP status.
         content: The whole body.
-
-    Returns:
-        The meaning, with what the body holds for the next step.
     """
-    is_submit = method == "POST"
-    body, fault, is_replaced = _decode(content)
-    fields, unknown_keys = _fields(body or {})
+    is_post = method == "POST"
+    body, kind, has_invalid_unicode = _decode(content)
+    fields, unknown_keys = _known_fields(body or {})
     message = _text(fields.get("error")) or _text(fields.get("message"))
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        wordings = _IN_SUBMIT_FAULT if is_submit else _IN_FAULT
-        return ParsedResponse(_said(message, wordings) or ResponseKind.FAULT, message)
-    if reply := _BY_STATUS.get(status):
-        return ParsedResponse(reply, message)
-    if not is_submit and (reply := _RETRIEVE_BY_STATUS.get(status)):
-        return ParsedResponse(reply, message)
+        patterns = _IN_5XX_TO_POST if is_post else _IN_5XX
+        return ParsedResponse(_match(message, patterns) or ResponseKind.SERVER_ERROR, message)
+    if by_status := _BY_STATUS.get(status) or (None if is_post else _GET_BY_STATUS.get(status)):
+        return ParsedResponse(by_status, message)
     if status >= HTTPStatus.BAD_REQUEST:
         return ParsedResponse(ResponseKind.REJECTED, message)
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         return ParsedResponse(ResponseKind.REDIRECTED, message)
-    if body is None:
-        return ParsedResponse(fault)
-    if fields is _AMBIGUOUS:
-        return ParsedResponse(ResponseKind.UNRECOGNISED)
-    reading = _read_fields(fields, message, is_submit=is_submit, is_ok=status == HTTPStatus.OK)
-    return replace(reading, unknown_keys=unknown_keys, is_replaced=is_replaced)
-
-
-def _read_fields(
-    fields: Mapping[str, Raw], message: str | None, *, is_submit: bool, is_ok: bool
-) -> ParsedResponse:
+    if body is None or fields is _AMBIGUOUS:
+        return ParsedResponse(kind)
     if _is_filled(fields.get("error"), _NO_ERROR):
-        return ParsedResponse(ResponseKind.FAILED, message)
-    if is_submit:
-        return _read_submitted(fields, message)
-    return (
-        _read_retrieved(fields, message)
-        if is_ok
-        else ParsedResponse(ResponseKind.UNRECOGNISED, message)
-    )
+        parsed = ParsedResponse(ResponseKind.FAILED, message)
+    elif is_post:
+        parsed = _parse_submission(fields, message)
+    elif status == HTTPStatus.OK:
+        parsed = _parse_page(fields, message)
+    else:
+        parsed = ParsedResponse(ResponseKind.UNRECOGNISED, message)
+    return replace(parsed, unknown_keys=unknown_keys, has_invalid_unicode=has_invalid_unicode)
 
 
 _FIELDS: t.Final[dict[str, str]] = {
@@ -234,7 +218,7 @@ _FIELDS: t.Final[dict[str, str]] = {
     "errors": "error",
     "errormessage": "error",
 }
-"""Known keys of a body without underscores and in lower case, and what they stand for."""
+"""Known keys of a body, in lower case and without underscores, and our names of them."""
 
 _AMBIGUOUS: t.Final[Mapping[str, Raw]] = {}
 """The fields of a body in which two spellings of a key have different values."""
@@ -248,8 +232,8 @@ def _is_filled(value: Raw | None, empty: re.Pattern[bytes] = _EMPTY) -> bool:
     return value is not None and not empty.fullmatch(memoryview(value))
 
 
-def _fields(body: Mapping[str, Raw]) -> tuple[Mapping[str, Raw], tuple[str, ...]]:
-    """Return the known fields of a body, and the keys that are not known."""
+def _known_fields(body: Mapping[str, Raw]) -> tuple[Mapping[str, Raw], tuple[str, ...]]:
+    """Return the known fields of a body, and its unknown keys."""
     fields: dict[str, Raw] = {}
     unknown: list[str] = []
     for key, value in body.items():
@@ -270,178 +254,138 @@ def _text(value: Raw | None) -> str | None:
         return None
     try:
         text = decode_value(value)
-    except (BadJsonError, UnexpectedJsonError):
+    except JsonError:
         return None
     return text if text and isinstance(text, str) else None
 
 
 def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bool]:
-    """Decode a body, or say why it has none; say whether characters had to be replaced."""
+    """Return the body, what it means if there is none, and whether characters were replaced."""
     try:
         return decode_body(content), ResponseKind.UNRECOGNISED, False
     except UnexpectedJsonError:
         return None, ResponseKind.UNRECOGNISED, False
-    except BadJsonError:
+    except InvalidJsonError:
         try:
-            return decode_body(replace_bad_characters(content)), ResponseKind.UNRECOGNISED, True
-        except (BadJsonError, UnexpectedJsonError):
-            return None, ResponseKind.GARBAGE, False
+            return decode_body(replace_invalid_unicode(content)), ResponseKind.UNRECOGNISED, True
+        except JsonError:
+            return None, ResponseKind.INVALID_JSON, False
 
 
-def _said(message: str | None, wordings: tuple[_Wording, ...]) -> ResponseKind | None:
-    """Find what a message says."""
-    return next((reply for pattern, reply in wordings if message and pattern.search(message)), None)
+def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
+    return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
 
 
-def _read_submitted(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
+def _parse_submission(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
     if query_id := _text(fields.get("query_id")):
         return ParsedResponse(ResponseKind.ACCEPTED, message, query_id=query_id)
-    return ParsedResponse(_said(message, _IN_SUBMITTED) or ResponseKind.UNRECOGNISED, message)
+    return ParsedResponse(_match(message, [_FAILED]) or ResponseKind.UNRECOGNISED, message)
 
 
-def _read_retrieved(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
-    results = fields.get("results")
+def _parse_page(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
+    results, token = fields.get("results"), fields.get("token")
     has_rows = _is_filled(results)
     if has_rows:
-        reply = _said(message, _BESIDE_ROWS) or ResponseKind.PAGE
+        kind = _match(message, _BESIDE_ROWS) or ResponseKind.PAGE
     elif _is_filled(fields.get("message")):
-        reply = _said(message, _IN_RETRIEVED) or ResponseKind.UNRECOGNISED
+        kind = _match(message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
     else:
-        reply = ResponseKind.PAGE
-    if reply is not ResponseKind.PAGE:
-        return ParsedResponse(reply, message)
-    token = fields.get("token")
+        kind = ResponseKind.PAGE
+    if kind is not ResponseKind.PAGE:
+        return ParsedResponse(kind, message)
     is_array = results is not None and bytes(memoryview(results)[:1]) == b"["
     if not is_array or (_is_filled(token, _NO_TOKEN) and _text(token) is None):
         return ParsedResponse(ResponseKind.UNRECOGNISED, message)
-    return ParsedResponse(
-        ResponseKind.PAGE, message, results=results, token=_text(token), has_rows=has_rows
-    )
+    return ParsedResponse(kind, message, results=results, token=_text(token), has_rows=has_rows)
+
+
+_PARSED, _CONTENT = "campusgroups_parsed", "campusgroups_content"
 
 
 def cache_parsed(response: requests.Response, content: Buffer) -> ParsedResponse:
-    """Read a response whose body came another way than by `response.content`.
+    """Classify a response and keep the result on it, for `parse_response` and `describe`.
 
     Args:
-        response: A response, its request attached.
-        content: Its whole body.
-
-    Returns:
-        What it means, and what `read` and `describe` go by from now on.
+        response: A response with its request.
+        content: The whole body, which may have been read by other means than `response.content`.
     """
-    reading = classify(response.request.method or "GET", response.status_code, content)
-    vars(response).update({_READING: reading, _CONTENT: content})
-    return reading
+    parsed = classify(response.request.method or "GET", response.status_code, content)
+    vars(response).update({_PARSED: parsed, _CONTENT: content})
+    return parsed
 
 
-def read(response: requests.Response) -> ParsedResponse:
-    """Read a response once, however often it is asked.
-
-    Args:
-        response: A whole response, its request attached.
-
-    Returns:
-        What it means; remembered on the response, for a page may have megabytes.
-    """
-    reading = vars(response).get(_READING)
+def parse_response(response: requests.Response) -> ParsedResponse:
+    """Classify a response; the result is cached, because a page can have megabytes."""
+    parsed = vars(response).get(_PARSED)
     return (
-        reading if isinstance(reading, ParsedResponse) else cache_parsed(response, response.content)
+        parsed if isinstance(parsed, ParsedResponse) else cache_parsed(response, response.content)
     )
 
 
-_TELLABLE_WORDS: t.Final = (
-    "a accepted access after again allowed an and api are argument at attempt authorized back "
-    "bad be been before body bucket by bytes canceled canceling cancelled cancelling cannot "
-    "capacity client closed cluster code column columns completed concurrent connection "
-    "continuation could count cursor "
-    "data database date denied deserialize did does doesn't driver due during each empty end "
-    "endpoint engine error errors exceeded exceeding exceeds exception execute executed "
-    "executing execution expired failed failing failure fetch field fields file files for "
-    "forbidden format found from function gateway generic getting has have id in incorrect "
-    "insufficient internal invalid is it its key large later left length limit limits line "
-    "link links long made making malformed many marker match maximum memory message method minimum "
-    "mismatched more "
-    "missing moved must next no node not null number object of offset on only operation or out "
-    "output "
-    "over page parameter parameters parse parsing partition pending permission please "
-    "position primary problem process queries query queryid querying queue queued range rate "
-    "reached read refused rejected remote request requested requests required reset resolved "
-    "resource resources response result results retrieving retry row rows running scale "
-    "schema seconds server service sessions set size slow source split start started state "
-    "status stopped storage syntax system table task temporarily than that the this throttled "
-    "throttling time timed timeout to token tokens too total try type unable unauthorized "
-    "unavailable unexpected unknown updatedend updatedon updatedstart updating validating "
-    "value values waiting was were while will with within worker wrong you your "
+_KNOWN_MESSAGES: t.Final = (
+    # Specification 1.1, examples of the responses to POST and GET.
+    "Accepted query and is running",
+    "Error creating request",
+    "Error getting query execution status",
+    "Error making request",
+    "Error parsing end date",
+    "Error parsing query result",
+    "Error parsing start date",
+    "Error retrieving query result",
+    "Error running query",
+    "Error validating API key from API endpoint",
+    "Query execution failed",
+    "Query execution was cancelled",
+    "Query is queued and waiting to be executed",
+    "Unknown query execution state",
+    "updatedStart and updatedEnd are required",
+    # Amazon API Gateway, in front of the service.
+    "Endpoint request timed out",
+    "Forbidden",
+    "Internal server error",
+    "Limit exceeded",
+    "Missing authentication token",
+    "Service unavailable",
+    "Too many requests",
+    "Unauthorized",
 )
-"""The words of a message that may be told: those of specification 1.1 (`responses`) and those that
-query engines speak of themselves in. Any other may be a student's name."""
-
-_TELLABLE: t.Final = frozenset(_TELLABLE_WORDS.split())
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_LONGEST_QUOTE: t.Final = 300
 
 
-def quote(message: str) -> str:
-    """Quote a message of the service as far as it speaks of the query, not of people.
+def redact(message: str) -> str:
+    """Return the part of a message that is known to contain no personal data.
 
     Args:
-        message: For instance `Query failed: column 'Jane' not found`.
+        message: For instance `Query execution failed: column 'Jane' not found`.
 
     Returns:
-        The words that may be told; everything else, numbers included, as `*`:
-        `Query failed: column '*' not found`.
+        For instance `"Query execution failed" and 25 hidden characters`.
     """
-    parts, at = [], 0
-    for word in _WORD.finditer(message):
-        is_tellable = word[0].lower() in _TELLABLE
-        parts += [_untold(message[at : word.start()]), word[0] if is_tellable else "*"]
-        at = word.end()
-    told = "".join([*parts, _untold(message[at:])])
-    return re.sub(r"\*(?:[^\w\s,:;()'\"]*\*)+", "*", told).strip()[:_LONGEST_QUOTE]
+    text = message.strip()
+    known = next((one for one in _KNOWN_MESSAGES if text.lower().startswith(one.lower())), "")
+    hidden = len(text[len(known) :].strip(" .!"))
+    if not known:
+        return f"a hidden message of {len(message)} characters"
+    return f'"{known}"' + (f" and {hidden} hidden characters" if hidden else "")
 
 
-def _untold(between: str) -> str:
-    """Leave of what is between two words only blanks and plain punctuation."""
-    return re.sub(r"\s+", " ", re.sub(r"[^\s,.:;()'\"_-]+", "*", between))
-
-
-_WORD_OF_KEY = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+MAX_KEYS: t.Final = 5
+"""Unknown keys that are named in a log line."""
 
 
 def redact_keys(keys: Iterable[str]) -> str:
-    """Quote keys of an answer as far as they speak of the answer, not of people.
-
-    Args:
-        keys: For instance `nextPage`, `Jane`.
-
-    Returns:
-        At most five keys that are made of words that may be told, and how many others there are:
-        `nextPage, 1 other`.
-    """
-    keys = list(keys)
-    told = [key for key in keys if _is_told(key)][:5]
-    others = len(keys) - len(told)
-    return ", ".join([*told, *([f"{others} other{'s' * (others > 1)}"] if others else [])])
-
-
-def _is_told(key: str) -> bool:
-    words = _WORD_OF_KEY.findall(key)
-    return "".join(words) == key.replace("_", "") and all(
-        word.lower() in _TELLABLE for word in words
-    )
+    """Return the keys of a body for a log line; keys that may be data are hidden."""
+    names = list(dict.fromkeys(safe_field_name(key[:1].lower() + key[1:]) for key in keys))
+    more = f" and {len(names) - MAX_KEYS} more" if len(names) > MAX_KEYS else ""
+    return ", ".join(names[:MAX_KEYS]) + more
 
 
 def describe(response: requests.Response) -> str:
-    """Describe an answer without telling anything of a student.
-
-    Args:
-        response: A whole response, its request attached.
+    """Describe a response without quoting personal data.
 
     Returns:
-        For instance `HTTP 500: "Query execution failed"`, its message as `quote` gives it, or `HTTP
-        200, an object of Results: null` without a message.
+        For instance `HTTP 500, "Query execution failed"`, or without a message `HTTP 200, an object
+        of Results: null`.
     """
-    status, message = f"HTTP {response.status_code}", read(response).message
-    if message is None:
-        return f"{status}, {shape(vars(response)[_CONTENT])}"
-    return f'{status}: "{quote(message)}"'
+    message = parse_response(response).message
+    detail = describe_body(vars(response)[_CONTENT]) if message is None else redact(message)
+    return f"HTTP {response.status_code}, {detail}"

@@ -1,4 +1,4 @@
-"""The retry policy of one request: what is tried again, how often, and after how long."""
+"""The retry policy: which limits apply, and how long to wait between attempts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import backoff
-from singer_sdk.exceptions import RetriableAPIError
 
 from tap_campusgroups.exports.service_monitor import parse_http_date
 
@@ -16,88 +15,78 @@ if t.TYPE_CHECKING:
 
     import requests
 
-MAX_ATTEMPTS: t.Final = 8
-"""Tries of one request; the waits between them add up to about two minutes."""
-
 MAX_RETRY_DELAY: t.Final = 60.0
-"""Seconds to wait before another try, unless the service asks for more."""
+"""Maximum delay between two attempts, in seconds, unless the service asks for more."""
 
 MAX_RETRY_AFTER: t.Final = 600.0
-"""Seconds of a `Retry-After` that are obeyed at most: a nightly run must end."""
+"""Maximum delay that the service can ask for by `Retry-After`, in seconds."""
 
 RESUBMISSION_DELAY: t.Final = 5.0
-"""Delay before a failed export is submitted again, in seconds; each further delay is four times as
-long."""
+"""Delay before the first resubmission of a range, in seconds; it quadruples with each further."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long something is tried before it is given up.
+    """Limits for one request and for one range.
 
     Attributes:
-        tries: Of one request.
-        max_attempts_unknown_host: Of a request to a host whose name nobody knows: a wrong school, mostly.
-        max_attempts_denied: Of a request that gets a 401 after the secret has worked in the run: the
-            service validates the secret by a remote call, which can fail for a moment.
-        seconds: Time for all tries of one request; a try that has begun is completed.
-        seconds_unaccepted: The same before the service has accepted an export of the run.
-        max_retry_after: Seconds of a `Retry-After` that are obeyed at most.
-        resubmissions: How often a range whose export failed is submitted again.
+        max_attempts: Attempts per request; the delays between 8 add up to about two minutes.
+        max_attempts_unknown_host: Attempts if the host name does not exist (a wrong school code).
+        max_attempts_denied: Attempts after a 401, once the secret has worked in the run: the
+            service validates the secret by a remote call that can fail for a moment.
+        max_seconds: Time after which no further attempt starts.
+        max_seconds_unaccepted: The same before the service has accepted an export of the run.
+        max_retry_after: Longest `Retry-After` that is obeyed, in seconds.
+        resubmissions: Resubmissions of a range whose export failed.
     """
 
-    tries: int = MAX_ATTEMPTS
+    max_attempts: int = 8
     max_attempts_unknown_host: int = 3
     max_attempts_denied: int = 4
-    seconds: float = 900.0
-    seconds_unaccepted: float = 300.0
+    max_seconds: float = 900.0
+    max_seconds_unaccepted: float = 300.0
     max_retry_after: float = MAX_RETRY_AFTER
     resubmissions: int = 2
 
     def resubmission_delay(self, left: int) -> float:
-        """Return the seconds to wait before a submission, of which `left` may follow it."""
+        """Return the delay before a resubmission, in seconds.
+
+        Args:
+            left: Number of resubmissions that may follow it.
+        """
         return RESUBMISSION_DELAY * 4.0 ** (self.resubmissions - 1 - left)
 
 
-def waits(max_retry_after: float = MAX_RETRY_AFTER) -> Callable[[Exception], float]:
-    """Make the waits of one request.
+def retry_delays(
+    max_retry_after: float = MAX_RETRY_AFTER,
+) -> Callable[[requests.Response | None], float]:
+    """Return a function that gives the delays of one request, in seconds, before jitter.
 
-    Args:
-        max_retry_after: Seconds that are waited at most, if the service asks for more.
-
-    Returns:
-        A function that takes the failure of a try and gives the seconds before the next one: about
-        1, 2, 4 ..., or what the service asks for.
+    It takes the response of the failed attempt, if there is one. The delays are 1, 2, 4 ... 60, or
+    what the response asks for by `Retry-After`, up to `max_retry_after`.
     """
     growing = backoff.expo(max_value=MAX_RETRY_DELAY)
-    next(growing)  # the library's generators are primed by one empty step
+    next(growing)  # backoff's generators yield None first
 
-    def seconds(error: Exception) -> float:
+    def delay(response: requests.Response | None) -> float:
         usual = next(growing)
-        response = error.response if isinstance(error, RetriableAPIError) else None
-        asked = retry_after(response, now=datetime.now(UTC))
-        return usual if asked is None else min(asked, max_retry_after)
+        requested = retry_after(response, now=datetime.now(UTC))
+        return usual if requested is None else min(requested, max_retry_after)
 
-    return seconds
+    return delay
 
 
 def retry_after(response: requests.Response | None, *, now: datetime) -> float | None:
-    """Read how long the service asks to wait.
+    """Return the delay that a response asks for, in seconds, at most `MAX_RETRY_AFTER`.
 
-    Args:
-        response: An answer, if there was one.
-        now: The present instant, aware.
-
-    Returns:
-        Seconds, from either form of `Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date);
-        `None` without one that can be read.
+    `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3). The result is `None` if
+    it is absent or invalid.
     """
-    if response is None:
-        return None
-    value = response.headers.get("Retry-After", "").strip()
+    value = "" if response is None else response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
-        seconds = float(value)  # infinite for more digits than a double can hold
-    elif (at := parse_http_date(value)) is not None:
-        seconds = (at - now).total_seconds()
+        seconds = float(value)  # infinite if a double cannot hold it
+    elif (date := parse_http_date(value)) is not None:
+        seconds = (date - now).total_seconds()
     else:
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

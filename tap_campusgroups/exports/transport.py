@@ -1,11 +1,8 @@
-"""The connections: how a worker's session is made, and what can go wrong on the way."""
+"""Connections: the session of a worker, the body of a response, and failures on the way."""
 
 from __future__ import annotations
 
-import mmap
-import re
 import socket
-import sys
 import typing as t
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,144 +12,103 @@ from threading import Thread
 
 import requests
 from singer_sdk.exceptions import RetriableAPIError
+from typing_extensions import override
 from urllib3.exceptions import NameResolutionError
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-RETRIED: t.Final = (RetriableAPIError, requests.exceptions.RequestException)
-"""Failures of the transport, which the same request may not meet again."""
+RETRIABLE: t.Final = (RetriableAPIError, requests.exceptions.RequestException)
+"""Failures after which the same request can be sent again."""
 
 
-def name_fault(error: BaseException | None) -> str:
-    """Name a failure of the transport without its text, which has the URL in it.
-
-    Args:
-        error: The failure of a try.
+def describe_failure(failure: BaseException | None) -> str:
+    """Describe a failed attempt without the error's text, which contains the URL.
 
     Returns:
-        Our own text about an answer; for instance `ConnectionError (NameResolutionError) on the way
-        to the service` where there was none.
+        Our own text about a response; without one, for instance `ConnectionError
+        (NameResolutionError)`.
     """
-    if isinstance(error, RetriableAPIError):
-        return str(error)
-    inner = _reason(error)
-    detail = f" ({type(inner).__name__})" if isinstance(inner, Exception) else ""
-    return f"{type(error).__name__}{detail} on the way to the service"
+    if isinstance(failure, RetriableAPIError):
+        return str(failure)
+    reason = _reason(failure)
+    detail = f" ({type(reason).__name__})" if isinstance(reason, Exception) else ""
+    return f"{type(failure).__name__}{detail}"
 
 
-def is_unknown_host(error: BaseException) -> bool:
-    """Say whether a try failed because the service's host has no address, and never will.
+def is_unknown_host(failure: BaseException) -> bool:
+    """Return whether the host name does not exist, which no further attempt will change.
 
-    Not a name server that cannot be reached: that passes.
+    It is false if the name server cannot be reached.
     """
-    inner = _reason(error)
-    cause = inner.__cause__ if isinstance(inner, NameResolutionError) else None
+    reason = _reason(failure)
+    cause = reason.__cause__ if isinstance(reason, NameResolutionError) else None
     return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
 
 
-def _reason(error: BaseException | None) -> object:
-    """Find what urllib3 gives as the reason of an error of `requests`."""
-    return getattr(error.args[0], "reason", None) if error and error.args else None
+def _reason(failure: BaseException | None) -> object:
+    """Return urllib3's reason for an error of `requests`."""
+    return getattr(failure.args[0], "reason", None) if failure and failure.args else None
 
 
 CHUNK_BYTES: t.Final = 2**16
-"""How much of a body is read at once."""
 
 MAX_BODY_BYTES: t.Final = 256 * 2**20
-"""Largest body of a page that is read, decompressed: memory has to hold it."""
+"""Maximum size of a page after decompression; it has to fit in memory."""
 
 MAX_ERROR_BYTES: t.Final = 2**20
-"""How much is read of the body of any other response."""
+"""Bytes that are read of any other response."""
 
 
 class BodyTooLargeError(Exception):
     """A page is larger than `MAX_BODY_BYTES`."""
 
 
-def read_body(response: requests.Response) -> bytes | memoryview:
-    """Read the body of a response that streams.
-
-    A page may wait for long among many others. In memory of its own it goes back to the system as a
-    whole when it is done with; among the small things of many threads it would leave holes.
-
-    Args:
-        response: A response; its connection is free afterwards, unless not all of its body was
-            read.
+def read_body(response: requests.Response) -> bytes:
+    """Read the body of a streamed response.
 
     Returns:
-        The whole body; of a response other than 200 the first `MAX_ERROR_BYTES`.
+        The whole body of a 200; the first `MAX_ERROR_BYTES` of any other response.
 
     Raises:
         BodyTooLargeError: If the body of a 200 is larger than `MAX_BODY_BYTES`.
     """
-    with response:  # which closes the connection of a body that breaks off
+    with response:  # closes the connection if the body is not read to its end
         is_ok = response.status_code == HTTPStatus.OK
         limit = MAX_BODY_BYTES if is_ok else MAX_ERROR_BYTES
-        chunks: Iterable[bytes] = _limited(response.iter_content(CHUNK_BYTES), limit)
-        size = _announced_size(response)
-        if size is None or size > limit:
-            chunks = list(chunks)
-            size = sum(map(len, chunks))
-            if size > limit and is_ok:
-                raise BodyTooLargeError
-        if size <= CHUNK_BYTES:
-            return b"".join(chunks)
-        held = mmap.mmap(-1, size)
-        for chunk in chunks:
-            held.write(chunk)
-        return memoryview(held)
+        chunks, size = [], 0
+        for chunk in response.iter_content(CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                if is_ok:
+                    raise BodyTooLargeError
+                break
+        return b"".join(chunks)
 
 
-def _limited(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """Yield chunks until there is more than the limit."""
-    size = 0
-    for chunk in chunks:
-        yield chunk
-        size += len(chunk)
-        if size > limit:
-            return
+class DeadlineExceededError(requests.exceptions.Timeout):
+    """A response did not arrive completely in time."""
 
-
-def _announced_size(response: requests.Response) -> int | None:
-    """Return the length of the body, if urllib3 sees to it that no more and no less comes."""
-    length = response.headers.get("Content-Length", "")
-    is_plain = response.headers.keys().isdisjoint(("Content-Encoding", "Transfer-Encoding"))
-    return int(length) if is_plain and _LENGTH.fullmatch(length) else None
-
-
-_LENGTH = re.compile(r"[0-9]{1,15}")
 
 _T = t.TypeVar("_T")
 
 
 def call_with_deadline(function: Callable[[], _T], seconds: float) -> _T:
-    """Call a function in a thread of its own, and wait for it.
+    """Call a function in a new thread and wait for its result.
 
-    The time limits of a connection are those between two bytes: a response that comes byte by byte
-    would never end. A call that takes too long goes on alone and ends with its connection.
-
-    Args:
-        function: Does not use the session of the worker that calls.
-        seconds: Longest time to wait.
-
-    Returns:
-        What the function returns.
+    The timeouts of a connection apply between two bytes, so a response that arrives byte by byte
+    would never end. A call that takes too long is left behind and ends with its connection.
 
     Raises:
-        DeadlineExceededError: If it takes longer.
+        DeadlineExceededError: If it takes longer than `seconds`.
     """
     outcomes: SimpleQueue[tuple[_T, None] | tuple[None, BaseException]] = SimpleQueue()
 
     def call() -> None:
         try:
             outcomes.put((function(), None))
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             outcomes.put((None, error))
 
     Thread(target=call, name="tap-campusgroups-request", daemon=True).start()
@@ -165,26 +121,29 @@ def call_with_deadline(function: Callable[[], _T], seconds: float) -> _T:
     return t.cast("_T", value)
 
 
-class DeadlineExceededError(requests.exceptions.Timeout):
-    """A response did not arrive as a whole in time."""
+_session: ContextVar[requests.Session] = ContextVar("session")
 
 
 @contextmanager
-def worker_session() -> Iterator[requests.Session]:
-    """Make the session of a worker; close it, with what it holds, at the end.
-
-    Yields:
-        The session, which `current_session` gives to whoever asks in this thread meanwhile.
-    """
-    session = _new_session()
-    token = _session.set(session)
+def worker_session() -> Iterator[None]:
+    """Create the session of a worker thread, and close it at the end."""
+    token = _session.set(_new_session())
     try:
-        yield session
+        yield
     finally:
-        current = _session.get()
+        session = current_session()
         _session.reset(token)
-        if current is not None:
-            current.close()
+        session.close()
+
+
+def current_session() -> requests.Session:
+    """Return the session of the current worker thread."""
+    return _session.get()
+
+
+def replace_session() -> None:
+    """Give the worker a new session: a request that is left behind still uses the old one."""
+    _session.set(_new_session())
 
 
 def _new_session() -> requests.Session:
@@ -193,22 +152,8 @@ def _new_session() -> requests.Session:
     return session
 
 
-def replace_session() -> None:
-    """Give the worker a new session: a request that took too long still uses the old one."""
-    if current_session() is not None:
-        _session.set(_new_session())
-
-
-_session: ContextVar[requests.Session | None] = ContextVar("session", default=None)
-
-
-def current_session() -> requests.Session | None:
-    """Return the session of the worker that asks; `None` outside of one."""
-    return _session.get()
-
-
 class _Session(requests.Session):
-    """A session that never looks where a redirect leads; even the look may fail."""
+    """A session that does not parse the target of a redirect, which can fail."""
 
     @override
     def resolve_redirects(self, *args: t.Any, **kwargs: t.Any) -> Iterator[t.Any]:

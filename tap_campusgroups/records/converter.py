@@ -11,13 +11,13 @@ import typing as t
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.exceptions import UnknownFieldError
-from tap_campusgroups.records.json_codec import shallow
+from tap_campusgroups.records.json_codec import limit_depth
 from tap_campusgroups.records.quality import safe_field_name
 from tap_campusgroups.records.values import (
     ConversionError,
-    from_json_text,
     to_boolean,
-    to_canonical,
+    to_canonical_timestamp,
+    to_container,
     to_date,
     to_integer,
     to_number,
@@ -47,11 +47,11 @@ class UnknownFields(enum.StrEnum):
 
 
 def _to_object(value: t.Any) -> t.Any:
-    return shallow(from_json_text(value, dict))
+    return limit_depth(to_container(value, dict))
 
 
 def _to_array(value: t.Any) -> t.Any:
-    return shallow(from_json_text(value, list))
+    return limit_depth(to_container(value, list))
 
 
 _FORMATS: t.Final[dict[str, Convert]] = {"date-time": to_timestamp, "date": to_date}
@@ -91,7 +91,7 @@ class Converter:
         replication_key: str,
         quality: DataQualityCounters,
         unknown_fields: UnknownFields = UnknownFields.CAPTURE,
-        hidden: Collection[str] = (),
+        deselected_fields: Collection[str] = (),
     ) -> None:
         """Compile a schema.
 
@@ -100,21 +100,21 @@ class Converter:
             replication_key: Field that gets the canonical form.
             quality: Where to count what does not fit.
             unknown_fields: What to do with fields that the schema does not have.
-            hidden: Top-level fields that must not get into `_extra`: not all of them is selected.
+            deselected_fields: Top-level fields that must not get into `_extra`: not all of them is selected.
         """
         self._replication_key = replication_key
-        self._oddities = quality
+        self._quality = quality
         self._unknown_fields = unknown_fields
-        self._hidden = frozenset(hidden)
+        self._deselected = frozenset(deselected_fields)
         self._has_extra = EXTRA in schema["properties"]
-        self._is_odd = False
+        self._has_mismatch = False
         properties = schema["properties"]
         self._fields = {
             name: convert
-            if is_plain(definition := properties[name])
+            if is_fully_convertible(definition := properties[name])
             else _checked(convert, definition)
             for name, convert in self._compile_fields(schema).items()
-        } | {replication_key: to_canonical}
+        } | {replication_key: to_canonical_timestamp}
         self._fields.pop(EXTRA, None)  # the service knows nothing of it
 
     def __call__(self, row: Record) -> Record:
@@ -139,7 +139,7 @@ class Converter:
         if row.keys() - self._fields.keys():
             for name in row:
                 if name not in self._fields:
-                    self.keep_unknown(name, row[name], extra)
+                    self.handle_unknown_field(name, row[name], extra)
         if self._has_extra:
             record[EXTRA] = extra or None
         return record
@@ -155,13 +155,13 @@ class Converter:
         Returns:
             The value for the record.
         """
-        self._is_odd = False
+        self._has_mismatch = False
         converted = self._convert_value(self._fields[name], value, name)
-        if self._is_odd and name not in self._hidden:
-            extra[name] = shallow(value)
+        if self._has_mismatch and name not in self._deselected:
+            extra[name] = limit_depth(value)
         return converted
 
-    def keep_unknown(self, name: str, value: t.Any, extra: Record) -> None:
+    def handle_unknown_field(self, name: str, value: t.Any, extra: Record) -> None:
         """Deal with a field that the schema does not have.
 
         Args:
@@ -175,11 +175,11 @@ class Converter:
         if name == EXTRA and (value is None or str(value).lower() == "null"):
             return
         self._count_unknown(safe_field_name(name), value)
-        if self._unknown_fields is UnknownFields.CAPTURE and name not in self._hidden:
-            extra[name] = shallow(value)
+        if self._unknown_fields is UnknownFields.CAPTURE and name not in self._deselected:
+            extra[name] = limit_depth(value)
 
     def _count_unknown(self, path: str, value: t.Any) -> None:
-        self._oddities.add_unknown(path, value)
+        self._quality.add_unknown(path, value)
         if self._unknown_fields is UnknownFields.FAIL:
             raise UnknownFieldError(path)
 
@@ -190,7 +190,7 @@ class Converter:
         }
 
     def _compile(self, schema: Schema, path: str) -> Convert:
-        match main_type(schema), schema:
+        match single_type(schema), schema:
             case "object", {"properties": dict()}:
                 return self._object(schema, path)
             case "array", {"items": dict() as items}:
@@ -199,14 +199,14 @@ class Converter:
                 return _FORMATS[kind]
             case kind, _ if kind in _TYPES:
                 return _TYPES[kind]
-        return shallow  # a catalog may bring a schema of the user's own
+        return limit_depth  # a catalog may bring a schema of the user's own
 
     def _object(self, schema: Schema, path: str) -> Convert:
         prefix = f"{path}."
         fields = self._compile_fields(schema, prefix)
 
         def convert(value: t.Any) -> t.Any:
-            row = from_json_text(value, dict)
+            row = to_container(value, dict)
             if row is None:
                 return None
             record = {
@@ -218,7 +218,7 @@ class Converter:
                 for name in row:
                     if name not in fields:
                         self._count_unknown(prefix + safe_field_name(name), row[name])
-                        self._is_odd |= self._unknown_fields is UnknownFields.CAPTURE
+                        self._has_mismatch |= self._unknown_fields is UnknownFields.CAPTURE
             return record
 
         return convert
@@ -227,7 +227,7 @@ class Converter:
         to_item = self._compile(items, path)
 
         def convert(value: t.Any) -> t.Any:
-            values = from_json_text(value, list)
+            values = to_container(value, list)
             if values is None:
                 return None
             return [self._convert_value(to_item, item, path) for item in values]
@@ -240,12 +240,12 @@ class Converter:
         try:
             return to_type(value)
         except ConversionError:
-            self._oddities.add_type_mismatch(path)
-            self._is_odd = True
+            self._quality.add_type_mismatch(path)
+            self._has_mismatch = True
             return None
 
 
-def main_type(schema: object) -> str | None:
+def single_type(schema: object) -> str | None:
     """Name the one type that a property has beside null; `None` if there is not just one."""
     types = schema.get("type") if isinstance(schema, dict) else None
     named = [name for name in types if name != "null"] if isinstance(types, list) else [types]
@@ -253,14 +253,14 @@ def main_type(schema: object) -> str | None:
     return kind if isinstance(kind, str) and kind in _TYPES else None
 
 
-def is_plain(schema: object, *, is_inner: bool = False) -> bool:
+def is_fully_convertible(schema: object, *, is_inner: bool = False) -> bool:
     """Return whether a value that was converted by type always satisfies a schema, or is null.
 
     Args:
         schema: Of a property. All of the tap's own are plain; a catalog may bring others.
         is_inner: Whether it is in another one, where null has to be allowed, too.
     """
-    kind = main_type(schema)
+    kind = single_type(schema)
     if kind is None or not isinstance(schema, dict):
         return False
     properties = schema.get("properties", {})
@@ -270,7 +270,7 @@ def is_plain(schema: object, *, is_inner: bool = False) -> bool:
         all(word in _PLAIN_KEYWORDS or word.startswith("x-") for word in schema)
         and (kind != "string" or schema.get("format") in [None, *_FORMATS])
         and (not is_inner or "null" in schema["type"])
-        and all(is_plain(one, is_inner=True) for one in inner)
+        and all(is_fully_convertible(one, is_inner=True) for one in inner)
     )
 
 

@@ -23,18 +23,22 @@ Buffer: t.TypeAlias = "bytes | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
-MOST_LEVELS: t.Final = 100
+MAX_DEPTH: t.Final = 100
 """Levels of nesting that a value keeps; readers of JSON give up at some 1,000."""
 
-MOST_DIGITS: t.Final = 1000
+MAX_DIGITS: t.Final = 1000
 """Digits before the point of a number that has a decimal point or an exponent; 1e999999 is one."""
 
 
-class BadJsonError(ValueError):
+class JsonError(ValueError):
+    """Base of the errors of this module."""
+
+
+class InvalidJsonError(JsonError):
     """A text is no JSON; the decoder's own words are left out, for they may quote from it."""
 
 
-class UnexpectedJsonError(ValueError):
+class UnexpectedJsonError(JsonError):
     """A text is JSON, but not of the type that was asked for."""
 
 
@@ -48,13 +52,13 @@ def to_decimal(text: str) -> Decimal | None:
         text: A number as JSON spells it.
 
     Returns:
-        The number; `None` if it has more than `MOST_DIGITS`, or an exponent beyond all reason.
+        The number; `None` if it has more than `MAX_DIGITS`, or an exponent beyond all reason.
     """
     try:
         number = Decimal(text)
     except InvalidOperation:
         return None
-    return number if number.adjusted() < MOST_DIGITS else None
+    return number if number.adjusted() < MAX_DIGITS else None
 
 
 def _decimal_or_text(text: str) -> Decimal | str:
@@ -76,7 +80,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
     except msgspec.ValidationError:
         raise UnexpectedJsonError from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadJsonError from None
+        raise InvalidJsonError from None
 
 
 def decode_body(content: Buffer | Raw) -> dict[str, Raw]:
@@ -84,17 +88,17 @@ def decode_body(content: Buffer | Raw) -> dict[str, Raw]:
 
     Raises:
         UnexpectedJsonError: If it is JSON, but not an object.
-        BadJsonError: If it is not JSON.
+        InvalidJsonError: If it is not JSON.
     """
     text = _without_mark(memoryview(content))
     try:
         return _decode(_body_decoder, text)
-    except BadJsonError:
+    except InvalidJsonError:
         # A body that was cut off does not end so: it is not worth the time.
         if (bytes(text[:99]).lstrip()[:1], bytes(text[-99:]).rstrip()[-1:]) != (b"{", b"}"):
             raise
         # In the body, around a value of a row: the body, its Results, the row.
-        mended = _mend_values(str(text, "utf-8", "surrogateescape"), MOST_LEVELS + 3)
+        mended = _repair_values(str(text, "utf-8", "surrogateescape"), MAX_DEPTH + 3)
         return _decode(_body_decoder, mended.encode("utf-8", "surrogateescape"))
 
 
@@ -103,7 +107,7 @@ def _without_mark(content: memoryview) -> memoryview:
     return content[3:] if bytes(content[:3]) == codecs.BOM_UTF8 else content
 
 
-def size_of(text: Raw) -> int:
+def byte_size(text: Raw) -> int:
     """Count the bytes of a text."""
     return len(memoryview(text))
 
@@ -112,27 +116,27 @@ def decode_value(text: str | Raw) -> t.Any:
     """Decode any JSON.
 
     Raises:
-        BadJsonError: If the text is none.
+        InvalidJsonError: If the text is none.
         UnexpectedJsonError: If it has an integer of thousands of digits.
     """
     return _decode(_any_decoder, text)
 
 
-class Rows(t.NamedTuple):
+class DecodedRows(t.NamedTuple):
     """The rows of a page, decoded.
 
     Attributes:
         rows: Those that are objects.
-        others: Number of rows that are not objects: null, numbers, texts, arrays.
-        replaced: 1 if invalid characters had to be replaced, else 0.
+        non_object_rows: Number of rows that are not objects: null, numbers, texts, arrays.
+        has_invalid_unicode: Whether invalid Unicode was replaced.
     """
 
     rows: list[Record]
-    others: int
-    replaced: int
+    non_object_rows: int
+    has_invalid_unicode: bool
 
 
-def decode_rows(results: Raw) -> Rows:
+def decode_rows(results: Raw) -> DecodedRows:
     """Decode a page's rows.
 
     Args:
@@ -140,16 +144,16 @@ def decode_rows(results: Raw) -> Rows:
 
     Raises:
         UnexpectedJsonError: If it is no array.
-        BadJsonError: If it is no JSON.
+        InvalidJsonError: If it is no JSON.
     """
-    replaced = False
+    has_invalid_unicode = False
     try:
         values = _decode(_rows_decoder, results)
-    except (BadJsonError, UnexpectedJsonError):
-        results, replaced = mend(results)
+    except JsonError:
+        results, has_invalid_unicode = repair_json(results)
         values = _decode(_rows_decoder, results)
     rows = [value for value in values if isinstance(value, dict)]
-    return Rows(rows, len(values) - len(rows), int(replaced))
+    return DecodedRows(rows, len(values) - len(rows), has_invalid_unicode)
 
 
 # Half of a surrogate pair, in a text that has an even number of backslashes before it.
@@ -160,7 +164,7 @@ _HALF_PAIR = re.compile(
 _PAIR_LENGTH: t.Final = len(r"\ud83d\ude00")
 
 
-def replace_bad_characters(text: Buffer | Raw) -> Raw:
+def replace_invalid_unicode(text: Buffer | Raw) -> Raw:
     """Write U+FFFD for bytes that are no UTF-8 and for bisect of surrogate pairs.
 
     JSON can spell them; neither UTF-8 nor a database can hold them.
@@ -184,25 +188,25 @@ _LONG_INTEGER = re.compile(r"-?[0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
-def mend(results: Raw) -> tuple[Raw, bool]:
+def repair_json(results: Raw) -> tuple[Raw, bool]:
     """Rewrite a page's rows so that every reader of JSON can take them.
 
-    Characters are replaced as by `replace_bad_characters`. An integer of thousands of digits, a
+    Characters are replaced as by `replace_invalid_unicode`. An integer of thousands of digits, a
     value that is nested too deeply, NaN and Infinity become texts, for each of them would otherwise
     cost all rows of the page.
 
     Returns:
         The text, and whether characters had to be replaced.
     """
-    replaced = replace_bad_characters(results)
+    replaced = replace_invalid_unicode(results)
     is_replaced = memoryview(replaced) != memoryview(results)
     # Around a value of a row: the array, the row.
-    mended = _mend_values(bytes(memoryview(replaced)).decode(), MOST_LEVELS + 2)
+    mended = _repair_values(bytes(memoryview(replaced)).decode(), MAX_DEPTH + 2)
     return Raw(mended.encode()), is_replaced
 
 
-def _mend_values(text: str, most_levels: int) -> str:
-    """Do what `mend` does, but for the characters; control characters in a text are escaped."""
+def _repair_values(text: str, most_levels: int) -> str:
+    """Do what `repair_json` does, but for the characters; control characters in a text are escaped."""
     parts: list[str] = []
     at = start = levels = 0
     for token in _TOKEN.finditer(text):
@@ -216,7 +220,7 @@ def _mend_values(text: str, most_levels: int) -> str:
             levels -= 1
             if levels != most_levels:
                 continue
-            written = encode_text(_replace_escaped_bytes(text[start : token.end()]))
+            written = encode_json(_replace_escaped_bytes(text[start : token.end()]))
         elif levels > most_levels:
             continue
         elif said[0] == '"':
@@ -257,12 +261,12 @@ def lenient_decoder(of: t.Any) -> Callable[[Raw], t.Any]:
     return lambda text: _decode(decoder, text)
 
 
-def encode_text(value: t.Any) -> str:
+def encode_json(value: t.Any) -> str:
     """Write a value as JSON."""
     return encoder.encode(value).decode()
 
 
-def shallow(value: t.Any) -> t.Any:
+def limit_depth(value: t.Any) -> t.Any:
     """Write what is nested too deeply in a value as JSON text, so that the value can be encoded.
 
     Args:
@@ -272,12 +276,12 @@ def shallow(value: t.Any) -> t.Any:
         return value
     holder: list[t.Any] = [value]
     outers: list[t.Any] = [holder]
-    for level in range(MOST_LEVELS + 1):
+    for level in range(MAX_DEPTH + 1):
         inners: list[t.Any] = []
         for outer in outers:
             for key, inner in outer.items() if isinstance(outer, dict) else enumerate(outer):
                 if isinstance(inner, (dict, list)):
-                    outer[key] = encode_text(inner) if level == MOST_LEVELS else inner.copy()
+                    outer[key] = encode_json(inner) if level == MAX_DEPTH else inner.copy()
                     inners.append(outer[key])
         if not inners:
             break
@@ -306,7 +310,7 @@ def record_lines(stream: str, records: Iterable[t.Any], *, time_extracted: datet
 
 
 _KNOWN_KEYS: t.Final = frozenset({"Results", "NextToken", "nextToken", "message", "queryId"})
-_MOST_KEYS: t.Final = 6
+_MAX_KEYS: t.Final = 6
 _TYPES: t.Final[dict[type, str]] = {
     type(None): "null",
     bool: "boolean",
@@ -319,7 +323,7 @@ _TYPES: t.Final[dict[type, str]] = {
 }
 
 
-def shape(content: Buffer) -> str:
+def describe_body(content: Buffer) -> str:
     """Tell what a body is made of without quoting from it.
 
     Args:
@@ -330,12 +334,12 @@ def shape(content: Buffer) -> str:
     """
     try:
         value = _decode(_any_decoder, _without_mark(memoryview(content)))
-    except (BadJsonError, UnexpectedJsonError):
+    except JsonError:
         return f"{len(content)} bytes that are no JSON"
     if not isinstance(value, dict):
         return f"JSON of type {_TYPES[type(value)]}"
     keys = [
         f"{key if key in _KNOWN_KEYS else '(another key)'}: {_TYPES[type(item)]}"
-        for key, item in list(value.items())[:_MOST_KEYS]
+        for key, item in list(value.items())[:_MAX_KEYS]
     ]
     return f"an object of {', '.join(keys) or 'no keys'}"

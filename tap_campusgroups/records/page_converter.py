@@ -17,21 +17,21 @@ from operator import attrgetter
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tap_campusgroups.records.converter import EXTRA, is_plain, main_type
+from tap_campusgroups.records.converter import EXTRA, is_fully_convertible, single_type
 from tap_campusgroups.records.json_codec import (
-    BadJsonError,
+    InvalidJsonError,
     Raw,
     UnexpectedJsonError,
     decode_rows,
     decode_value,
     lenient_decoder,
-    mend,
+    repair_json,
     split_rows,
 )
 from tap_campusgroups.records.values import (
-    LARGEST_WHOLE_DOUBLE,
+    MAX_SAFE_INTEGER,
     ConversionError,
-    to_canonical,
+    to_canonical_timestamp,
     to_date,
     to_timestamp,
 )
@@ -41,16 +41,18 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.records.converter import Converter, Schema
 
-Struct: t.TypeAlias = t.Any
+RowStruct: t.TypeAlias = t.Any
 """A row, or an object in it, as an instance of its struct; the attributes are `f0`, `f1` ..."""
 
-Finish: t.TypeAlias = "Callable[[Sequence[Struct]], None]"
+PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
 """Finishes a column of rows in place."""
 
-MOST_UNKNOWN_COLUMNS: t.Final = 100
+MAX_UNKNOWN_COLUMNS: t.Final = 100
 """Fields that a schema does not have and a struct gets a column for; names may be data."""
 
-_ODD_NAME = re.compile(r"[\x00-\x1f\"\\\ud800-\udfff]")  # msgspec has no columns of such names
+_UNSUPPORTED_NAME = re.compile(
+    r"[\x00-\x1f\"\\\ud800-\udfff]"
+)  # msgspec has no columns of such names
 
 # The usual forms of an instant, by their length: where they have which mark.
 _MARKS: t.Final = {
@@ -62,7 +64,7 @@ _MARKS: t.Final = {
 }
 
 # Larger ones may have lost digits on their way through a double; `records` reads them exactly.
-_Integer = t.Annotated[int, msgspec.Meta(ge=-LARGEST_WHOLE_DOUBLE, le=LARGEST_WHOLE_DOUBLE)]
+_Integer = t.Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 _SCALARS: t.Final[dict[str | None, t.Any]] = {
     "integer": _Integer,
     "boolean": bool,
@@ -77,12 +79,12 @@ class _Column:
     Attributes:
         attribute: The struct's attribute.
         of: Its type, null aside.
-        finishes: What is left to do after decoding.
+        post_converts: What is left to do after decoding.
     """
 
     attribute: str
     of: t.Any
-    finishes: tuple[Finish, ...] = ()
+    post_converts: tuple[PostConvert, ...] = ()
 
     def field(self, name: str) -> tuple[str, t.Any, t.Any]:
         """Describe the field to msgspec; one that a row does not have stays out of its record."""
@@ -112,13 +114,13 @@ class ConvertedPage:
         newest: The newest replication key in canonical form, if a row has a usable one.
         rows_without_key: How many rows were left out because they have no usable primary key, or are no
             objects.
-        replaced: 1 if characters that are none had to be replaced, else 0.
+        has_invalid_unicode: Whether invalid Unicode was replaced.
     """
 
-    rows: list[Struct]
+    rows: list[RowStruct]
     newest: str | None
     rows_without_key: int = 0
-    replaced: int = 0
+    has_invalid_unicode: bool = False
 
 
 class PageConverter:
@@ -139,22 +141,28 @@ class PageConverter:
         self._key = replication_key
         self._primary_key = primary_key
         self._columns: dict[str, _Column] = {}
-        self._loose: dict[str, bool] = {}
+        self._fallback_fields: dict[str, bool] = {}
         for name, definition in {**schema["properties"], replication_key: None}.items():
             attribute = f"f{len(self._columns)}"
             column: _Column | None
             if name == EXTRA:
                 column = _Column(attribute, type(None))
             elif name == replication_key:
-                column = _Column(attribute, str, (_finish(attribute, name, _to_canonical),))
+                column = _Column(
+                    attribute, str, (_post_convert(attribute, name, _to_canonical_timestamp),)
+                )
             else:
-                column = _compile(definition, attribute, name) if is_plain(definition) else None
+                column = (
+                    _compile(definition, attribute, name)
+                    if is_fully_convertible(definition)
+                    else None
+                )
             if column is None:
-                column, self._loose[name] = _Column(attribute, Raw), True
+                column, self._fallback_fields[name] = _Column(attribute, Raw), True
             self._columns[name] = column
         self._extra = self._columns[EXTRA].attribute if EXTRA in self._columns else None
         self._get_id = attrgetter(self._columns[primary_key].attribute) if primary_key else None
-        self._is_typable = not any(map(_ODD_NAME.search, self._columns))
+        self._is_typable = not any(map(_UNSUPPORTED_NAME.search, self._columns))
         if self._is_typable:
             self._decode = self._make_decoder()
 
@@ -169,14 +177,14 @@ class PageConverter:
 
         Raises:
             UnexpectedJsonError: If it is no array.
-            BadJsonError: If it is no JSON.
+            InvalidJsonError: If it is no JSON.
             UnknownFieldError: If a row has an unknown field, and that is to be an error.
         """
         try:
             return self._convert_page(results)
-        except BadJsonError:
-            mended, is_replaced = mend(results)
-            return replace(self._convert_page(mended), replaced=int(is_replaced))
+        except InvalidJsonError:
+            mended, is_replaced = repair_json(results)
+            return replace(self._convert_page(mended), has_invalid_unicode=is_replaced)
 
     def _convert_page(self, results: Raw) -> ConvertedPage:
         while self._is_typable:
@@ -184,19 +192,19 @@ class PageConverter:
                 return self._convert_at_once(results)
             except UnexpectedJsonError:
                 misfits = self._misfits(results)
-                if not misfits or not self._can_loosen(misfits):
+                if not misfits or not self._can_fall_back(misfits):
                     break
-                self._loosen(misfits)
+                self._fall_back(misfits)
             except _FallbackNeeded as misfit:
-                self._loosen({misfit.field: True})
+                self._fall_back({misfit.field: True})
         return self._convert_one_by_one(results)
 
     def _convert_at_once(self, results: Raw) -> ConvertedPage:
-        rows: list[Struct] = self._decode(results)
+        rows: list[RowStruct] = self._decode(results)
         for column in self._columns.values():
-            for finish in column.finishes:
-                finish(rows)
-        if self._loose:
+            for post_convert in column.post_converts:
+                post_convert(rows)
+        if self._fallback_fields:
             self._convert_loose(rows)
         get_id, kept = self._get_id, rows
         if get_id is not None and not all(map(get_id, rows)):  # in C; 0 is an id all the same
@@ -208,14 +216,16 @@ class PageConverter:
 
         With odd names, a key twice in a row, a row that is no object, or an integer too long.
         """
-        rows, others, replaced = decode_rows(results)
+        rows, non_object_rows, has_invalid_unicode = decode_rows(results)
         records = [self._converter(row) for row in rows]
         key = self._primary_key
         kept = [record for record in records if key is None or record.get(key) is not None]
         newest = max(filter(None, (record[self._key] for record in kept)), default=None)
-        return ConvertedPage(kept, newest, len(records) - len(kept) + others, replaced)
+        return ConvertedPage(
+            kept, newest, len(records) - len(kept) + non_object_rows, has_invalid_unicode
+        )
 
-    def _make_decoder(self) -> Callable[[Raw], list[Struct]]:
+    def _make_decoder(self) -> Callable[[Raw], list[RowStruct]]:
         return lenient_decoder(list[_struct(self._columns)])  # type: ignore[misc] # made just now
 
     def _misfits(self, results: Raw) -> dict[str, bool]:
@@ -238,25 +248,32 @@ class PageConverter:
                     found[name] = name in self._columns and name != EXTRA
         return found
 
-    def _can_loosen(self, fields: dict[str, bool]) -> bool:
+    def _can_fall_back(self, fields: dict[str, bool]) -> bool:
         """Say whether a struct can have columns for these fields, and not too many of them."""
-        unknown = [name for name, is_known in (self._loose | fields).items() if not is_known]
-        return len(unknown) <= MOST_UNKNOWN_COLUMNS and not any(map(_ODD_NAME.search, unknown))
+        unknown = [
+            name for name, is_known in (self._fallback_fields | fields).items() if not is_known
+        ]
+        return len(unknown) <= MAX_UNKNOWN_COLUMNS and not any(
+            map(_UNSUPPORTED_NAME.search, unknown)
+        )
 
-    def _loosen(self, fields: dict[str, bool]) -> None:
+    def _fall_back(self, fields: dict[str, bool]) -> None:
         """Leave fields to `records` from now on."""
-        self._loose |= fields
+        self._fallback_fields |= fields
         for name in fields:
             known = self._columns.get(name)
             attribute = known.attribute if known else f"f{len(self._columns)}"
             self._columns[name] = _Column(attribute, Raw)
         self._decode = self._make_decoder()
 
-    def _convert_loose(self, rows: Sequence[Struct]) -> None:
-        convert, keep_unknown = self._converter.convert_field, self._converter.keep_unknown
+    def _convert_loose(self, rows: Sequence[RowStruct]) -> None:
+        convert, handle_unknown_field = (
+            self._converter.convert_field,
+            self._converter.handle_unknown_field,
+        )
         loose = [
             (name, is_known, self._columns[name].attribute)
-            for name, is_known in self._loose.items()
+            for name, is_known in self._fallback_fields.items()
         ]
         # First all are decoded, for that may fail, and a value must not be counted twice.
         values = [
@@ -275,11 +292,11 @@ class PageConverter:
                     setattr(row, attribute, convert(name, value, extra))
                 else:
                     setattr(row, attribute, UNSET)
-                    keep_unknown(name, value, extra)
+                    handle_unknown_field(name, value, extra)
             if self._extra is not None:
                 setattr(row, self._extra, extra or None)
 
-    def _newest_key(self, rows: Sequence[Struct]) -> str | None:
+    def _newest_key(self, rows: Sequence[RowStruct]) -> str | None:
         """Find the newest replication key; rows without one get null."""
         attribute = self._columns[self._key].attribute
         keys = list(map(attrgetter(attribute), rows))
@@ -290,8 +307,8 @@ class PageConverter:
         return max(filter(None, keys), default=None)
 
 
-def _to_canonical(text: str) -> str | None:
-    """Do `to_canonical`, sooner for the usual form, `2024-05-01T10:00:00.123Z`."""
+def _to_canonical_timestamp(text: str) -> str | None:
+    """Do `to_canonical_timestamp`, sooner for the usual form, `2024-05-01T10:00:00.123Z`."""
     if (
         len(text) == len("2024-05-01T10:00:00.123Z")
         and text[7:20:3] == "-T::."
@@ -305,7 +322,7 @@ def _to_canonical(text: str) -> str | None:
             pass
         else:
             return f"{text[:23]}000Z"
-    return to_canonical(text)
+    return to_canonical_timestamp(text)
 
 
 def _struct(columns: dict[str, _Column]) -> t.Any:
@@ -327,19 +344,19 @@ def _compile(  # noqa: PLR0911 - a table: one return a row
         attribute: Its attribute.
         top: The top-level field that it stands in.
     """
-    match main_type(definition), definition:
+    match single_type(definition), definition:
         case "object", {"properties": _}:
             return _compile_nested(definition, attribute, top)
-        case "array", {"items": {"properties": _} as items} if main_type(items) == "object":
+        case "array", {"items": {"properties": _} as items} if single_type(items) == "object":
             return _compile_nested(items, attribute, top, in_array=True)
         case "array", {"items": items}:
             item = _compile(items, attribute, top)
-            if item is not None and not item.finishes:
+            if item is not None and not item.post_converts:
                 return _Column(attribute, list[item.of | None])  # type: ignore[name-defined]
         case "string", {"format": "date-time"}:
             return _Column(attribute, str, (_finish_instants(attribute, top),))
         case "string", {"format": "date"}:
-            return _Column(attribute, str, (_finish(attribute, top, to_date),))
+            return _Column(attribute, str, (_post_convert(attribute, top, to_date),))
         case kind, _ if kind in _SCALARS:
             return _Column(attribute, _SCALARS[kind])
     return None
@@ -352,35 +369,37 @@ def _compile_nested(
     columns: dict[str, _Column] = {}
     for name, inner in definition["properties"].items():
         column = _compile(inner, f"f{len(columns)}", top)
-        if column is None or _ODD_NAME.search(name):
+        if column is None or _UNSUPPORTED_NAME.search(name):
             return None
         columns[name] = column
-    finishes = [finish for column in columns.values() for finish in column.finishes]
+    post_converts = [
+        post_convert for column in columns.values() for post_convert in column.post_converts
+    ]
     struct = _struct(columns)
     of = list[struct | None] if in_array else struct  # type: ignore[valid-type] # made just now
-    if not finishes:
+    if not post_converts:
         return _Column(attribute, of)
     get = attrgetter(attribute)
 
-    def finish_all(rows: Sequence[Struct]) -> None:
+    def finish_all(rows: Sequence[RowStruct]) -> None:
         values: Iterable[t.Any] = filter(None, map(get, rows))
         if in_array:
             values = (item for items in values for item in items if item is not None)
         objects = list(values)
-        for finish in finishes:
-            finish(objects)
+        for post_convert in post_converts:
+            post_convert(objects)
 
     return _Column(attribute, of, (finish_all,))
 
 
-def _finish_instants(attribute: str, top: str) -> Finish:
+def _finish_instants(attribute: str, top: str) -> PostConvert:
     """Bring instants into the form of `values.to_timestamp`; most of them are in it."""
     get = attrgetter(attribute)
-    finish_one_by_one = _finish(attribute, top, to_timestamp)
+    finish_one_by_one = _post_convert(attribute, top, to_timestamp)
 
-    def finish(rows: Sequence[Struct]) -> None:
+    def post_convert(rows: Sequence[RowStruct]) -> None:
         by_length: dict[int, list[str]] = {length: [] for length in _MARKS}
-        others: list[Struct] = []
+        others: list[RowStruct] = []
         for row, text in zip(rows, map(get, rows), strict=True):
             if text.__class__ is str:
                 alike = by_length.get(len(text))
@@ -391,7 +410,7 @@ def _finish_instants(attribute: str, top: str) -> Finish:
         is_usual = all(map(_are_in_form, filter(None, by_length.values())))
         finish_one_by_one(others if is_usual else rows)
 
-    return finish
+    return post_convert
 
 
 def _are_in_form(texts: Sequence[str]) -> bool:
@@ -407,11 +426,11 @@ def _are_in_form(texts: Sequence[str]) -> bool:
         return False
 
 
-def _finish(attribute: str, top: str, convert: Callable[[str], str | None]) -> Finish:
+def _post_convert(attribute: str, top: str, convert: Callable[[str], str | None]) -> PostConvert:
     """Convert the texts of a column."""
     get = attrgetter(attribute)
 
-    def finish(rows: Sequence[Struct]) -> None:
+    def post_convert(rows: Sequence[RowStruct]) -> None:
         for row, text in zip(rows, map(get, rows), strict=True):
             if text.__class__ is not str:
                 continue
@@ -420,4 +439,4 @@ def _finish(attribute: str, top: str, convert: Callable[[str], str | None]) -> F
             except ConversionError:
                 raise _FallbackNeeded(top) from None
 
-    return finish
+    return post_convert

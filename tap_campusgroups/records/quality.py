@@ -13,10 +13,10 @@ from decimal import Decimal
 
 from tap_campusgroups.records.values import parse_timestamp
 
-MOST_NAMES: t.Final = 20
+MAX_UNKNOWN_NAMES: t.Final = 20
 """Names of unknown fields that are told of a stream; if there are more, they may well be data."""
 
-MANY_NAMES: t.Final = f"(more than {MOST_NAMES} names)"
+TOO_MANY_NAMES: t.Final = f"(more than {MAX_UNKNOWN_NAMES} names)"
 
 _LONGEST_NAME: t.Final = 40
 _FIELD_NAME = re.compile(r"[a-z]+(?:[A-Z][a-z]*)*[0-9]?")  # so are all of the specification
@@ -31,7 +31,7 @@ _TYPES: t.Final[dict[type, str]] = {
 
 
 @dataclass(slots=True)
-class Unknown:
+class UnknownFieldStats:
     """A field that the schema does not have.
 
     Attributes:
@@ -43,7 +43,7 @@ class Unknown:
     types: set[str] = field(default_factory=set)
 
     @property
-    def suggestion(self) -> str:
+    def suggested_type(self) -> str:
         """The type that a schema could give it."""
         types = self.types - {"null"}
         if types == {"integer", "number"}:
@@ -59,16 +59,16 @@ class DataQualityCounters:
 
     Attributes:
         type_mismatches: Values that do not fit their type, by field path.
-        unknown: Fields that the schema does not have, by path; if there are too many of them, all
-            are counted as `MANY_NAMES`.
+        unknown_fields: Fields that the schema does not have, by path; if there are too many of them, all
+            are counted as `TOO_MANY_NAMES`.
         rows_without_key: Rows that have no usable primary key, those that are no objects among them.
-        replaced: Pages in which characters that are none were replaced by U+FFFD.
+        pages_with_invalid_unicode: Pages in which characters that are none were replaced by U+FFFD.
     """
 
     type_mismatches: Counter[str] = field(default_factory=Counter)
-    unknown: dict[str, Unknown] = field(default_factory=dict)
+    unknown_fields: dict[str, UnknownFieldStats] = field(default_factory=dict)
     rows_without_key: int = 0
-    replaced: int = 0
+    pages_with_invalid_unicode: int = 0
 
     def add_unknown(self, path: str, value: t.Any) -> None:
         """Count a value of a field that the schema does not have.
@@ -77,13 +77,15 @@ class DataQualityCounters:
             path: The field's path, its name as `safe_field_name` gives it.
             value: The value, of which only the type is kept.
         """
-        if path not in self.unknown and len(self.unknown) == MOST_NAMES:
-            every = self.unknown.values()
+        if path not in self.unknown_fields and len(self.unknown_fields) == MAX_UNKNOWN_NAMES:
+            every = self.unknown_fields.values()
             types = {one for unknown in every for one in unknown.types}
-            self.unknown = {MANY_NAMES: Unknown(sum(one.count for one in every), types)}
-        if MANY_NAMES in self.unknown:
-            path = MANY_NAMES
-        unknown = self.unknown.setdefault(path, Unknown())
+            self.unknown_fields = {
+                TOO_MANY_NAMES: UnknownFieldStats(sum(one.count for one in every), types)
+            }
+        if TOO_MANY_NAMES in self.unknown_fields:
+            path = TOO_MANY_NAMES
+        unknown = self.unknown_fields.setdefault(path, UnknownFieldStats())
         unknown.count += 1
         unknown.types.add(_type_of(value))
 
@@ -101,8 +103,8 @@ def safe_field_name(name: str) -> str:
     Returns:
         The name, or `(a name)` in place of one that is not written as the API's fields are.
     """
-    is_plain = len(name) <= _LONGEST_NAME and _FIELD_NAME.fullmatch(name)
-    return name if is_plain else "(a name)"
+    is_safe = len(name) <= _LONGEST_NAME and _FIELD_NAME.fullmatch(name)
+    return name if is_safe else "(a name)"
 
 
 def _type_of(value: t.Any) -> str:

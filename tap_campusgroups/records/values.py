@@ -12,12 +12,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from tap_campusgroups.records.json_codec import (
-    MOST_DIGITS,
-    BadJsonError,
-    UnexpectedJsonError,
+    MAX_DIGITS,
+    JsonError,
     decode_value,
-    encode_text,
-    shallow,
+    encode_json,
+    limit_depth,
     to_decimal,
 )
 
@@ -62,7 +61,7 @@ def _read_instant(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if _INSTANT.fullmatch(text) else None
 
 
-def write_canonical(instant: datetime) -> str:
+def format_timestamp(instant: datetime) -> str:
     """Write an aware instant in canonical form: see `canonical_timestamp`."""
     # Not `strftime`: its %Y does not pad years before 1000 everywhere.
     return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
@@ -80,7 +79,7 @@ def canonical_timestamp(value: object) -> str | None:
         For instance `2024-05-01T08:00:00.500000Z`; `None` if the value is no instant.
     """
     instant = parse_timestamp(value)
-    return None if instant is None else write_canonical(instant)
+    return None if instant is None else format_timestamp(instant)
 
 
 class ConversionError(ValueError):
@@ -89,7 +88,7 @@ class ConversionError(ValueError):
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
-LARGEST_WHOLE_DOUBLE: t.Final = 2**53 - 1
+MAX_SAFE_INTEGER: t.Final = 2**53 - 1
 """Up to here, a double that is whole stands for one integer only."""
 
 _TRUE: t.Final = frozenset({"true", "1"})
@@ -115,12 +114,12 @@ def to_integer(value: t.Any) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, Decimal) and value.adjusted() < MOST_DIGITS:
+    if isinstance(value, Decimal) and value.adjusted() < MAX_DIGITS:
         if value == value.to_integral_value():
             return int(value)
         # As every reader of JSON that uses doubles: 7.00000000000000000001 is 7.
         double = float(value)
-        if double.is_integer() and abs(double) <= LARGEST_WHOLE_DOUBLE:
+        if double.is_integer() and abs(double) <= MAX_SAFE_INTEGER:
             return int(double)
     raise ConversionError
 
@@ -162,7 +161,7 @@ def to_boolean(value: t.Any) -> bool | None:
 
 def to_string(value: t.Any) -> str:
     """Convert to text: anything but text becomes its JSON."""
-    return value if isinstance(value, str) else encode_text(shallow(value))
+    return value if isinstance(value, str) else encode_json(limit_depth(value))
 
 
 def to_timestamp(value: t.Any) -> str | None:
@@ -192,14 +191,14 @@ def to_timestamp(value: t.Any) -> str | None:
     if offset is None:
         return instant.isoformat()
     try:
-        return write_canonical(instant)
+        return format_timestamp(instant)
     except OverflowError:  # in UTC it is before the year 1
         if offset % timedelta(minutes=1):
             raise ConversionError from None
         return instant.isoformat()
 
 
-def to_canonical(value: t.Any) -> str | None:
+def to_canonical_timestamp(value: t.Any) -> str | None:
     """Convert to the form of `canonical_timestamp`.
 
     Raises:
@@ -232,7 +231,7 @@ def to_date(value: t.Any) -> str | None:
     return day
 
 
-def from_json_text(value: t.Any, wanted: type) -> t.Any:
+def to_container(value: t.Any, wanted: type) -> t.Any:
     """Take an object or array, also one that arrives as JSON text.
 
     Args:
@@ -247,7 +246,7 @@ def from_json_text(value: t.Any, wanted: type) -> t.Any:
             return None
         try:
             value = decode_value(value)
-        except (BadJsonError, UnexpectedJsonError):
+        except JsonError:
             raise ConversionError from None
     if isinstance(value, wanted):
         return value

@@ -19,7 +19,7 @@ else:
 if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
-PIECE_BYTES: t.Final = 2**16
+CHUNK_BYTES: t.Final = 2**16
 """Bytes of a page that are written between two looks for a signal: what a pipe usually holds."""
 
 
@@ -56,7 +56,7 @@ class PageWriter(MsgSpecWriter):
         """
         start = 0
         while start < len(lines):
-            end = lines.rfind(b"\n", start, start + PIECE_BYTES) + 1
+            end = lines.rfind(b"\n", start, start + CHUNK_BYTES) + 1
             end = end or lines.index(b"\n", start) + 1
             self._write(memoryview(lines)[start:end])
             self.is_state_due = True

@@ -88,7 +88,7 @@ class Bench:
             peak_rss_mib=usage.peak_rss / _MIB,
             records_per_cpu_second=rows / usage.cpu,
             requests=0 if simulator is None else len(simulator.requests),
-            exports_at_once=0 if simulator is None else simulator.peak_running,
+            exports_at_once=0 if simulator is None else simulator.peak_active,
             service_cpu=service_cpu,
         )
 

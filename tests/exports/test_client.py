@@ -21,29 +21,29 @@ from tap_campusgroups.exceptions import (
     ExportTimeoutError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports.retry import MAX_ATTEMPTS, retry_after
+from tap_campusgroups.exports.retry import RetryPolicy, retry_after
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import (
     CancelQuery,
+    ConnectionReset,
     Dataset,
     EmptyPage,
+    EmptyToken,
     FailQuery,
     Fault,
-    Garbage,
     Hang,
-    Html,
+    HtmlPage,
+    JsonBody,
     MessageOnly,
+    NullToken,
     Phase,
+    RandomBytes,
     Redirect,
     RepeatToken,
-    Reset,
     Simulator,
     Status,
-    TokenEmpty,
-    TokenNull,
-    TokenSpelling,
-    Truncated,
-    WrongJson,
+    TokenKey,
+    TruncatedBody,
 )
 from tests.support.harness import (
     MAX_RETRY_DELAY,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import FakeTime
-    from tests.simulator import Kind
+    from tests.simulator import FaultType
 
 ROWS = 25
 STATE = state_of(events="2024-06-01T00:00:00Z")
@@ -142,13 +142,13 @@ def test_every_row_once_for_any_page_size(simulator: Simulator, size: int) -> No
     [
         EmptyPage().on("events", "first_page"),
         EmptyPage().on("events", "later_page"),
-        TokenSpelling().on("events", times=None),
-        TokenNull().on("events", times=None),
-        TokenEmpty().on("events", times=None),
+        TokenKey().on("events", times=None),
+        NullToken().on("events", times=None),
+        EmptyToken().on("events", times=None),
         MessageOnly().on("events", times=None),
         MessageOnly("Query is still running").on("events", times=None),
     ],
-    ids=lambda fault: f"{fault.kind} {fault.phase}",
+    ids=lambda fault: f"{fault.type} {fault.phase}",
 )
 def test_odd_but_good_answers(simulator: Simulator, fault: Fault) -> None:
     simulator.timing.running_polls = 2
@@ -169,21 +169,21 @@ def test_odd_but_good_answers(simulator: Simulator, fault: Fault) -> None:
         (CancelQuery().on("events", times=None), "the query was cancelled (HTTP 410"),
         (RepeatToken().on("events"), "handed out a page token twice"),
         (RepeatToken("first").on("events"), "handed out a page token twice"),
-        (WrongJson([]).on("events", "first_page"), "unknown shape (HTTP 200, JSON of type array)"),
-        (WrongJson({"Results": None}).on("events", "later_page"), "an object of Results: null"),
+        (JsonBody([]).on("events", "first_page"), "unknown shape (HTTP 200, JSON of type array)"),
+        (JsonBody({"Results": None}).on("events", "later_page"), "an object of Results: null"),
         (
-            WrongJson({"message": "Error: x"}).on("events", "poll", times=None),
+            JsonBody({"message": "Error: x"}).on("events", "poll", times=None),
             "the query failed (HTTP 200",
         ),
-        (WrongJson({"message": "hello"}).on("events", "poll"), "unknown shape"),
-        (WrongJson({"Results": "[]"}).on("events", "first_page"), "an object of Results: string"),
-        (WrongJson({"id": "q"}).on("events", "submit"), "an object of (another key): string"),
+        (JsonBody({"message": "hello"}).on("events", "poll"), "unknown shape"),
+        (JsonBody({"Results": "[]"}).on("events", "first_page"), "an object of Results: string"),
+        (JsonBody({"id": "q"}).on("events", "submit"), "an object of (another key): string"),
         (Status(404).on("events", "submit"), "Check api_url and school_code, or deselect"),
         (Status(404).on("events", "first_page", times=None), "no longer knows the query"),
         (Status(400).on("events", "submit"), "rejects the request (HTTP 400"),
         (Redirect("https://elsewhere.example/").on("events", "submit"), "Check api_url."),
     ],
-    ids=lambda value: f"{value.kind} {value.phase}" if isinstance(value, Fault) else "",
+    ids=lambda value: f"{value.type} {value.phase}" if isinstance(value, Fault) else "",
 )
 def test_what_ends_a_stream(simulator: Simulator, fault: Fault, words: str) -> None:
     simulator.timing.queued_polls = 1
@@ -292,28 +292,28 @@ def test_reading_retry_after(value: str, seconds: float | None) -> None:
 
 
 PHASES: tuple[Phase, ...] = ("submit", "poll", "first_page", "later_page")
-TRANSPORT: tuple[Kind, ...] = (
+TRANSPORT: tuple[FaultType, ...] = (
     Status(429),
     Status(500, "Error retrieving query result"),
     Status(502),
     Status(503),
     Status(504),
-    Reset(),
-    Truncated(),
-    Truncated(mode="chunked"),
-    Garbage(),
-    Html(),
-    Html(502),
+    ConnectionReset(),
+    TruncatedBody(),
+    TruncatedBody(mode="chunked"),
+    RandomBytes(),
+    HtmlPage(),
+    HtmlPage(502),
 )
 
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("kind", TRANSPORT, ids=repr)
 def test_a_transport_fault_is_tried_again(
-    simulator: Simulator, fake_time: FakeTime, kind: Kind, phase: Phase
+    simulator: Simulator, fake_time: FakeTime, kind: FaultType, phase: Phase
 ) -> None:
     # An answer to a poll that is cut off counts as given.
-    simulator.timing.queued_polls = 3 if phase == "poll" and isinstance(kind, Truncated) else 1
+    simulator.timing.queued_polls = 3 if phase == "poll" and isinstance(kind, TruncatedBody) else 1
     fault = simulator.inject(kind.on("events", phase, times=2))
     output = sync(settings_for(simulator, page_size=10, poll_interval_max_seconds=1), "events")
     assert output.error is None
@@ -348,8 +348,12 @@ def test_no_connection_stays_open(simulator: Simulator) -> None:
 
 
 @pytest.mark.usefixtures("fake_time")
-@pytest.mark.parametrize("kind", [Reset(), Truncated(), Garbage(), Html(), Status(503)], ids=repr)
-def test_a_transport_fault_that_stays_ends_the_stream(simulator: Simulator, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    "kind", [ConnectionReset(), TruncatedBody(), RandomBytes(), HtmlPage(), Status(503)], ids=repr
+)
+def test_a_transport_fault_that_stays_ends_the_stream(
+    simulator: Simulator, kind: FaultType
+) -> None:
     simulator.inject(kind.on("events", "later_page", times=None))
     output = sync(settings_for(simulator, page_size=2), "events", state=STATE)
     assert isinstance(output.error, ServiceUnavailableError)
@@ -369,9 +373,9 @@ def test_a_service_that_is_not_there(simulator: Simulator) -> None:
 
 
 def test_a_status_is_named_with_garbage(simulator: Simulator) -> None:
-    simulator.inject(Html().on("events", times=None))
+    simulator.inject(HtmlPage().on("events", times=None))
     error = sync(settings_for(simulator), "events").error
-    length = len(Html().page)
+    length = len(HtmlPage().page)
     assert f"the body is not JSON (HTTP 200, {length} bytes that are no JSON)" in str(error)
 
 
@@ -397,7 +401,7 @@ def test_the_log_says_what_is_waited_for(
 def test_a_try_again_is_one_line_without_addresses(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    simulator.inject(Reset().on("events", "later_page"))
+    simulator.inject(ConnectionReset().on("events", "later_page"))
     simulator.inject(Status(503, "jane.doe@uni.example").on("events", "later_page"))
     sync(settings_for(simulator, page_size=10), "events")
     lines = [
@@ -451,7 +455,7 @@ def test_a_boolean_that_is_none_does_not_become_true(simulator: Simulator) -> No
 def test_errors_are_of_one_family() -> None:
     assert issubclass(AccessDeniedError, CampusGroupsError)
     assert issubclass(ServiceUnavailableError, CampusGroupsError)
-    assert MAX_ATTEMPTS == 8
+    assert RetryPolicy().max_attempts == 8
     assert CampusGroupsStream.allow_redirects is False
 
 
@@ -474,4 +478,4 @@ def test_an_unknown_host_is_given_up_soon(
 
     number = socket.EAI_AGAIN
     output = sync(config, "events")
-    assert f"gave up after {MAX_ATTEMPTS} tries" in str(output.error)
+    assert f"gave up after {RetryPolicy().max_attempts} tries" in str(output.error)

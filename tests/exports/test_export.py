@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_campusgroups.exceptions import ExportTimeoutError
-from tap_campusgroups.exports.export import PollPolicy, Window, run_export
+from tap_campusgroups.exports.export import PollPolicy, run_export
 from tap_campusgroups.exports.pagination import ExportEnded, ExportPaginator, Fetch, Submit
 from tap_campusgroups.exports.response import ResponseKind
+from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import decode_rows
 from tests.exports.test_pagination import answer
 
@@ -54,7 +55,7 @@ class Service:
         """Run an export to its end."""
         return list(
             run_export(
-                ExportPaginator(START, END),
+                ExportPaginator(Window(START, END)),
                 self.send,
                 policy,
                 self.on_wait,
@@ -73,7 +74,7 @@ def test_waits_grow_to_the_longest_and_start_anew_after_a_page(fake_time: FakeTi
     service = Service(
         SUBMITTED, QUEUED, QUEUED, *[RUNNING] * 5, page(1, after="t"), RUNNING, page(2)
     )
-    pages = service.run(PollPolicy(longest_interval=5, timeout=1800), fake_time)
+    pages = service.run(PollPolicy(max_interval=5, timeout=1800), fake_time)
     assert [decode_rows(page.results)[0] for page in pages] == [[{"id": 1}], [{"id": 2}]]
     assert [page.is_last for page in pages] == [False, True]
     assert pages[1].size == len(b'[{"id":2}]')
@@ -96,14 +97,14 @@ def test_page_after_an_empty_one_is_fetched_after_a_second(fake_time: FakeTime) 
 
 def test_a_short_longest_interval_is_the_first_too(fake_time: FakeTime) -> None:
     service = Service(SUBMITTED, QUEUED, QUEUED, page())
-    service.run(PollPolicy(longest_interval=0.5, timeout=10), fake_time)
+    service.run(PollPolicy(max_interval=0.5, timeout=10), fake_time)
     assert fake_time.slept == [0.5, 0.5]
 
 
 def test_the_wait_for_an_export_has_an_end(fake_time: FakeTime) -> None:
     service = Service(SUBMITTED, *[RUNNING] * 100)
     with pytest.raises(ExportTimeoutError, match="still running after 1 minutes"):
-        service.run(PollPolicy(longest_interval=30, timeout=60), fake_time)
+        service.run(PollPolicy(max_interval=30, timeout=60), fake_time)
     assert sum(fake_time.slept) == pytest.approx(60)  # the last wait is cut to what is left
 
 
@@ -139,21 +140,21 @@ def test_each_step_of_the_paginator_is_sent(fake_time: FakeTime) -> None:
     service = Service(SUBMITTED, RUNNING, page(1, after="t"), page(2))
     service.run(PollPolicy(30, 60), fake_time)
     assert service.steps == [
-        Submit(START, END),
+        Submit(Window(START, END)),
         Fetch("q"),
         Fetch("q", polls=1),
         Fetch("q", "t"),
     ]
 
 
-@pytest.mark.parametrize("is_replaced", [False, True])
+@pytest.mark.parametrize("has_invalid_unicode", [False, True])
 def test_page_tells_whether_characters_were_replaced(
-    fake_time: FakeTime, *, is_replaced: bool
+    fake_time: FakeTime, *, has_invalid_unicode: bool
 ) -> None:
-    body = b'{"Results": [{"name": "%s"}]}' % (b"\\ud83d" if is_replaced else b"Zoe")
+    body = b'{"Results": [{"name": "%s"}]}' % (b"\\ud83d" if has_invalid_unicode else b"Zoe")
     service = Service(SUBMITTED, (200, body, "GET"))
     (only,) = service.run(PollPolicy(30, 60), fake_time)
-    assert only.is_replaced == is_replaced
+    assert only.has_invalid_unicode == has_invalid_unicode
 
 
 @pytest.mark.parametrize(("answer", "is_running"), [(QUEUED, False), (RUNNING, True)])
@@ -162,7 +163,7 @@ def test_export_at_its_limit_says_for_how_long_it_did_what(
 ) -> None:
     service = Service(SUBMITTED, *[answer] * 300)
     with pytest.raises(ExportTimeoutError) as raised:
-        service.run(PollPolicy(longest_interval=60, timeout=3600), fake_time)
+        service.run(PollPolicy(max_interval=60, timeout=3600), fake_time)
     assert raised.value.is_running == is_running
     words = "running" if is_running else "queued"
     assert str(raised.value) == f"it was still {words} after 60 minutes"
@@ -172,5 +173,5 @@ def test_export_at_its_limit_says_for_how_long_it_did_what(
 def test_last_wait_of_less_than_a_second_is_waited(fake_time: FakeTime) -> None:
     service = Service(SUBMITTED, *[RUNNING] * 10)
     with pytest.raises(ExportTimeoutError):
-        service.run(PollPolicy(longest_interval=30, timeout=3), fake_time)
+        service.run(PollPolicy(max_interval=30, timeout=3), fake_time)
     assert fake_time.slept == [1.0, 1.5, 0.5]

@@ -32,25 +32,25 @@ from tap_campusgroups.exceptions import (
 )
 from tap_campusgroups.streams import STREAMS as STREAM_CLASSES
 from tests.simulator import (
-    Body,
     CancelQuery,
+    ConnectionReset,
     Dataset,
     FailQuery,
-    Garbage,
+    FaultType,
     Hang,
-    Html,
-    Kind,
+    HtmlPage,
+    JsonBody,
     MessageOnly,
     Phase,
+    RandomBytes,
+    RawBody,
     Redirect,
     RepeatToken,
-    Reset,
     Simulator,
     Status,
-    Truncated,
-    WrongJson,
+    TruncatedBody,
 )
-from tests.simulator.answers import Answer, message_answer
+from tests.simulator.responses import CompleteResponse, message_response
 from tests.support.harness import (
     NEWEST,
     catalog_of,
@@ -59,7 +59,7 @@ from tests.support.harness import (
     sync,
     time_out_when_held,
 )
-from tests.tap.test_cli import run
+from tests.support.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeTime
     from tests.simulator import RecordedRequest
-    from tests.simulator.answers import Outcome, Wire
-    from tests.simulator.exchanges import Exchange
+    from tests.simulator.request_context import RequestContext
+    from tests.simulator.responses import Connection, Response
     from tests.support.harness import Output
 
 BEFORE, FAULTY, AFTER = "groups", "members", "tags"
@@ -126,17 +126,17 @@ def only(*names: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class BusyUntil(Kind):
+class BusyUntil(FaultType):
     """429 with a Retry-After that is a date so many seconds from now."""
 
     seconds: int
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the status; the service does nothing."""
-        del exchange
+        del context
         at = datetime.now(UTC) + timedelta(seconds=self.seconds)
         header = {"Retry-After": format_datetime(at, usegmt=True)}
-        return message_answer(429, "Too many requests", header)
+        return message_response(429, "Too many requests", header)
 
 
 @dataclass(frozen=True)
@@ -146,21 +146,21 @@ class Octets:
     octets: bytes
     status: None = None
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Send them."""
         wire.send(self.octets, b"")
-        wire.end()
+        wire.close()
 
 
 @dataclass(frozen=True)
-class NoHttp(Kind):
+class NoHttp(FaultType):
     """Octets in place of an HTTP answer."""
 
     octets: bytes
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Send the octets; the service does nothing."""
-        del exchange
+        del context
         return Octets(self.octets)
 
 
@@ -168,7 +168,7 @@ class NoHttp(Kind):
 class Half:
     """The first half of an answer, whose length nothing tells; then the end, or silence."""
 
-    answer: Answer
+    answer: CompleteResponse
     holds: bool = False
 
     @property
@@ -176,26 +176,26 @@ class Half:
         """The HTTP status that the client sees."""
         return self.answer.status
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Send it."""
         body = self.answer.body
         length = {"Content-Length": str(len(body))} if self.holds else {}
-        wire.send(wire.begin(self.answer.status, {**self.answer.headers, **length}), b"")
+        wire.send(wire.format_head(self.answer.status, {**self.answer.headers, **length}), b"")
         wire.send(body[: len(body) // 2], b"")
         if self.holds:
             wire.hold()
-        wire.end()
+        wire.close()
 
 
 @dataclass(frozen=True)
-class Halved(Kind):
+class Halved(FaultType):
     """The real answer's first half; then the end of the connection, or silence."""
 
     holds: bool = False
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Cut the service's answer; what the service did is done."""
-        return Half(exchange.answer(), self.holds)
+        return Half(context.execute(), self.holds)
 
 
 def http(head: str, body: bytes = b"") -> NoHttp:
@@ -265,7 +265,7 @@ class Row:
     """
 
     name: str
-    kind: Kind
+    kind: FaultType
     fates: Fates
     words: str
     wait: float | None = None
@@ -281,20 +281,21 @@ UNKNOWN = "the answer has an unknown shape"
 
 MATRIX = (
     #                                 submit poll   first  later page
-    Row("reset", Reset(), (TRIED, PAGED, PAGED, PAGED), LOST),
-    Row("cut, by length", Truncated(), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
-    Row("cut, chunked", Truncated(mode="chunked"), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
-    Row("cut at the last byte", Truncated(1.0), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
-    Row("cut at the last chunk", Truncated(1.0, "chunked"), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("reset", ConnectionReset(), (TRIED, PAGED, PAGED, PAGED), LOST),
+    Row("cut, by length", TruncatedBody(), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut, chunked", TruncatedBody(mode="chunked"), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut at the last byte", TruncatedBody(1.0), (TRIED, PAGED, PAGED, PAGED), PARTIAL),
+    Row("cut at the last chunk", TruncatedBody(1.0, "chunked"), (TRIED, PAGED, PAGED, PAGED),
+        PARTIAL),
     Row("cut, of no length", Halved(), (TRIED, GOOD, PAGED, PAGED), NO_JSON),
     Row("hang", Hang(), (TRIED, PAGED, PAGED, PAGED), "ReadTimeout on the way",
         hangs=True),
     Row("hang in the body", Halved(holds=True), (TRIED, PAGED, PAGED, PAGED), LOST,
         hangs=True),
-    Row("garbage", Garbage(), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
-    Row("nothing", Body(b""), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
-    Row("HTML", Html(), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
-    Row("HTML 502", Html(502), (TRIED, PAGED, PAGED, PAGED), "HTTP 502"),
+    Row("garbage", RandomBytes(), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
+    Row("nothing", RawBody(b""), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
+    Row("HTML", HtmlPage(), (TRIED, PAGED, PAGED, PAGED), NO_JSON),
+    Row("HTML 502", HtmlPage(502), (TRIED, PAGED, PAGED, PAGED), "HTTP 502"),
     Row("no gzip", http("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 8", b"sentinel"),
         (TRIED, PAGED, PAGED, PAGED), "ContentDecodingError on the way",
         lingers=True),
@@ -320,7 +321,7 @@ MATRIX = (
         'the query failed .HTTP 500: "Query execution failed"'),
     Row("query cancelled", CancelQuery(), (AGAIN, AGAIN, AGAIN, AGAIN),
         'the query was cancelled .HTTP 410: "Query execution was cancelled"'),
-    Row("200, Error", WrongJson({"message": "Error running query"}), (AGAIN, AGAIN, AGAIN, AGAIN),
+    Row("200, Error", JsonBody({"message": "Error running query"}), (AGAIN, AGAIN, AGAIN, AGAIN),
         'the query failed .HTTP 200: "Error running query"'),
     Row("400", Status(400), (FATAL, AGAIN, AGAIN, AGAIN), "HTTP 400"),
     Row("404", Status(404), (FATAL, AGAIN, AGAIN, AGAIN), "HTTP 404"),
@@ -328,7 +329,7 @@ MATRIX = (
         f"still queued after 30 minutes|{UNKNOWN}"),
     Row("202", Status(202), (FATAL, WAITS, WAITS, WAITS),
         f"still running after 30 minutes|{UNKNOWN}"),
-    Row("200, running", WrongJson({"message": "Query is running"}), (FATAL, WAITS, WAITS, WAITS),
+    Row("200, running", JsonBody({"message": "Query is running"}), (FATAL, WAITS, WAITS, WAITS),
         f"still running after 30 minutes|{UNKNOWN}"),
     Row("token used twice", RepeatToken(), (NEVER, NEVER, NEVER, FATAL), "a page token twice"),
     Row("first token again", RepeatToken("first"), (NEVER, NEVER, NEVER, FATAL),
@@ -339,19 +340,19 @@ MATRIX = (
         "redirects, which is not followed .HTTP 308"),
     Row("302 in latin-1", Redirect(f"https://\xe9.example/{PERSON}"), (FATAL, FATAL, FATAL, FATAL),
         "redirects, which is not followed .HTTP 302"),
-    Row("an array", WrongJson([]), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("null Results", WrongJson({"Results": None}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("a number as token", WrongJson({"Results": [], "NextToken": 7}),
+    Row("an array", JsonBody([]), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
+    Row("null Results", JsonBody({"Results": None}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
+    Row("a number as token", JsonBody({"Results": [], "NextToken": 7}),
         (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("numbers as rows", WrongJson({"Results": [7]}), (FATAL, LEFT_OUT, LEFT_OUT, LEFT_OUT),
+    Row("numbers as rows", JsonBody({"Results": [7]}), (FATAL, LEFT_OUT, LEFT_OUT, LEFT_OUT),
         f"1 rows of updatedOn .* have no usable id and were left out|{UNKNOWN}"),
-    Row("no JSON in a row", Body(b'{"Results": [{"id": "\\x"}]}'), (TRIED, PAGED, PAGED, PAGED),
+    Row("no JSON in a row", RawBody(b'{"Results": [{"id": "\\x"}]}'), (TRIED, PAGED, PAGED, PAGED),
         NO_JSON),
-    Row("another message", WrongJson({"message": "Hello"}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("a very long number", Body(b'{"a": ' + b"9" * 5000 + b"}"), (FATAL, FATAL, FATAL, FATAL),
+    Row("another message", JsonBody({"message": "Hello"}), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
+    Row("a very long number", RawBody(b'{"a": ' + b"9" * 5000 + b"}"), (FATAL, FATAL, FATAL, FATAL),
         UNKNOWN),
-    Row("very deep arrays", Body(b"[" * 200_000), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
-    Row("a very deep value", Body(b'{"a": ' + b"[" * 200_000), (TRIED, PAGED, PAGED, PAGED),
+    Row("very deep arrays", RawBody(b"[" * 200_000), (FATAL, FATAL, FATAL, FATAL), UNKNOWN),
+    Row("a very deep value", RawBody(b'{"a": ' + b"[" * 200_000), (TRIED, PAGED, PAGED, PAGED),
         NO_JSON),
     Row("401", Status(401), (PROVEN, PROVEN, PROVEN, PROVEN), "refuses access .HTTP 401"),
     Row("403", Status(403), (DENIED, DENIED, DENIED, DENIED), "refuses access .HTTP 403"),
@@ -534,7 +535,14 @@ def test_a_slow_export_is_never_submitted_twice(
     simulator.timing.queued_seconds = {FAULTY: 700}
     simulator.timing.running_seconds = {FAULTY: 700}
     # Two of each, and two answers between them: a request has but eight tries.
-    kinds = [Reset(), Truncated(), Status(503), Garbage(), Status(429), Status(201)]
+    kinds = [
+        ConnectionReset(),
+        TruncatedBody(),
+        Status(503),
+        RandomBytes(),
+        Status(429),
+        Status(201),
+    ]
     faults = [
         simulator.inject(kind.on(FAULTY, "poll", times=2, after=4 * place))
         for place, kind in enumerate(kinds)
@@ -565,11 +573,11 @@ class FailWindows(FailQuery):
     widest: timedelta
     never: datetime | None = None
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to submits of such a range."""
-        if exchange.window is None:
+        if context.window is None:
             return False
-        start, end = exchange.window
+        start, end = context.window
         return end - start > self.widest or (self.never is not None and start <= self.never <= end)
 
 
@@ -756,7 +764,7 @@ def test_streams_that_fail_are_named_together_and_last(
     [Status(403), Status(404), FailQuery(), Redirect("/")],
     ids=["403", "404", "query failed", "302"],
 )
-def test_abort_stops_at_once(simulator: Simulator, whole: Whole, kind: Kind, cap: int) -> None:
+def test_abort_stops_at_once(simulator: Simulator, whole: Whole, kind: FaultType, cap: int) -> None:
     fault = simulator.inject(kind.on(FAULTY, times=None))
     output = sync_three(simulator, on_stream_error="abort", max_concurrent_exports=cap)
     assert outcome(output, whole) == "failed"
@@ -783,7 +791,7 @@ def test_abort_stops_at_once(simulator: Simulator, whole: Whole, kind: Kind, cap
 )
 def test_exit_codes(  # noqa: PLR0913, PLR0917 - a case and its ending
     tmp_path: Path,
-    kind: Kind,
+    kind: FaultType,
     times: int | None,
     stream: str,
     settings: dict[str, Any],

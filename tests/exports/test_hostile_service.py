@@ -21,22 +21,22 @@ from tap_campusgroups.exports import client, response, transport
 from tap_campusgroups.exports.pagination import MAX_EMPTY_PAGES, MAX_REPEATED_PAGES
 from tests.simulator import (
     Dataset,
-    Drip,
+    EndlessBody,
+    EndlessPages,
+    ExtraKeys,
     FailQuery,
     Fault,
-    Flood,
-    Kind,
-    Misannounced,
-    NewTokens,
-    PageWith,
+    FaultType,
+    JsonBody,
     Phase,
-    SameQueryId,
+    RepeatQueryId,
     Simulator,
+    SlowResponse,
     Status,
-    TokenSpelling,
-    WrongJson,
+    TokenKey,
+    WrongContentLength,
 )
-from tests.simulator.answers import Answer
+from tests.simulator.responses import CompleteResponse
 from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync, wait_until
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def submitted(simulator: Simulator, stream: str | None = None) -> list[RecordedR
     ids=repr,
 )
 def test_message_beside_empty_results_is_waited_for(simulator: Simulator, body: Any) -> None:
-    fault = simulator.inject(WrongJson(body).on("members", "first_page", times=3))
+    fault = simulator.inject(JsonBody(body).on("members", "first_page", times=3))
     output = sync_three(simulator)
     assert output.error is None
     assert fault.fired == 3
@@ -119,26 +119,26 @@ def test_message_beside_empty_results_is_waited_for(simulator: Simulator, body: 
 def test_error_beside_results_is_submitted_again_and_fails_in_the_end(
     simulator: Simulator, body: Any
 ) -> None:
-    simulator.inject(WrongJson(body).on("members", "first_page"))
+    simulator.inject(JsonBody(body).on("members", "first_page"))
     output = sync_three(simulator)
     assert output.error is None
     assert len(output.records["members"]) == ROWS
     assert len(submitted(simulator, "members")) == 3  # the export, and its bisect
 
-    simulator.inject(WrongJson(body).on("members", "first_page", times=None))
+    simulator.inject(JsonBody(body).on("members", "first_page", times=None))
     assert_only_members_failed(sync_three(simulator), ExportFailedError, "the query failed")
 
 
 def test_unknown_message_beside_empty_results_is_never_an_empty_page(simulator: Simulator) -> None:
     body = {"Results": [], "message": "Please come back later"}
-    simulator.inject(WrongJson(body).on("members", "first_page"))
+    simulator.inject(JsonBody(body).on("members", "first_page"))
     output = sync_three(simulator)
     assert_only_members_failed(output, ExportFailedError, "the answer has an unknown shape")
 
 
 @pytest.mark.parametrize("key", ["nexttoken", "next_token", "NEXTTOKEN"])
 def test_token_of_any_case_is_followed(simulator: Simulator, key: str) -> None:
-    simulator.inject(TokenSpelling(key).on("members", times=None))
+    simulator.inject(TokenKey(key).on("members", times=None))
     output = sync_three(simulator)
     assert output.error is None
     assert len(output.records["members"]) == ROWS
@@ -148,10 +148,10 @@ def test_token_of_any_case_is_followed(simulator: Simulator, key: str) -> None:
 def test_filled_token_counts_beside_an_empty_one(simulator: Simulator, key: str) -> None:
     other = {"NextToken": "nextToken", "nextToken": "NextToken"}[key]
 
-    class Both(TokenSpelling):
-        def outcome(self, exchange: Any) -> Any:
-            body = exchange.page().answer(key=self.key).body
-            return Answer(200, body[:-1] + f',"{other}":""}}'.encode())
+    class Both(TokenKey):
+        def respond(self, context: Any) -> Any:
+            body = context.page().response(key=self.key).body
+            return CompleteResponse(200, body[:-1] + f',"{other}":""}}'.encode())
 
     simulator.inject(Both(key).on("members", times=None))
     output = sync_three(simulator)
@@ -163,7 +163,7 @@ def test_unknown_keys_of_pages_are_one_warning_without_names_of_people(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     more = {"HasMore": True, "Zoe Sentinel": 1, "ZoeSentinel": 2}
-    simulator.inject(PageWith(more).on(times=None))
+    simulator.inject(ExtraKeys(more).on(times=None))
     assert sync_three(simulator).error is None
     (line,) = [
         record.getMessage() for record in caplog.records if "does not document" in record.message
@@ -178,7 +178,7 @@ def test_query_id_that_comes_twice_fails_its_stream(
 ) -> None:
     """In another window of one stream, or in another stream: rows of the first range would come."""
     stream = "members" if windows else None
-    simulator.inject(SameQueryId().on(stream, times=None))
+    simulator.inject(RepeatQueryId().on(stream, times=None))
     output = sync_three(simulator, max_concurrent_exports=1, **windows)
     assert isinstance(output.error, CampusGroupsError)
     if windows:
@@ -199,7 +199,7 @@ def test_response_that_drips_is_cut_off_and_tried_again(
     """The limit decides, not the time between two bytes."""
     monkeypatch.setattr(client, "EXCHANGE_TIMEOUTS", 1)
     simulator.timing.queued_polls = 1
-    fault = simulator.inject(Drip(part).on("members", phase))
+    fault = simulator.inject(SlowResponse(part).on("members", phase))
     output = sync_three(simulator, request_timeout_seconds=1)
     assert output.error is None
     assert fault.fired == 1
@@ -207,7 +207,7 @@ def test_response_that_drips_is_cut_off_and_tried_again(
 
 
 def test_no_exchange_outlives_the_limit_of_its_export(simulator: Simulator) -> None:
-    simulator.inject(Drip("body").on("groups", "submit", times=None))
+    simulator.inject(SlowResponse("body").on("groups", "submit", times=None))
     limits: list[float] = []
 
     def call_with_deadline(function: Any, seconds: float) -> Any:
@@ -228,7 +228,7 @@ def test_no_exchange_outlives_the_limit_of_its_export(simulator: Simulator) -> N
 def test_pages_without_end_are_an_error_within_limits(
     simulator: Simulator, fake_time: FakeTime, rows: Any
 ) -> None:
-    fault = simulator.inject(NewTokens(rows).on("members", times=None))
+    fault = simulator.inject(EndlessPages(rows).on("members", times=None))
     output = sync_three(simulator)
     assert_only_members_failed(output, ExportFailedError, "empty or identical pages without end")
     assert fault.fired == (MAX_EMPTY_PAGES if rows == "none" else MAX_REPEATED_PAGES + 1)
@@ -237,7 +237,7 @@ def test_pages_without_end_are_an_error_within_limits(
 
 
 def test_some_empty_pages_are_read_over(simulator: Simulator) -> None:
-    simulator.inject(NewTokens("none").on("members", "first_page", times=1))
+    simulator.inject(EndlessPages("none").on("members", "first_page", times=1))
     output = sync_three(simulator)
     assert output.error is None
     assert len(output.records["members"]) == ROWS
@@ -245,7 +245,7 @@ def test_some_empty_pages_are_read_over(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("kind", [Status(503), Status(429, headers={"Retry-After": "86400"})])
 def test_service_that_never_accepted_anything_ends_the_run_within_minutes(
-    simulator: Simulator, fake_time: FakeTime, kind: Kind
+    simulator: Simulator, fake_time: FakeTime, kind: FaultType
 ) -> None:
     simulator.inject(Fault(kind, times=None))
     output = sync(settings_for(simulator))
@@ -273,11 +273,11 @@ def test_page_that_stays_500_is_submitted_again_in_halves_after_growing_delays(
     broken: set[str] = set()
 
     class BrokenQuery(Status):
-        def applies(self, exchange: Any) -> bool:
-            if exchange.phase != "first_page":
+        def applies(self, context: Any) -> bool:
+            if context.phase != "first_page":
                 return False
-            broken.add(exchange.live_query.id)
-            return exchange.live_query.id in sorted(broken)[:1] and len(broken) == 1
+            broken.add(context.existing_query.id)
+            return context.existing_query.id in sorted(broken)[:1] and len(broken) == 1
 
     simulator.inject(BrokenQuery(500, "Error parsing query result").on("members", times=None))
     output = sync_three(simulator)
@@ -301,22 +301,22 @@ def test_export_still_running_at_its_limit_is_halved_once_and_keeps_its_place(
     """The first query never ends; its bisect are quick. The limit of two becomes one."""
     simulator.timing.running_seconds = {"members": 1e9}
 
-    class Quick(Kind):
-        def applies(self, exchange: Any) -> bool:
-            start, end = exchange.window or (NEWEST, NEWEST)
-            if exchange.stream == "members" and end - start < timedelta(days=300):
+    class Quick(FaultType):
+        def applies(self, context: Any) -> bool:
+            start, end = context.window or (NEWEST, NEWEST)
+            if context.stream == "members" and end - start < timedelta(days=300):
                 simulator.timing.running_seconds = 0
             return False
 
-        def outcome(self, exchange: Any) -> Any:
-            return exchange.answer()
+        def respond(self, context: Any) -> Any:
+            return context.execute()
 
     simulator.inject(Quick().on("members", "submit", times=None))
     output = sync_three(simulator, max_concurrent_exports=2)
     assert output.error is None
     assert len(output.records["members"]) == ROWS
     assert len(submitted(simulator, "members")) == 3
-    assert simulator.peak_running == 2
+    assert simulator.peak_active == 2
     assert sum(fake_time.slept) >= 1800
     assert "Its bisect are submitted instead. It is left running" in caplog.text
     assert "its export is left at the server, queryId" in caplog.text
@@ -372,7 +372,7 @@ def test_absurd_content_length_costs_no_memory_and_one_stream_at_most(
     simulator: Simulator, *, length: str, is_chunked: bool
 ) -> None:
     """Beside chunks it does not count; alone, the response is cut off, which is tried again."""
-    kind = Misannounced(length, is_chunked)
+    kind = WrongContentLength(length, is_chunked)
     simulator.inject(kind.on("members", "first_page", times=2))
     output = sync_three(simulator)
     assert output.error is None
@@ -384,7 +384,7 @@ def test_page_without_end_is_read_to_a_limit(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, *, gzip: bool
 ) -> None:
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**22)
-    simulator.inject(Flood(gzip=gzip).on("members", "first_page", times=None))
+    simulator.inject(EndlessBody(gzip=gzip).on("members", "first_page", times=None))
     output = sync_three(simulator)
     assert_only_members_failed(output, ExportFailedError, "too large for memory. Lower page_size.")
 
@@ -393,7 +393,7 @@ def test_page_without_end_is_read_to_a_limit(
 def test_other_body_without_end_is_read_to_a_limit_and_counts_by_its_status(
     simulator: Simulator, code: int
 ) -> None:
-    fault = simulator.inject(Flood(code).on("members", "first_page", times=2))
+    fault = simulator.inject(EndlessBody(code).on("members", "first_page", times=2))
     output = sync_three(simulator)
     assert output.error is None
     assert fault.fired == 2
@@ -467,7 +467,7 @@ def test_clocks_that_differ_are_one_warning(days: int, caplog: pytest.LogCapture
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Jan 2025 00:00:00 GMT"])
 def test_service_without_a_readable_date_is_read_by_the_local_clock(date: str) -> None:
     with Simulator(Dataset(3, newest=now() - 90 * DAY)) as simulator:
-        simulator.send_date(date)
+        simulator.set_date_header(date)
         output = sync(settings_for(simulator), "events", started=None)
     assert output.error is None
     assert str(output.bookmarks["events"]) > (now() - 3 * DAY).isoformat()
@@ -511,7 +511,7 @@ def test_held_workers_end_with_the_run(simulator: Simulator) -> None:
     """A request that was cut off goes on alone until its connection ends, and no longer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "EXCHANGE_TIMEOUTS", 1)
-        simulator.inject(Drip("head").on("members", "submit"))
+        simulator.inject(SlowResponse("head").on("members", "submit"))
         assert sync_three(simulator, request_timeout_seconds=1).error is None
     simulator.close()
     wait_until(

@@ -46,8 +46,8 @@ SUBMITTED = [
     (200, [], ResponseKind.UNRECOGNISED),
     (200, {"Results": []}, ResponseKind.UNRECOGNISED),
     (200, {"message": "Error running query"}, ResponseKind.FAILED),
-    (200, b"", ResponseKind.GARBAGE),
-    (200, b"<html>busy</html>", ResponseKind.GARBAGE),
+    (200, b"", ResponseKind.INVALID_JSON),
+    (200, b"<html>busy</html>", ResponseKind.INVALID_JSON),
     (400, {"message": "updatedStart and updatedEnd are required"}, ResponseKind.REJECTED),
     (401, {"message": "Error validating API key from API endpoint"}, ResponseKind.DENIED),
     (403, b"", ResponseKind.DENIED),
@@ -56,16 +56,16 @@ SUBMITTED = [
     (408, b"", ResponseKind.BUSY),
     (429, {"message": "Too many requests"}, ResponseKind.BUSY),
     (500, {"message": "Query execution failed"}, ResponseKind.FAILED),
-    (500, {"message": "Error running query"}, ResponseKind.FAULT),
-    (500, {"message": "Unknown query execution state"}, ResponseKind.FAULT),
+    (500, {"message": "Error running query"}, ResponseKind.SERVER_ERROR),
+    (500, {"message": "Unknown query execution state"}, ResponseKind.SERVER_ERROR),
     (500, {"message": "Error Parsing Start Date"}, ResponseKind.REJECTED),
-    (500, {"message": "Error validating API key from API endpoint"}, ResponseKind.FAULT),
+    (500, {"message": "Error validating API key from API endpoint"}, ResponseKind.SERVER_ERROR),
     (200, {"QueryID": "q1"}, ResponseKind.ACCEPTED),
     (200, {"queryId": "q1", "message": "Accepted"}, ResponseKind.ACCEPTED),
     (200, {"queryId": "q1", "error": "no"}, ResponseKind.FAILED),
-    (500, b"", ResponseKind.FAULT),
-    (502, b"<html>", ResponseKind.FAULT),
-    (503, [], ResponseKind.FAULT),
+    (500, b"", ResponseKind.SERVER_ERROR),
+    (502, b"<html>", ResponseKind.SERVER_ERROR),
+    (503, [], ResponseKind.SERVER_ERROR),
     (307, b"", ResponseKind.REDIRECTED),
 ]
 
@@ -118,10 +118,10 @@ RETRIEVED = [
     (200, {}, ResponseKind.UNRECOGNISED),
     (200, [], ResponseKind.UNRECOGNISED),
     (200, 5, ResponseKind.UNRECOGNISED),
-    (204, b"", ResponseKind.GARBAGE),
+    (204, b"", ResponseKind.INVALID_JSON),
     (206, {"Results": []}, ResponseKind.UNRECOGNISED),
-    (200, b'{"Results": [{"id": 1}', ResponseKind.GARBAGE),
-    (200, b"\x00\xff", ResponseKind.GARBAGE),
+    (200, b'{"Results": [{"id": 1}', ResponseKind.INVALID_JSON),
+    (200, b"\x00\xff", ResponseKind.INVALID_JSON),
     (302, b"", ResponseKind.REDIRECTED),
     (400, {"message": "?"}, ResponseKind.EXPIRED),
     (404, b"", ResponseKind.EXPIRED),
@@ -134,11 +134,11 @@ RETRIEVED = [
     (429, b"", ResponseKind.BUSY),
     (500, {"message": "Query execution failed"}, ResponseKind.FAILED),
     (500, {"message": "Query execution was canceled"}, ResponseKind.CANCELLED),
-    (500, {"message": "error getting query execution status"}, ResponseKind.FAULT),
-    (500, {"message": "Error retrieving query result"}, ResponseKind.FAULT),
-    (500, {"message": "Error parsing query result"}, ResponseKind.FAULT),
-    (500, {"message": "Error Parsing Start Date"}, ResponseKind.FAULT),
-    (503, b"", ResponseKind.FAULT),
+    (500, {"message": "error getting query execution status"}, ResponseKind.SERVER_ERROR),
+    (500, {"message": "Error retrieving query result"}, ResponseKind.SERVER_ERROR),
+    (500, {"message": "Error parsing query result"}, ResponseKind.SERVER_ERROR),
+    (500, {"message": "Error Parsing Start Date"}, ResponseKind.SERVER_ERROR),
+    (503, b"", ResponseKind.SERVER_ERROR),
 ]
 
 
@@ -156,9 +156,9 @@ def test_what_an_answer_means(
 def test_every_meaning_is_in_the_table() -> None:
     shown = {row[2] for row in SUBMITTED + RETRIEVED}
     assert shown == set(ResponseKind) - {
-        ResponseKind.LOOPED,
+        ResponseKind.TOKEN_REPEATED,
         ResponseKind.ENDLESS,
-        ResponseKind.REPEATED,
+        ResponseKind.QUERY_ID_REPEATED,
     }
 
 
@@ -183,13 +183,13 @@ def test_both_spellings_of_the_token_and_its_absence(
     tail: dict[str, object], token: str | None
 ) -> None:
     reading = classify("GET", 200, msgspec.json.encode({"Results": [{"id": 1}], **tail}))
-    assert (reading.reply, reading.token) == (ResponseKind.PAGE, token)
+    assert (reading.kind, reading.token) == (ResponseKind.PAGE, token)
     assert reading.results is not None
     assert bytes(reading.results) == b'[{"id":1}]'
 
 
 def test_the_steps_of_an_export() -> None:
-    paginator = ExportPaginator(START, END)
+    paginator = ExportPaginator(Window(START, END))
     steps: list[object] = [paginator.current_value]
     for response in (
         answer(200, {"queryId": "q1"}, "POST"),
@@ -206,7 +206,7 @@ def test_the_steps_of_an_export() -> None:
         steps.append(paginator.current_value)
     assert paginator.finished
     assert steps == [
-        Submit(START, END),
+        Submit(Window(START, END)),
         Fetch("q1"),
         Fetch("q1", polls=1),
         Fetch("q1", polls=2),
@@ -218,7 +218,7 @@ def test_the_steps_of_an_export() -> None:
 
 
 def test_an_export_without_rows_is_one_page() -> None:
-    paginator = ExportPaginator(START, END)
+    paginator = ExportPaginator(Window(START, END))
     paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
     paginator.advance(answer(200, {"Results": []}))
     assert paginator.finished
@@ -226,13 +226,13 @@ def test_an_export_without_rows_is_one_page() -> None:
 
 @pytest.mark.parametrize("again", ["t1", "t2"])
 def test_a_token_handed_out_twice_ends_the_export(again: str) -> None:
-    paginator = ExportPaginator(START, END)
+    paginator = ExportPaginator(Window(START, END))
     paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
     paginator.advance(answer(200, {"Results": [], "NextToken": "t1"}))
     paginator.advance(answer(200, {"Results": [], "NextToken": "t2"}))
     with pytest.raises(ExportEnded) as ended:
         paginator.advance(answer(200, {"Results": [], "NextToken": again}))
-    assert ended.value.reply is ResponseKind.LOOPED
+    assert ended.value.reply is ResponseKind.TOKEN_REPEATED
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_whatever_else_ends_the_export(
     method: str, status: int, body: bytes | object, reply: ResponseKind
 ) -> None:
     """The transient ones, too: the stream tries those again before it asks the paginator."""
-    paginator = ExportPaginator(START, END)
+    paginator = ExportPaginator(Window(START, END))
     if method == "GET":
         paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
     with pytest.raises(ExportEnded) as ended:
@@ -291,13 +291,13 @@ def test_an_answer_is_described_without_its_content(
 
 def follow(pages: list[list[dict[str, object]]]) -> int:
     """Advance over pages, each with a new token; return how many were taken."""
-    paginator = ExportPaginator(START, END)
+    paginator = ExportPaginator(Window(START, END))
     paginator.advance(answer(200, {"queryId": "q"}, "POST"))
     for number, rows in enumerate(pages):
         try:
             paginator.advance(answer(200, {"Results": rows, "NextToken": f"t{number}"}))
         except ExportEnded as ended:
-            assert ended.reply is ResponseKind.ENDLESS  # noqa: PT017 - the number of pages matters, too
+            assert ended.kind is ResponseKind.ENDLESS  # noqa: PT017 - the number of pages matters, too
             return number
     return len(pages)
 
@@ -325,7 +325,7 @@ def test_long_pages_of_one_length_differ_by_their_ends(place: int) -> None:
 
 
 def test_paginator_tells_whether_it_is_submitting() -> None:
-    paginator = ExportPaginator(START, END)
+    paginator = ExportPaginator(Window(START, END))
     assert paginator.is_submitting
     paginator.advance(answer(200, {"queryId": "q"}, "POST"))
     assert not paginator.is_submitting

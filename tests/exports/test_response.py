@@ -42,17 +42,17 @@ def test_redirect_of_any_status_is_never_followed(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "is_replaced"),
+    ("content", "has_invalid_unicode"),
     [
         (b'{"Results": [{"name": "Zo\xc3\xab"}]}', False),
         (b'{"Results": [{"name": "\\ud83d"}]}', True),
     ],
 )
 def test_page_with_half_a_character_is_read_and_marked(
-    content: bytes, *, is_replaced: bool
+    content: bytes, *, has_invalid_unicode: bool
 ) -> None:
     reading = classify("GET", 200, content)
-    assert (reading.reply, reading.is_replaced) == (ResponseKind.PAGE, is_replaced)
+    assert (reading.kind, reading.has_invalid_unicode) == (ResponseKind.PAGE, has_invalid_unicode)
 
 
 def test_quoted_message_begins_with_its_first_character() -> None:
@@ -96,13 +96,13 @@ def test_unknown_keys_of_a_page_are_kept(body: dict[str, object], keys: tuple[st
 )
 def test_page_tells_whether_it_has_rows(results: str, *, has_rows: bool) -> None:
     reading = classify("GET", 200, f'{{"Results":{results}}}'.encode())
-    assert (reading.reply, reading.has_rows) == (ResponseKind.PAGE, has_rows)
+    assert (reading.kind, reading.has_rows) == (ResponseKind.PAGE, has_rows)
 
 
 def test_error_text_is_the_message_whatever_else_is_said() -> None:
     body = {"Results": [], "message": "all is well", "errorMessage": "no access"}
     reading = classify("GET", 200, msgspec.json.encode(body))
-    assert (reading.reply, reading.message) == (ResponseKind.FAILED, "no access")
+    assert (reading.kind, reading.message) == (ResponseKind.FAILED, "no access")
 
 
 @pytest.mark.parametrize("error", [None, "", [], {}, False, 0])

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from singer_sdk.exceptions import RetriableAPIError
 
 from tap_campusgroups.exports.retry import (
-    MAX_ATTEMPTS,
     MAX_RETRY_AFTER,
     RetryPolicy,
     retry_after,
-    waits,
 )
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
@@ -36,43 +34,43 @@ def failure(asked: str | None = None) -> RetriableAPIError:
 
 
 def test_waits_of_one_request_double_to_a_minute_and_last_two_minutes_in_all() -> None:
-    wait = waits()
-    seconds = [wait(failure()) for _ in range(MAX_ATTEMPTS - 1)]
+    wait = retry_delays()
+    seconds = [wait(failure()) for _ in range(RetryPolicy().max_attempts - 1)]
     assert seconds == [1, 2, 4, 8, 16, 32, 60]
     assert 110 < sum(seconds) < 130
 
 
 def test_waits_of_each_request_start_anew() -> None:
-    assert [waits()(failure()), waits()(failure())] == [1, 1]
+    assert [retry_delays()(failure()), retry_delays()(failure())] == [1, 1]
 
 
 @pytest.mark.parametrize(
     "error", [RetriableAPIError("no connection"), requests.ConnectionError("reset"), OSError()]
 )
 def test_wait_after_failure_without_response_is_the_usual_one(error: Exception) -> None:
-    wait = waits()
+    wait = retry_delays()
     assert [wait(error), wait(error)] == [1, 2]
 
 
 def test_wait_with_retry_after_is_what_the_service_asks_for() -> None:
-    wait = waits()
+    wait = retry_delays()
     assert [wait(failure("7")), wait(failure("0")), wait(failure())] == [7, 0, 4]
 
 
 def test_wait_with_retry_after_as_date_lasts_until_then() -> None:
     at = datetime.now(UTC) + timedelta(seconds=300)
-    seconds = waits()(failure(format_datetime(at, usegmt=True)))
+    seconds = retry_delays()(failure(format_datetime(at, usegmt=True)))
     assert (datetime.now(UTC) + timedelta(seconds=seconds) - at).total_seconds() > -1.1
     assert 0 < seconds <= 300
 
 
 @given(limit=st.floats(0, MAX_RETRY_AFTER), asked=st.integers(0, 10_000))
 def test_wait_with_retry_after_never_exceeds_the_limit(limit: float, asked: int) -> None:
-    assert waits(limit)(failure(str(asked))) == min(asked, limit)
+    assert retry_delays(limit)(failure(str(asked))) == min(asked, limit)
 
 
 def test_wait_without_limit_of_its_own_ends_after_ten_minutes() -> None:
-    assert waits()(failure("86400")) == MAX_RETRY_AFTER == 600
+    assert retry_delays()(failure("86400")) == MAX_RETRY_AFTER == 600
 
 
 @pytest.mark.parametrize("asked", ["120", " 120 ", "Wed, 01 Jan 2025 12:02:00 GMT"])

@@ -39,7 +39,7 @@ from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Dataset, FailQuery, Hang, Kind, Phase, Simulator, Status
+from tests.simulator import Dataset, FailQuery, FaultType, Hang, Phase, Simulator, Status
 from tests.support.harness import (
     NEWEST,
     Output,
@@ -49,7 +49,7 @@ from tests.support.harness import (
     sync,
     wait_until,
 )
-from tests.tap.test_cli import run
+from tests.support.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -205,13 +205,13 @@ def fake(
 def scheduled(
     *tasks: ExportJob,
     cap: int = 4,
-    around_worker: Callable[[], AbstractContextManager[object]] = nullcontext,
+    worker_context: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Scheduler]:
     """Schedule exports, and end them."""
     made = Scheduler(
         tasks,
-        cap=cap,
-        around_worker=around_worker,
+        max_concurrent=cap,
+        worker_context=worker_context,
         logger=logging.getLogger("tap-campusgroups"),
     )
     with closing(made):
@@ -262,8 +262,8 @@ def test_after_the_last_task_the_workers_have_ended() -> None:
     tasks = [fake(name, [1, 1]) for name in "abc"]
     made = Scheduler(
         tasks,
-        cap=3,
-        around_worker=nullcontext,
+        max_concurrent=3,
+        worker_context=nullcontext,
         logger=logging.getLogger("tap-campusgroups"),
     )
     for task in tasks:
@@ -311,7 +311,7 @@ def test_first_pages_are_within_the_buffer_too(small_buffer: int) -> None:
             for page in made.pages(task):
                 ledger.take(page.size)
 
-    with scheduled(*tasks, cap=20) as made, background(take, let_go=made.close) as taking:
+    with scheduled(*tasks, max_concurrent=20) as made, background(take, let_go=made.close) as taking:
         wait_until(lambda: len(begun) >= small_buffer / 100)
         gate.set()
         taking.result(SECONDS)
@@ -467,7 +467,7 @@ def test_no_schedule_locks_up_nor_loses_a_page(small_buffer: int) -> None:
                 expected.append(f"{number} fails")
                 if number % 2 == 0:
                     next(numbers, None)
-        with scheduled(*(export.task for export in exports), cap=cap) as made:
+        with scheduled(*(export.task for export in exports), max_concurrent=cap) as made:
             got = in_time(partial(take_all, made, slowly=slowly), made)
         assert workers() == [], seed
         assert got == expected, seed
@@ -492,7 +492,7 @@ def test_a_worker_that_cannot_begin_tells_the_main_thread() -> None:
         raise OSError(msg)
 
     task = fake("a", [1])
-    with scheduled(task, around_worker=broken) as made, pytest.raises(OSError, match="no session"):
+    with scheduled(task, worker_context=broken) as made, pytest.raises(OSError, match="no session"):
         in_time(lambda: list(made.pages(task)), made)
 
 
@@ -545,7 +545,7 @@ class Gates:
 def test_exports_begin_in_order_one_for_each_that_has_run() -> None:
     gates = Gates(6)
     with (
-        scheduled(*gates.tasks, cap=2) as made,
+        scheduled(*gates.tasks, max_concurrent=2) as made,
         background(lambda: gates.take(made), let_go=made.close) as taking,
     ):
         wait_until(partial(gates.have_begun, 2))
@@ -565,7 +565,7 @@ def test_exports_that_were_refused_come_before_later_ones_in_their_order(
         caplog.clear()
         gates = Gates(7, refused=(2, 3))
         with (
-            scheduled(*gates.tasks, cap=4) as made,
+            scheduled(*gates.tasks, max_concurrent=4) as made,
             background(partial(gates.take, made), let_go=made.close) as taking,
         ):
             for number, left in ((3, 3), (2, 2)):
@@ -586,7 +586,7 @@ def test_an_export_that_is_dropped_while_it_waits_for_a_place_is_not_submitted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     gates = Gates(5, refused=(1,))
-    with scheduled(*gates.tasks, cap=3) as made:
+    with scheduled(*gates.tasks, max_concurrent=3) as made:
         dropped = gates.tasks.pop(1)
         with background(lambda: gates.take(made), let_go=made.close) as taking:
             wait_until(partial(gates.have_begun, 2))
@@ -649,7 +649,7 @@ def test_what_is_dropped_makes_room_and_does_not_start() -> None:
         made.drop(tasks[:3])
         return got + [text for task in tasks[3:] for text in taken(made.pages(task))]
 
-    with scheduled(*tasks, cap=2) as made:
+    with scheduled(*tasks, max_concurrent=2) as made:
         assert in_time(take, made) == ["a 1", *pages_of("d", 9), *pages_of("e", 9)]
     assert ledger.fetched["b"] <= 2
     assert ledger.fetched["c"] == 0
@@ -667,7 +667,7 @@ def test_with_one_at_a_time_an_export_starts_when_its_turn_comes() -> None:
         return fake(stream, [1] * 3, before=look)
 
     tasks = [export(name) for name in "abc"]
-    with scheduled(*tasks, cap=1) as made:
+    with scheduled(*tasks, max_concurrent=1) as made:
         for task in tasks:
             asked.add(task.stream)
             assert taken(made.pages(task)) == pages_of(task.stream, 3)
@@ -682,7 +682,7 @@ def test_there_are_only_so_many_workers(monkeypatch: pytest.MonkeyPatch) -> None
         most[0] = max(most[0], len(workers()) - 1)  # one reports
 
     tasks = [fake(str(number), [1] * 3, before=look) for number in range(8)]
-    with scheduled(*tasks, cap=8) as made:
+    with scheduled(*tasks, max_concurrent=8) as made:
         got = in_time(lambda: [text for task in tasks for text in taken(made.pages(task))], made)
     assert got == [text for number in range(8) for text in pages_of(str(number), 3)]
     assert most == [2]
@@ -796,10 +796,10 @@ def test_as_many_exports_as_may_be_wait_at_the_server(clock: Clock, cap: int) ->
     ):
         wait_until(lambda: polled() == cap)
         assert sorted(submitted(simulator)) == NAMES[:cap]
-        assert simulator.running == cap
+        assert simulator.active == cap
         clock.run_all()
         assert_whole(running.result(SECONDS))
-        assert simulator.peak_running == cap
+        assert simulator.peak_active == cap
 
 
 @pytest.mark.usefixtures("impatient")
@@ -808,10 +808,10 @@ def test_an_export_in_the_place_of_another_counts_like_any(clock: Clock) -> None
         failing = [simulator.inject(FailQuery().on(stream, "poll")) for stream in NAMES[:2]]
         config = settings_for(simulator, max_concurrent_exports=2)
         with background(lambda: sync(config), let_go=clock.run_all) as running:
-            wait_until(lambda: all(fault.fired for fault in failing) and simulator.running == 2)
+            wait_until(lambda: all(fault.fired for fault in failing) and simulator.active == 2)
             clock.run_all()
             assert_whole(running.result(SECONDS))
-        assert simulator.peak_running == 2
+        assert simulator.peak_active == 2
         assert len(submitted(simulator)) == len(NAMES) + 4  # in bisect
 
 
@@ -828,7 +828,7 @@ def test_an_export_leaves_the_server_when_it_has_run() -> None:
             wait_until(lambda: simulator.hanging == 2)
             simulator.release()
             assert_whole(running.result(SECONDS))
-        assert simulator.peak_running == 2
+        assert simulator.peak_active == 2
 
 
 @pytest.mark.usefixtures("impatient")
@@ -842,7 +842,7 @@ def test_one_at_a_time_asks_what_a_plain_tap_asks(simulator: Simulator) -> None:
         for phase in ("submit", "poll", "first_page", "later_page", "later_page")
         if phase != "poll" or stream == "events"
     ]
-    assert simulator.peak_running == 1
+    assert simulator.peak_active == 1
 
 
 def test_only_selected_streams_are_submitted(simulator: Simulator) -> None:
@@ -896,7 +896,7 @@ def test_a_connection_test_submits_nothing_ahead(simulator: Simulator) -> None:
     assert [
         stream for stream, _ in itertools.groupby(r.stream for r in simulator.requests)
     ] == NAMES
-    assert simulator.peak_running == 1
+    assert simulator.peak_active == 1
 
 
 @pytest.mark.usefixtures("impatient")
@@ -904,7 +904,7 @@ def test_a_server_that_wants_fewer_exports_gets_fewer(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
-        frozen(clock, max_running=3) as simulator,
+        frozen(clock, max_active=3) as simulator,
         background(
             lambda: sync(settings_for(simulator, page_size=2, max_concurrent_exports=8)),
             let_go=clock.run_all,
@@ -918,7 +918,7 @@ def test_a_server_that_wants_fewer_exports_gets_fewer(
         assert_whole(running.result(SECONDS))
         assert submitted(simulator, 429) == refused
         assert len(submitted(simulator)) == len(NAMES)
-        assert simulator.peak_running == 3
+        assert simulator.peak_active == 3
     assert [r for r in caplog.records if r.levelno > logging.INFO] == []
 
 
@@ -972,7 +972,7 @@ def test_too_many_requests_in_a_poll_does_not_lower_the_cap(
     with frozen(clock) as simulator:
         refused = simulator.inject(Status(429).on(NAMES[1], "poll"))
         with background(lambda: sync(settings_for(simulator)), let_go=clock.run_all) as running:
-            wait_until(lambda: refused.fired and simulator.running == 4)
+            wait_until(lambda: refused.fired and simulator.active == 4)
             wait_until(partial(is_told, caplog, "try 2 of 8"))
             clock.run_all()
             assert_whole(running.result(SECONDS))
@@ -1007,7 +1007,7 @@ def test_a_wrong_secret_costs_one_request(simulator: Simulator, cap: int) -> Non
     assert len(simulator.requests) == 1
 
 
-FAULTS: dict[str, tuple[Kind, Phase | None, int | None] | None] = {
+FAULTS: dict[str, tuple[FaultType, Phase | None, int | None] | None] = {
     "none": None,
     "a query that fails once": (FailQuery(), None, 1),
     "a query that fails": (FailQuery(), None, None),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.exports.export import SHORTEST_HALVED, Window, write_bound
+from tap_campusgroups.exports.export import MIN_BISECTED, Window, format_bound
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -59,7 +59,7 @@ def test_split_of_a_single_second_asks_for_it() -> None:
 def test_halves_cover_the_window_and_are_equally_long_to_a_second(window: Window) -> None:
     bisect = window.bisect()
     assert_covered(window, bisect)
-    if window.end - window.start > SHORTEST_HALVED:
+    if window.end - window.start > MIN_BISECTED:
         first, second = (half.end - half.start for half in bisect)
         assert timedelta() <= second - first <= SECOND
         assert first.microseconds == 0
@@ -95,4 +95,4 @@ def test_window_has_whole_seconds_in_utc_whatever_the_local_time() -> None:
 def test_bound_has_four_digits_of_the_year_and_whole_seconds_in_utc(
     moment: datetime, written: str
 ) -> None:
-    assert write_bound(moment) == written
+    assert format_bound(moment) == written

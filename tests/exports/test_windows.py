@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
-from tap_campusgroups.exports.export import SHORTEST_HALVED, Window
-from tap_campusgroups.exports.retry import MAX_ATTEMPTS
+from tap_campusgroups.exports.export import MIN_BISECTED, Window
+from tap_campusgroups.exports.retry import RetryPolicy
 from tests.simulator import (
     CancelQuery,
     Dataset,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import FakeTime
-    from tests.simulator.exchanges import Exchange
+    from tests.simulator.request_context import RequestContext
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)
@@ -85,7 +85,7 @@ def test_halves_share_their_bound_and_an_hour_is_not_halved(start: datetime, sec
     assert len(bisect) == (2 if seconds > 3600 else 1)
     lengths = [half.end - half.start for half in bisect]
     assert max(lengths) - min(lengths) <= SECOND
-    assert timedelta(hours=1) == SHORTEST_HALVED
+    assert timedelta(hours=1) == MIN_BISECTED
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ class FailWindow(FailQuery):
         """Name the row."""
         self._row = f'"id":{number},'.encode()
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to queries with that row."""
         return (
-            super().applies(exchange)
-            and exchange.query is not None
-            and any(self._row in row[:30] for row in exchange.query.rows)
+            super().applies(context)
+            and context.query is not None
+            and any(self._row in row[:30] for row in context.query.rows)
         )
 
 
@@ -273,7 +273,7 @@ def test_a_window_out_of_reach_leaves_the_bookmark_of_the_one_before(
         config = settings_for(simulator, **BACKFILL, max_concurrent_exports=1)
         output = sync(config, "events")
         assert isinstance(output.error, ServiceUnavailableError)
-        assert fault.fired == MAX_ATTEMPTS
+        assert fault.fired == RetryPolicy().max_attempts
         assert bookmarks_on_the_way(output) == [canonical(START + day * DAY) for day in range(1, 4)]
         assert ids(output) == in_range(simulator, "events", START, START + 3 * DAY)
 
@@ -468,14 +468,14 @@ def output_of(cap: int, failures: int) -> list[dict[str, Any]]:
     with Simulator(Dataset(counts, newest=NEWEST, span=11 * DAY)) as simulator:
         bad = a_row_of_day(simulator, 4)
         # No export is done before another one is beside it.
-        together = StillRunning(lambda: simulator.peak_running >= min(cap, 2))
+        together = StillRunning(lambda: simulator.peak_active >= min(cap, 2))
         simulator.inject(together.on(times=None))
         if failures:
             simulator.inject(FailWindow(bad).on("events", "first_page", times=failures))
         config = settings_for(simulator, **BACKFILL, max_concurrent_exports=cap, page_size=2)
         output = sync(config, "events", "rooms", "tags")
         assert output.error is None
-        assert min(cap, 2) <= simulator.peak_running <= cap
+        assert min(cap, 2) <= simulator.peak_active <= cap
     for message in output.messages:
         message.pop("time_extracted", None)
     return output.messages

@@ -85,7 +85,7 @@ class Together:
 
     def __call__(self) -> bool:
         """Return whether it has happened by now."""
-        self._is_reached |= sum(school.running for school in self._schools) > CAP // WORKERS
+        self._is_reached |= sum(school.active for school in self._schools) > CAP // WORKERS
         return self._is_reached
 
 
@@ -156,7 +156,7 @@ def test_a_group_that_fails_says_why_is_tried_again_and_the_others_go_on(night: 
 def test_two_workers_keep_the_cap(night: Night) -> None:
     workers = {line.split()[1] for line in night.timeline if line.startswith("worker ")}
     assert workers == {"1", "2"}
-    peaks = [school.peak_running for school in night.schools.values()]
+    peaks = [school.peak_active for school in night.schools.values()]
     assert 1 < max(peaks) <= CAP
 
 

@@ -97,7 +97,7 @@ def test_the_readme_s_streams() -> None:
 @pytest.mark.parametrize(
     "fact",
     [
-        f"{retry.MAX_ATTEMPTS} tries",
+        f"{retry.RetryPolicy().max_attempts} tries",
         f"{retry.MAX_RETRY_AFTER / 60:.0f} minutes",
         "exit code 1",
         "make demo",

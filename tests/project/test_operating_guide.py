@@ -16,7 +16,7 @@ import pytest
 import tap_campusgroups
 from tap_campusgroups import connection_test, exceptions, input_files, summary
 from tap_campusgroups.exports.response import ResponseKind
-from tap_campusgroups.exports.transport import name_fault
+from tap_campusgroups.exports.transport import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,7 +202,7 @@ SAID = [
         if reply not in NOT_SAID
     ),
     *(line for function in TABLES for line in lines_of(function)),
-    Message(name_fault(OSError()), "name_fault"),
+    Message(describe_failure(OSError()), "describe_failure"),
 ]
 
 

@@ -23,7 +23,7 @@ from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Dataset, Simulator, WrongJson
+from tests.simulator import Dataset, JsonBody, Simulator
 from tests.support.harness import NEWEST, Output, catalog_of, settings_for, state_of
 
 if TYPE_CHECKING:
@@ -360,7 +360,7 @@ def test_an_unknown_field_of_any_name_is_left_out_on_both_roads(tap: Tap, name: 
 
 def test_an_unknown_field_that_is_an_error_ends_both_roads_alike(tap: Tap) -> None:
     def run(**more: Any) -> Run:
-        fault = WrongJson({"Results": [{"id": 7, "shoeSize": SENTINEL}]}).on("events", "later_page")
+        fault = JsonBody({"Results": [{"id": 7, "shoeSize": SENTINEL}]}).on("events", "later_page")
         # With a concurrency, how far the other export gets is chance.
         return tap(
             *("events", "users"),
@@ -551,7 +551,7 @@ def test_bookmarks_are_the_same(
     state = state_of(events=before, users="2024-01-01T00:00:00.000000Z") if before else None
 
     def run(**more: Any) -> Run:
-        fault = WrongJson({"Results": rows}).on("events", "first_page")
+        fault = JsonBody({"Results": rows}).on("events", "first_page")
         # What is older than the lookback moves the bookmark by itself.
         return tap(
             "events", faults=[fault], state=state, end_date=LAST, lookback_hours=24 * 300, **more
@@ -613,7 +613,7 @@ def test_a_row_that_is_no_object_is_left_out_and_ends_the_run_alike(
     tap: Tap, odd: object, after: int
 ) -> None:
     def run(**more: Any) -> Run:
-        bad = WrongJson({"Results": [{"id": 99, "name": 1}, odd, {"id": 100}]})
+        bad = JsonBody({"Results": [{"id": 99, "name": 1}, odd, {"id": 100}]})
         fault = bad.on("events", "later_page" if after else "first_page")
         state = state_of(events="2024-01-01T00:00:00.000000Z")
         # With a concurrency, how far the other export gets is chance.

@@ -18,19 +18,18 @@ from tap_campusgroups.exceptions import UnknownFieldError
 from tap_campusgroups.records import page_converter, values
 from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import (
-    BadJsonError,
+    JsonError,
     Raw,
-    UnexpectedJsonError,
     decode_rows,
     record_lines,
-    replace_bad_characters,
+    replace_invalid_unicode,
 )
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import canonical_timestamp
 from tests.simulator import Dataset
-from tests.simulator.rows import tap_schemas
-from tests.simulator.timestamps import ODD_FORMS, parse_timestamp, to_milliseconds
+from tests.simulator.dataset import tap_schemas
+from tests.simulator.timestamps import UNUSUAL_FORMATS, parse_timestamp, to_milliseconds
 from tests.support.harness import NEWEST
 from tests.support.strategies import (
     BARE_NUMBERS,
@@ -158,7 +157,7 @@ class Ways:
         try:
             rows, others, replaced = decode_rows(Raw(page))
             records = [self._convert(row) for row in rows]
-        except (BadJsonError, UnexpectedJsonError, UnknownFieldError) as error:
+        except (JsonError, UnknownFieldError) as error:
             return type(error)
         kept = [
             record
@@ -173,13 +172,13 @@ class Ways:
         """Convert a page as the page road does."""
         try:
             converted = self.convert_page(Raw(page))
-        except (BadJsonError, UnexpectedJsonError, UnknownFieldError) as error:
+        except (JsonError, UnknownFieldError) as error:
             return type(error)
         return (
             written(converted.rows),
             converted.newest,
             converted.rows_without_key,
-            converted.replaced,
+            converted.has_invalid_unicode,
         )
 
 
@@ -226,7 +225,7 @@ def respelled(value: Any, number: int) -> Any:
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[T ]", value):
         instant = parse_timestamp(value)
         assert instant is not None
-        return ODD_FORMS[number](to_milliseconds(instant))
+        return UNUSUAL_FORMATS[number](to_milliseconds(instant))
     return value
 
 
@@ -234,8 +233,8 @@ def respelled(value: Any, number: int) -> Any:
 def test_rows_of_the_service_convert_alike(stream: str) -> None:
     dataset = Dataset(40, newest=NEWEST)
     full = dataset.full_row(stream)
-    odd = [respelled(full, number) for number in range(len(ODD_FORMS))]
-    assert len({str(row) for row in odd}) == len(ODD_FORMS)
+    odd = [respelled(full, number) for number in range(len(UNUSUAL_FORMATS))]
+    assert len({str(row) for row in odd}) == len(UNUSUAL_FORMATS)
     ways = assert_alike(
         tap_schemas()[stream],
         json.dumps(dataset[stream]),
@@ -290,9 +289,9 @@ def test_an_unknown_field_is_dealt_with_alike(name: str, mode: UnknownFields) ->
     assert ways.convert_page(Raw(b'[{"id":1}]')).rows
     if mode is UnknownFields.FAIL:
         for page in pages:
-            assert assert_alike(SCHEMA, page, unknown_fields=mode).quick.unknown
+            assert assert_alike(SCHEMA, page, unknown_fields=mode).quick.unknown_fields
     else:
-        assert sum(unknown.count for unknown in ways.quick.unknown.values()) == 4
+        assert sum(unknown.count for unknown in ways.quick.unknown_fields.values()) == 4
 
 
 def test_the_newest_key_is_found_among_all_forms() -> None:
@@ -506,7 +505,7 @@ ESCAPES = st.lists(
 @settings(STABLE, max_examples=100)
 @given(ESCAPES)
 def test_halves_of_pairs_are_replaced_and_whole_ones_are_not(text: str) -> None:
-    replaced = bytes(memoryview(replace_bad_characters(Raw(f'"{text}"'.encode())))).decode()
+    replaced = bytes(memoryview(replace_invalid_unicode(Raw(f'"{text}"'.encode())))).decode()
     # Python joins pairs and lets bisect be.
     expected = re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"'))
     assert json.loads(replaced) == expected

@@ -17,15 +17,15 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.records.converter import EXTRA, Converter
 from tap_campusgroups.records.json_codec import (
-    MOST_LEVELS,
+    MAX_DEPTH,
     Raw,
     decode_rows,
-    encode_text,
+    encode_json,
     record_lines,
 )
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.harness import NEWEST
 from tests.support.strategies import ANYTHING, CLOCKS, DAYS, NUMBER_TEXTS, WORDS, ZONES, pages
 
@@ -85,7 +85,7 @@ def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
 def with_ids(page: str) -> str:
     """Give each row an id, unless it brings one."""
     rows = decode_rows(Raw(page.encode())).rows
-    return encode_text([{"id": number} | row for number, row in enumerate(rows)])
+    return encode_json([{"id": number} | row for number, row in enumerate(rows)])
 
 
 @STREAM
@@ -235,19 +235,19 @@ def depth(value: Any) -> int:
     return levels
 
 
-@pytest.mark.parametrize("levels", [1, MOST_LEVELS, MOST_LEVELS + 1, 500, 900])
+@pytest.mark.parametrize("levels", [1, MAX_DEPTH, MAX_DEPTH + 1, 500, 900])
 @pytest.mark.parametrize("field", ["new", "name", "at", "tags", EXTRA])
 def test_a_deep_value_keeps_some_levels_and_is_text_below(field: str, levels: int) -> None:
     deep = '{"a":[' * (levels // 2) + "{}" * (levels % 2) + "]}" * (levels // 2)
     schema = SCHEMAS["events"]
     (record,) = assert_valid(schema, f'[{{"id":1,"{field}":{deep}}}]')
     kept = json.loads(record["name"]) if field == "name" else record[EXTRA][field]
-    assert depth(kept) == min(levels, MOST_LEVELS)
+    assert depth(kept) == min(levels, MAX_DEPTH)
     inner = kept
     while isinstance(inner, (dict, list)) and inner:
         (inner,) = inner.values() if isinstance(inner, dict) else inner
-    if levels > MOST_LEVELS:
-        assert depth(json.loads(inner)) == levels - MOST_LEVELS
+    if levels > MAX_DEPTH:
+        assert depth(json.loads(inner)) == levels - MAX_DEPTH
 
 
 @settings(max_examples=60)

@@ -11,7 +11,7 @@ from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.harness import NEWEST
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 
 from tap_campusgroups.exceptions import RowsMissingError, UnknownFieldError
 from tap_campusgroups.records.converter import EXTRA
-from tap_campusgroups.records.json_codec import MOST_LEVELS, decode_body, shape
-from tap_campusgroups.records.quality import MANY_NAMES, MOST_NAMES, DataQualityCounters
-from tests.simulator import Body, Dataset, Simulator
+from tap_campusgroups.records.json_codec import MAX_DEPTH, decode_body, describe_body
+from tap_campusgroups.records.quality import MAX_UNKNOWN_NAMES, TOO_MANY_NAMES, DataQualityCounters
+from tests.simulator import Dataset, RawBody, Simulator
 from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(*rows: str, before: bytes = b"", is_sdk_road: bool = False, **settings: 
             if is_sdk_road and entry["breadcrumb"] == ["properties", "photoUrl"]:
                 entry["metadata"]["selected"] = False
     with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
-        fault = simulator.inject(Body(before + page.encode()).on(STREAM, "first_page"))
+        fault = simulator.inject(RawBody(before + page.encode()).on(STREAM, "first_page"))
         config = settings_for(simulator, **settings)
         output = sync(config, catalog=catalog, state=state_of(**{STREAM: OLD}))
         assert fault.fired == 1  # no page is asked for again
@@ -120,8 +120,8 @@ def test_an_odd_value_costs_its_column_only_and_is_kept_as_text(
     while isinstance(deep, list):
         (deep,) = deep
         levels += 1
-    assert levels == MOST_LEVELS
-    assert deep.count("[") == 5000 + above - MOST_LEVELS
+    assert levels == MAX_DEPTH
+    assert deep.count("[") == 5000 + above - MAX_DEPTH
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_byte_order_mark_is_skipped(
 
 def test_a_byte_order_mark_before_any_answer_is_skipped() -> None:
     assert list(decode_body(b'\xef\xbb\xbf{"queryId":"q"}')) == ["queryId"]
-    assert shape(b'\xef\xbb\xbf{"message":"m"}') == "an object of message: string"
+    assert describe_body(b'\xef\xbb\xbf{"message":"m"}') == "an object of message: string"
 
 
 # Names that may be data
@@ -185,18 +185,18 @@ def test_a_byte_order_mark_before_any_answer_is_skipped() -> None:
 
 def test_names_of_unknown_fields_are_told_up_to_a_number() -> None:
     quality = DataQualityCounters()
-    for number in range(MOST_NAMES):
+    for number in range(MAX_UNKNOWN_NAMES):
         quality.add_unknown(f"name{number}", number)
         quality.add_unknown("name0", "x")
-    assert len(quality.unknown) == MOST_NAMES
+    assert len(quality.unknown_fields) == MAX_UNKNOWN_NAMES
     quality.add_unknown("name0", None)
-    assert len(quality.unknown) == MOST_NAMES
+    assert len(quality.unknown_fields) == MAX_UNKNOWN_NAMES
     for number in range(1000):
         quality.add_unknown(f"more{number}", [])
-    assert list(quality.unknown) == [MANY_NAMES]
-    unknown = quality.unknown[MANY_NAMES]
-    assert unknown.count == 2 * MOST_NAMES + 1 + 1000
-    assert unknown.suggestion == "array/integer/string"
+    assert list(quality.unknown_fields) == [TOO_MANY_NAMES]
+    unknown = quality.unknown_fields[TOO_MANY_NAMES]
+    assert unknown.count == 2 * MAX_UNKNOWN_NAMES + 1 + 1000
+    assert unknown.suggested_type == "array/integer/string"
 
 
 def people(count: int) -> dict[str, int]:
@@ -215,9 +215,9 @@ def test_a_field_per_person_is_one_line_without_a_name(
     assert output.error is None
     assert "janeAa" in json.dumps(output.records[STREAM][1][EXTRA])
     assert "jane" not in caplog.text
-    assert report_of(caplog)["unknown"] == {MANY_NAMES: {"count": 200, "type": "integer"}}
+    assert report_of(caplog)["unknown"] == {TOO_MANY_NAMES: {"count": 200, "type": "integer"}}
     assert summary(caplog).splitlines()[-1] == (
-        f"  {STREAM}: field {MANY_NAMES} is not in the schema: 200 values, kept in _extra; "
+        f"  {STREAM}: field {TOO_MANY_NAMES} is not in the schema: 200 values, kept in _extra; "
         "suggested type: integer"
     )
 
@@ -245,7 +245,7 @@ def test_an_unknown_field_that_is_an_error_is_told_by_the_same_rule() -> None:
 
 def test_the_keys_of_an_answer_are_told_only_if_the_api_has_them() -> None:
     body = {"jane": 1, "Jane_Doe": [], "Results": None, "message": "m", "queryId": "q", "id": 7}
-    assert shape(json.dumps(body | {"more": 1}).encode()) == (
+    assert describe_body(json.dumps(body | {"more": 1}).encode()) == (
         "an object of (another key): number, (another key): array, Results: null, message: string, "
         "queryId: string, (another key): number"
     )

@@ -8,12 +8,12 @@ from decimal import Decimal
 import pytest
 
 from tap_campusgroups.records.values import (
-    LARGEST_WHOLE_DOUBLE,
+    MAX_SAFE_INTEGER,
     ConversionError,
     canonical_timestamp,
     parse_timestamp,
     to_boolean,
-    to_canonical,
+    to_canonical_timestamp,
     to_date,
     to_integer,
     to_timestamp,
@@ -36,7 +36,9 @@ def test_timestamp_is_read_as_utc_whatever_the_local_time(text: str) -> None:
     assert timestamp is not None
     assert timestamp.isoformat() == "2024-05-01T10:00:00+00:00"
     assert timestamp.tzinfo is UTC
-    assert canonical_timestamp(text) == to_canonical(text) == "2024-05-01T10:00:00.000000Z"
+    assert (
+        canonical_timestamp(text) == to_canonical_timestamp(text) == "2024-05-01T10:00:00.000000Z"
+    )
 
 
 @pytest.mark.usefixtures("local_time_of_new_york")
@@ -60,12 +62,12 @@ def test_canonical_timestamp_has_one_width_and_orders_like_time() -> None:
 def test_timestamp_outside_of_the_years_that_utc_has_is_not_one(text: str) -> None:
     assert parse_timestamp(text) is None
     with pytest.raises(ConversionError):
-        to_canonical(text)
+        to_canonical_timestamp(text)
 
 
 @pytest.mark.parametrize("text", ["", " ", "null", "NULL"])
 def test_text_that_stands_for_null_is_null_in_any_type(text: str) -> None:
-    for convert in (to_boolean, to_canonical, to_date, to_timestamp, to_integer):
+    for convert in (to_boolean, to_canonical_timestamp, to_date, to_timestamp, to_integer):
         assert convert(text) is None
 
 
@@ -78,6 +80,6 @@ def test_integer_up_to_a_thousand_digits_is_one_and_a_longer_one_is_not() -> Non
 @pytest.mark.parametrize("sign", [1, -1])
 def test_number_that_a_double_rounds_is_an_integer_only_where_doubles_are_exact(sign: int) -> None:
     tiny = Decimal("1e-12")
-    assert to_integer(sign * (LARGEST_WHOLE_DOUBLE + tiny)) == sign * LARGEST_WHOLE_DOUBLE
+    assert to_integer(sign * (MAX_SAFE_INTEGER + tiny)) == sign * MAX_SAFE_INTEGER
     with pytest.raises(ConversionError):
-        to_integer(sign * (LARGEST_WHOLE_DOUBLE + 1 + tiny))
+        to_integer(sign * (MAX_SAFE_INTEGER + 1 + tiny))

@@ -28,7 +28,7 @@ from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.transport import current_session, worker_session
 from tap_campusgroups.tap import TapCampusGroups
 from tests.exports.test_scheduler import NAMES, background, supervised, workers
-from tests.simulator import Dataset, FailQuery, Hang, Simulator, Status, WrongJson
+from tests.simulator import Dataset, FailQuery, Hang, JsonBody, Simulator, Status
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync, wait_until
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LONGEST = 5.0
 """Seconds that an end may take."""
 
-FIRST, POLLED, RETRIED, HANGING, AHEAD, REFUSED = BUSY = NAMES[:6]
+FIRST, POLLED, RETRIABLE, HANGING, AHEAD, REFUSED = BUSY = NAMES[:6]
 """The streams of a busy run, by what becomes of them."""
 
 
@@ -57,7 +57,7 @@ def service(rows: int) -> Iterator[Simulator]:
     """
     dataset = Dataset(dict.fromkeys(BUSY, 5) | {FIRST: rows, AHEAD: 200}, newest=NEWEST)
     with Simulator(dataset, running_seconds={POLLED: 1e9}) as simulator:
-        simulator.inject(Status(503, headers={"Retry-After": "600"}).on(RETRIED, "submit"))
+        simulator.inject(Status(503, headers={"Retry-After": "600"}).on(RETRIABLE, "submit"))
         simulator.inject(Hang().on(HANGING, "first_page"))
         # Until the others at the server end, which they do not.
         simulator.inject(Status(429).on(REFUSED, "submit", times=None))
@@ -86,7 +86,7 @@ def is_busy(simulator: Simulator) -> bool:
         return any(r.stream == stream and r.status == status for r in requests)
 
     return (
-        asked(POLLED, 202) and asked(RETRIED, 503) and asked(HANGING, None) and asked(REFUSED, 429)
+        asked(POLLED, 202) and asked(RETRIABLE, 503) and asked(HANGING, None) and asked(REFUSED, 429)
     )
 
 
@@ -230,7 +230,7 @@ def test_a_failure_of_an_export(
     ):
         wait_until(lambda: is_turn_of(POLLED, caplog.text))
         begin()
-        simulator.inject(WrongJson({"message": "hello"}).on(POLLED, "poll"))
+        simulator.inject(JsonBody({"message": "hello"}).on(POLLED, "poll"))
         output = run.result(LONGEST)
         assert isinstance(output.error, ExportFailedError)
         assert f"Stream '{POLLED}': " in str(output.error)

@@ -34,7 +34,7 @@ import pytest
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN, TerminationSignal
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Dataset, EmptyPage, FailQuery, Hang, Kind, Phase, Simulator, Status
+from tests.simulator import Dataset, EmptyPage, FailQuery, FaultType, Hang, Phase, Simulator, Status
 from tests.state.test_late_rows import canonical
 from tests.support.harness import NEWEST, STARTED, catalog_of, settings_for
 
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from tests.simulator.answers import Outcome
-    from tests.simulator.exchanges import Exchange
+    from tests.simulator.request_context import RequestContext
+    from tests.simulator.responses import Response
 
 SECONDS_TO_END = 5.0
 """How long a run may take to end after a signal."""
@@ -282,17 +282,17 @@ def test_a_signal_between_two_streams_ends_the_workers_and_is_summed_up(
         check_ended(small, caplog, threads)
 
 
-class AtRequest(Kind):
+class AtRequest(FaultType):
     """Does something at a request, which is answered all the same."""
 
     def __init__(self, do: Callable[[], object]) -> None:
         """Name what is done."""
         self._do = do
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Do it."""
         self._do()
-        return exchange.answer()
+        return context.execute()
 
 
 @pytest.mark.parametrize("cap", [1, 4])
@@ -725,11 +725,11 @@ def backfill(service: Simulator) -> dict[str, Any]:
 def test_a_signal_while_exports_wait_ends_the_run_and_tells_what_is_left(
     service: Simulator, backfill: dict[str, Any], tmp_path: Path, number: signal.Signals
 ) -> None:
-    class Slow(Kind):
+    class Slow(FaultType):
         """Every export but this one runs for ever; the others are submitted after its answer."""
 
-        def outcome(self, exchange: Exchange) -> Outcome:
-            answer = exchange.answer()
+        def respond(self, context: RequestContext) -> Response:
+            answer = context.execute()
             service.timing.running_seconds = 1e9
             return answer
 
@@ -768,14 +768,14 @@ def test_a_signal_while_exports_wait_ends_the_run_and_tells_what_is_left(
     ids=repr,
 )
 def test_a_signal_ends_a_run_that_waits_for_an_answer_or_for_another_try(
-    service: Simulator, backfill: dict[str, Any], tmp_path: Path, kind: Kind, phase: Phase
+    service: Simulator, backfill: dict[str, Any], tmp_path: Path, kind: FaultType, phase: Phase
 ) -> None:
     here = threading.Event()
 
-    class Told(Kind):
-        def outcome(self, exchange: Exchange) -> Outcome:
+    class Told(FaultType):
+        def respond(self, context: RequestContext) -> Response:
             here.set()
-            return kind.outcome(exchange)
+            return kind.respond(context)
 
     service.inject(Told().on("checkins", phase, after=3, times=None))
     config = backfill | {"max_concurrent_exports": 1, "page_size": 2}

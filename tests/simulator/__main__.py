@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from .rows import Dataset, tap_schemas
+from .dataset import Dataset, tap_schemas
 from .service import DEFAULT_SCHOOL, DEFAULT_SECRET
 from .simulator import Simulator, utc_now
 from .timestamps import parse_bound
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--queued", type=float, default=0.0, help="seconds a query stays queued")
     made.add_argument("--running", type=float, default=0.0, help="seconds a query then runs")
     made.add_argument("--page-seconds", type=float, default=0.0, help="seconds before each page")
-    made.add_argument("--max-running", type=int, help="unfinished queries before a 429")
+    made.add_argument("--max-active", type=int, help="unfinished queries before a 429")
     made.add_argument("--school", default=DEFAULT_SCHOOL, help="school code to accept")
     made.add_argument("--api-version", default="1.0", help="1.1 has four more streams")
     made.add_argument("--preload", action="store_true", help="make all rows before serving")
@@ -94,7 +94,7 @@ def main(
         queued_seconds=options.queued,
         running_seconds=options.running,
         page_seconds=options.page_seconds,
-        max_running=options.max_running,
+        max_active=options.max_active,
     ) as simulator:
         print(simulator.url, flush=True)  # noqa: T201 - the command's output
         if options.url_file is not None:

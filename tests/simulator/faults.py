@@ -1,7 +1,7 @@
 """Faults on demand: what goes wrong (a kind), and when (a fault).
 
     simulator.inject(Fault(Status(503), stream="events", phase="submit", times=2))
-    simulator.inject(Reset().on("events", "later_page", after=1))
+    simulator.inject(ConnectionReset().on("events", "later_page", after=1))
 
 A kind decides by `applies` which requests it has a meaning for, and by `outcome` what the client
 gets. Messages and statuses are those of specification 1.1, POST and GET responses.
@@ -16,37 +16,37 @@ from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
-from .answers import (
+from .request_context import PAGES, PHASES
+from .responses import (
     CANCELLED,
     FAILED,
     JSON,
     RUNNING,
-    Answer,
-    Cut,
-    Dropped,
-    Held,
-    Outcome,
-    json_answer,
-    message_answer,
+    CompleteResponse,
+    DroppedConnection,
+    HeldResponse,
+    Response,
+    TruncatedResponse,
+    json_response,
+    message_response,
 )
-from .exchanges import PAGES, PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .exchanges import Exchange, Phase
+    from .request_context import Phase, RequestContext
 
 
-class Kind(ABC):
+class FaultType(ABC):
     """What goes wrong with a request."""
 
-    def applies(self, exchange: Exchange) -> bool:  # noqa: ARG002 - most kinds take any request
+    def applies(self, context: RequestContext) -> bool:  # noqa: ARG002 - most kinds take any request
         """Tell whether this kind has a meaning for the request; if not, it is not used up by it."""
         return True
 
     @abstractmethod
-    def outcome(self, exchange: Exchange) -> Outcome:
-        """Return what the client gets; `exchange.answer()` is what the service would have said."""
+    def respond(self, context: RequestContext) -> Response:
+        """Return what the client gets; `context.execute()` is what the service would have said."""
 
     def on(
         self,
@@ -74,7 +74,7 @@ class Fault:
     itself (401, 400, ...) is in no phase and matches only a fault without one. `fired` counts hits.
     """
 
-    kind: Kind
+    type: FaultType
     stream: str | None = None
     phase: Phase | None = None
     times: int | None = 1
@@ -91,12 +91,12 @@ class Fault:
             message = "times must be at least 1 (or None), after at least 0"
             raise ValueError(message)
 
-    def matches(self, exchange: Exchange) -> bool:
+    def matches(self, context: RequestContext) -> bool:
         """Tell whether the request is one of this fault's, hit or spared."""
         return (
-            self.stream in {None, exchange.stream}
-            and self.phase in {None, exchange.phase}
-            and self.kind.applies(exchange)
+            self.stream in {None, context.stream}
+            and self.phase in {None, context.phase}
+            and self.type.applies(context)
         )
 
     def due(self) -> bool:
@@ -123,10 +123,10 @@ class FaultList:
         with self._lock:
             self._faults.clear()
 
-    def take(self, exchange: Exchange) -> Fault | None:
+    def take(self, context: RequestContext) -> Fault | None:
         """Return the fault that hits the request, counted as fired."""
         with self._lock:
-            due = [fault for fault in self._faults if fault.matches(exchange) and fault.due()]
+            due = [fault for fault in self._faults if fault.matches(context) and fault.due()]
             if not due:
                 return None
             due[0].fired += 1
@@ -137,7 +137,7 @@ class FaultList:
 
 
 @dataclass(frozen=True)
-class Status(Kind):
+class Status(FaultType):
     """Any status code, with {"message": ...} (default: the code's own phrase) and more headers.
 
     `headers` may hold, for instance, Retry-After. `value` takes the place of the message's object.
@@ -148,100 +148,102 @@ class Status(Kind):
     headers: Mapping[str, str] = field(default_factory=dict)
     value: object = None
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the status; the service does nothing."""
-        del exchange
+        del context
         if self.value is not None:
-            return json_answer(self.code, self.value, self.headers)
+            return json_response(self.code, self.value, self.headers)
         known = self.code in {status.value for status in HTTPStatus}
         phrase = HTTPStatus(self.code).phrase if known else "Unknown"
-        return message_answer(self.code, self.message or phrase, self.headers)
+        return message_response(self.code, self.message or phrase, self.headers)
 
 
 @dataclass(frozen=True)
-class WrongJson(Kind):
+class JsonBody(FaultType):
     """200 with a given JSON value, for instance [], {"Results": null} or {"message": "Error"}."""
 
     value: object
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the value; the service does nothing."""
-        del exchange
-        return json_answer(HTTPStatus.OK, self.value)
+        del context
+        return json_response(HTTPStatus.OK, self.value)
 
 
 @dataclass(frozen=True)
-class Garbage(Kind):
+class RandomBytes(FaultType):
     """200 with `length` random bytes that are called JSON."""
 
     length: int = 512
     seed: int = 0
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the bytes; the service does nothing."""
-        del exchange
+        del context
         # The first byte rules out that the rest happens to be JSON.
         body = b"\xff" + Random(self.seed).randbytes(self.length)  # noqa: S311 - not for secrets
-        return Answer(HTTPStatus.OK, body[: self.length], {"Content-Type": JSON})
+        return CompleteResponse(HTTPStatus.OK, body[: self.length], {"Content-Type": JSON})
 
 
 @dataclass(frozen=True)
-class Html(Kind):
+class HtmlPage(FaultType):
     """A page of HTML, as a proxy's error or login page (200 by default)."""
 
     code: int = HTTPStatus.OK
     page: str = "<!doctype html><html><title>Sign in</title><body>Please sign in.</body></html>"
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the page; the service does nothing."""
-        del exchange
-        return Answer(self.code, self.page.encode(), {"Content-Type": "text/html; charset=utf-8"})
+        del context
+        return CompleteResponse(
+            self.code, self.page.encode(), {"Content-Type": "text/html; charset=utf-8"}
+        )
 
 
 @dataclass(frozen=True)
-class Redirect(Kind):
+class Redirect(FaultType):
     """302 or 307 to a URL."""
 
     location: str
     code: int = HTTPStatus.FOUND
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the redirect; the service does nothing."""
-        del exchange
-        return Answer(self.code, b"", {"Location": self.location})
+        del context
+        return CompleteResponse(self.code, b"", {"Location": self.location})
 
 
 @dataclass(frozen=True)
-class MessageOnly(Kind):
+class MessageOnly(FaultType):
     """200 with only a message while the query runs, in place of 202."""
 
     message: str | None = None
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to what would be answered 202."""
-        return exchange.planned == HTTPStatus.ACCEPTED
+        return context.planned == HTTPStatus.ACCEPTED
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer 200 with the message of the 202, or another one; the poll counts."""
-        answer = exchange.answer()
+        answer = context.execute()
         if self.message is not None:
-            return message_answer(HTTPStatus.OK, self.message)
-        return Answer(HTTPStatus.OK, answer.body) if answer is RUNNING else answer
+            return message_response(HTTPStatus.OK, self.message)
+        return CompleteResponse(HTTPStatus.OK, answer.body) if answer is RUNNING else answer
 
 
 @dataclass(frozen=True)
-class StillRunning(Kind):
+class StillRunning(FaultType):
     """202 in place of a first page until a condition holds, however long that takes."""
 
     until: Callable[[], bool]
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to first pages while the condition does not hold."""
-        return exchange.phase == "first_page" and not self.until()
+        return context.phase == "first_page" and not self.until()
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer 202; the query stays unfinished."""
-        del exchange
+        del context
         return RUNNING
 
 
@@ -249,17 +251,17 @@ class StillRunning(Kind):
 
 
 @dataclass(frozen=True)
-class Reset(Kind):
+class ConnectionReset(FaultType):
     """A TCP RST before any byte of the answer."""
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Drop the connection; the service does nothing."""
-        del exchange
-        return Dropped()
+        del context
+        return DroppedConnection()
 
 
 @dataclass(frozen=True)
-class Truncated(Kind):
+class TruncatedBody(FaultType):
     """The real answer's headers and a share of its body, then the end of the connection.
 
     `mode` is how the body's end is announced: by Content-Length or by chunks.
@@ -268,72 +270,74 @@ class Truncated(Kind):
     share: float = 0.5
     mode: Literal["length", "chunked"] = "length"
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Cut the service's answer; what the service did, a submit for instance, is done."""
-        answer = exchange.answer()
-        return Cut(answer, int(len(answer.body) * self.share), chunked=self.mode == "chunked")
+        answer = context.execute()
+        return TruncatedResponse(
+            answer, int(len(answer.body) * self.share), chunked=self.mode == "chunked"
+        )
 
 
 @dataclass(frozen=True)
-class Hang(Kind):
+class Hang(FaultType):
     """Silence until `simulator.release()`, then the answer that was due when the request came."""
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Hold the answer back; a submit, for instance, happens only on release."""
-        return Held(exchange.answer)
+        return HeldResponse(context.execute)
 
 
 # -- odd pages -----------------------------------------------------------------------------------
 
 
-class _PageKind(Kind):
+class _PageKind(FaultType):
     """A kind that has a meaning for pages only."""
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to pages."""
-        return exchange.phase in PAGES
+        return context.phase in PAGES
 
 
 @dataclass(frozen=True)
 class EmptyPage(_PageKind):
     """200 {"Results": [], "NextToken": ...}; the page that was due comes under that token."""
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Put an empty page before the one that was asked for."""
-        exchange.live_query.hollow(exchange.token)
-        return exchange.page().answer()
+        context.existing_query.insert_empty_page(context.token)
+        return context.page().response()
 
 
 @dataclass(frozen=True)
-class RepeatToken(Kind):
+class RepeatToken(FaultType):
     """A later page whose NextToken is the token just used, or the first one of the query."""
 
     which: Literal["used", "first"] = "used"
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to pages after the first: before, there is no token to repeat."""
-        return exchange.phase == "later_page"
+        return context.phase == "later_page"
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the right rows with a token that leads back."""
-        query = exchange.live_query
-        token = exchange.token if self.which == "used" else query.first_token
-        return replace(exchange.page(), next_token=token).answer()
+        query = context.existing_query
+        token = context.token if self.which == "used" else query.first_token
+        return replace(context.page(), next_token=token).response()
 
 
 @dataclass(frozen=True)
-class TokenSpelling(_PageKind):
+class TokenKey(_PageKind):
     """A page whose token stands under another key."""
 
     key: str = "nextToken"
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to pages with another one after them."""
-        return super().applies(exchange) and exchange.peek().next_token is not None
+        return super().applies(context) and context.peek().next_token is not None
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the page under the other spelling."""
-        return exchange.page().answer(key=self.key)
+        return context.page().response(key=self.key)
 
 
 class _LastTokenKind(_PageKind):
@@ -341,22 +345,22 @@ class _LastTokenKind(_PageKind):
 
     token: object
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to last pages."""
-        return super().applies(exchange) and exchange.peek().next_token is None
+        return super().applies(context) and context.peek().next_token is None
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the page with the key."""
-        return exchange.page().answer(last=(self.token,))
+        return context.page().response(last=(self.token,))
 
 
-class TokenNull(_LastTokenKind):
+class NullToken(_LastTokenKind):
     """A last page with "NextToken": null."""
 
     token = None
 
 
-class TokenEmpty(_LastTokenKind):
+class EmptyToken(_LastTokenKind):
     """A last page with "NextToken": ""."""
 
     token = ""
@@ -365,24 +369,24 @@ class TokenEmpty(_LastTokenKind):
 # -- queries that end badly ----------------------------------------------------------------------
 
 
-class _EndQuery(Kind):
+class _EndQuery(FaultType):
     """Ends the query that the request starts or asks for; on a submit, its first GET shows it."""
 
-    answer: Answer
+    answer: CompleteResponse
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to requests that the service does not refuse by itself."""
-        return exchange.phase in PHASES
+        return context.phase in PHASES
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """End the query, from now on."""
-        if exchange.phase == "submit":
-            submitted = exchange.answer()
-            if exchange.query is not None:
-                exchange.query.end(self.answer)
+        if context.phase == "submit":
+            submitted = context.execute()
+            if context.query is not None:
+                context.query.fail(self.answer)
             return submitted
-        exchange.live_query.end(self.answer)
-        exchange.live_query.observed = True
+        context.existing_query.fail(self.answer)
+        context.existing_query.observed = True
         return self.answer
 
 

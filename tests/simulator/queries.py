@@ -12,14 +12,14 @@ from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-from .answers import JSON, Answer
-from .rows import encode
+from .dataset import encode
+from .responses import JSON, CompleteResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .rows import Dated
+    from .dataset import Dated
 
 State: TypeAlias = Literal["queued", "running", "ready"]
 Number = TypeVar("Number", int, float)
@@ -59,7 +59,9 @@ class Page:
     rows: Sequence[bytes]
     next_token: str | None
 
-    def answer(self, *, key: str = "NextToken", last: tuple[object, ...] = ()) -> Answer:
+    def response(
+        self, *, key: str = "NextToken", last: tuple[object, ...] = ()
+    ) -> CompleteResponse:
         """Return the page as the service sends it: the last one has no token key.
 
         `key` renames the key; `last` is (value,) for a key with that value on the last page.
@@ -69,7 +71,7 @@ class Page:
             last = (self.next_token,)
         for value in last:
             end = b"]," + encode(key) + b":" + encode(value)
-        return Answer(
+        return CompleteResponse(
             200, b'{"Results":[' + b",".join(self.rows) + end + b"}", {"Content-Type": JSON}
         )
 
@@ -90,10 +92,10 @@ class Query:
     queued_polls: int
     running_polls: int
     rows: Sequence[bytes] = ()
-    ended: Answer | None = None
+    failure: CompleteResponse | None = None
     observed: bool = False
-    _given: dict[str, int] = field(default_factory=dict)
-    _hollow: dict[str | None, str] = field(default_factory=dict)
+    _issued_tokens: dict[str, int] = field(default_factory=dict)
+    _empty_pages: dict[str | None, str] = field(default_factory=dict)
 
     def state(self, at: float) -> State:
         """Return the state at `at` seconds of the simulator's clock, before this moment's poll."""
@@ -111,43 +113,43 @@ class Query:
         elif state == "running":
             self.running_polls -= 1
 
-    def end(self, answer: Answer) -> None:
+    def fail(self, answer: CompleteResponse) -> None:
         """Let the query fail or be cancelled: every later request for it gets `answer`."""
-        self.ended = answer
+        self.failure = answer
 
-    def knows(self, token: str) -> bool:
+    def has_issued(self, token: str) -> bool:
         """Tell whether the token was given to a client for this query."""
-        return token in self._given
+        return token in self._issued_tokens
 
     @property
     def first_token(self) -> str | None:
         """The first token that was given to a client, that of the second page."""
-        return next(iter(self._given), None)
+        return next(iter(self._issued_tokens), None)
 
     def page(self, token: str | None, size: int) -> Page:
         """Return the page of a token (None: the first page), with at most `size` rows."""
-        if token in self._hollow:
-            return Page((), self._hollow[token])
-        offset = 0 if token is None else self._given[token]
+        if token in self._empty_pages:
+            return Page((), self._empty_pages[token])
+        offset = 0 if token is None else self._issued_tokens[token]
         end = offset + size
         more = end < len(self.rows)
-        return Page(self.rows[offset:end], self._give(end) if more else None)
+        return Page(self.rows[offset:end], self._issue_token(end) if more else None)
 
-    def hollow(self, token: str | None) -> None:
+    def insert_empty_page(self, token: str | None) -> None:
         """Put an empty page before the page of a token; a retry of the token finds it again."""
-        if token not in self._hollow:
-            offset = 0 if token is None else self._given[token]
-            self._hollow[token] = self._give(offset, salt=len(self._hollow) + 1)
+        if token not in self._empty_pages:
+            offset = 0 if token is None else self._issued_tokens[token]
+            self._empty_pages[token] = self._issue_token(offset, salt=len(self._empty_pages) + 1)
 
-    def give(self, offset: int) -> str:
+    def issue_token(self, offset: int) -> str:
         """Return a token that was never given before, for the rows from an offset on."""
-        return self._give(offset, salt=1000 + len(self._given))
+        return self._issue_token(offset, salt=1000 + len(self._issued_tokens))
 
-    def _give(self, offset: int, salt: int = 0) -> str:
+    def _issue_token(self, offset: int, salt: int = 0) -> str:
         digest = b64encode(sha256(f"{self.id}:{offset}:{salt}".encode()).digest()[:24]).decode()
         # Every character here means something else in a URL unless it is encoded.
         token = f"{digest[:8]}+{digest[8:16]}/{digest[16:24]}&{digest[24:]}%2B=="
-        self._given[token] = offset
+        self._issued_tokens[token] = offset
         return token
 
 
@@ -158,14 +160,14 @@ class TooManyQueriesError(Exception):
 class QueryStore:
     """Every query since the start. Unfinished are those that no client knows to be over.
 
-    `max_running` is how many may be unfinished at once (None: any number); `peak_running` is how
+    `max_active` is how many may be unfinished at once (None: any number); `peak_active` is how
     many were.
     """
 
-    def __init__(self, *, seed: int, max_running: int | None) -> None:
+    def __init__(self, *, seed: int, max_active: int | None) -> None:
         """Start without any query."""
-        self.max_running = max_running
-        self.peak_running = 0
+        self.max_active = max_active
+        self.peak_active = 0
         self._ids = Random(f"{seed}:queries")  # noqa: S311 - not for secrets
         self._seed = seed
         self._queries: dict[str, Query] = {}
@@ -178,21 +180,21 @@ class QueryStore:
         return self._queries.get(query_id)
 
     @property
-    def running(self) -> int:
+    def active(self) -> int:
         """How many queries are unfinished now."""
         with self._lock:
             return len(self._prune())
 
     def restart_peak(self) -> None:
-        """Count `peak_running` anew from the queries that are unfinished now."""
+        """Count `peak_active` anew from the queries that are unfinished now."""
         with self._lock:
-            self.peak_running = len(self._prune())
+            self.peak_active = len(self._prune())
 
     def submit(self, stream: str, timing: Timing, at: float) -> Query:
         """Start a query without its rows; raise TooManyQueriesError at the limit."""
         with self._lock:
             unfinished = self._prune()
-            if self.max_running is not None and len(unfinished) >= self.max_running:
+            if self.max_active is not None and len(unfinished) >= self.max_active:
                 raise TooManyQueriesError
             query = Query(
                 id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
@@ -205,7 +207,7 @@ class QueryStore:
             )
             self._queries[query.id] = query
             unfinished.append(query)
-            self.peak_running = max(self.peak_running, len(unfinished))
+            self.peak_active = max(self.peak_active, len(unfinished))
             return query
 
     def order(self, stream: str, start: str, end: str, rows: list[Dated]) -> list[bytes]:

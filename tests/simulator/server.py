@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from .answers import Outcome
+    from .responses import Response
 
 # SO_LINGER on, with 0 seconds: closing sends RST in place of FIN.
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -85,7 +85,7 @@ class Server(ThreadingHTTPServer):
         host: str,
         port: int,
         *,
-        handle: Callable[[Request], Outcome],
+        handle: Callable[[Request], Response],
         now: Callable[[], datetime],
     ) -> None:
         """Bind and start to serve in a thread."""
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> bytes:
+    def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
         """Return the status line and the headers."""
         date = self.server.date
         if date is None:
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send both in one go."""
         self.wfile.write(head if self.command == "HEAD" else head + body)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Close after this request."""
         self.close_connection = True
 

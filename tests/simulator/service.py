@@ -8,20 +8,28 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from .answers import QUEUED, RUNNING, UNAUTHORIZED, Answer, Delayed, json_answer, message_answer
-from .exchanges import PAGES, Exchange
 from .faults import FaultList
 from .queries import MAX_PAGE_SIZE, QueryStore, TooManyQueriesError, of_stream
+from .request_context import PAGES, RequestContext
+from .responses import (
+    QUEUED,
+    RUNNING,
+    UNAUTHORIZED,
+    CompleteResponse,
+    DelayedResponse,
+    json_response,
+    message_response,
+)
 from .timestamps import parse_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from email.message import Message
 
-    from .answers import Outcome
-    from .exchanges import Phase, RecordedPhase
+    from .dataset import Dataset
     from .queries import Query, State, Timing
-    from .rows import Dataset
+    from .request_context import Phase, RecordedPhase
+    from .responses import Response
 
 BASE_PATH = "/data/v1"
 KEY_HEADER, SCHOOL_HEADER = "X-CG-API-Secret", "X-CG-School"
@@ -63,7 +71,7 @@ class RecordedRequest:
 class RefusedError(Exception):
     """The service does not do what was asked; `answer` says why."""
 
-    def __init__(self, answer: Answer, query: Query | None = None) -> None:
+    def __init__(self, answer: CompleteResponse, query: Query | None = None) -> None:
         """Keep the answer, and the query if the request named one that is over."""
         super().__init__(answer.status)
         self.answer = answer
@@ -71,7 +79,7 @@ class RefusedError(Exception):
 
 
 def _bad_request(message: str) -> RefusedError:
-    return RefusedError(message_answer(HTTPStatus.BAD_REQUEST, message))
+    return RefusedError(message_response(HTTPStatus.BAD_REQUEST, message))
 
 
 class Service:
@@ -89,7 +97,7 @@ class Service:
         school_code: str,
         clock: Callable[[], float],
         timing: Timing,
-        max_running: int | None,
+        max_active: int | None,
     ) -> None:
         """Start without queries, faults or recorded requests."""
         self.dataset = dataset
@@ -97,7 +105,7 @@ class Service:
         self.school_code = school_code
         self.clock = clock
         self.timing = timing
-        self.queries = QueryStore(seed=dataset.seed, max_running=max_running)
+        self.queries = QueryStore(seed=dataset.seed, max_active=max_active)
         self.faults = FaultList()
         self.paths: dict[str, str] = {}
         self._requests: list[RecordedRequest] = []
@@ -110,41 +118,41 @@ class Service:
             return list(self._requests)
 
     def reset_log(self) -> None:
-        """Forget the requests so far, and count `peak_running` anew."""
+        """Forget the requests so far, and count `peak_active` anew."""
         with self._lock:
             self._requests.clear()
         self.queries.restart_peak()
 
-    def handle(self, request: Request) -> Outcome:
+    def handle(self, request: Request) -> Response:
         """Return what becomes of a request, and record it."""
         at = self.clock()
         path, _, query = request.target.partition("?")
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         stream = self._stream(path)
-        exchange = self._plan(request, stream, parameters, at)
-        fault = self.faults.take(exchange)
-        outcome = exchange.answer() if fault is None else fault.kind.outcome(exchange)
+        context = self._plan(request, stream, parameters, at)
+        fault = self.faults.take(context)
+        outcome = context.execute() if fault is None else fault.type.respond(context)
         recorded = RecordedRequest(
             method=request.method,
             path=path,
             stream=stream,
             query=parameters,
             headers=request.headers,
-            phase=exchange.phase,
+            phase=context.phase,
             status=outcome.status,
             at=at,
-            fault=None if fault is None else type(fault.kind).__name__,
+            fault=None if fault is None else type(fault.type).__name__,
         )
         with self._lock:
             self._requests.append(recorded)
-        seconds = self._seconds_of_page(exchange, outcome)
-        return Delayed(outcome, seconds) if seconds > 0 else outcome
+        seconds = self._seconds_of_page(context, outcome)
+        return DelayedResponse(outcome, seconds) if seconds > 0 else outcome
 
-    def _seconds_of_page(self, exchange: Exchange, outcome: Outcome) -> float:
-        is_page = exchange.phase in PAGES and outcome.status == HTTPStatus.OK
-        if not is_page or exchange.stream is None:
+    def _seconds_of_page(self, context: RequestContext, outcome: Response) -> float:
+        is_page = context.phase in PAGES and outcome.status == HTTPStatus.OK
+        if not is_page or context.stream is None:
             return 0.0
-        return of_stream(self.timing.page_seconds, exchange.stream)
+        return of_stream(self.timing.page_seconds, context.stream)
 
     def _stream(self, path: str) -> str | None:
         name = path.removeprefix(f"{BASE_PATH}/")
@@ -155,21 +163,21 @@ class Service:
 
     def _plan(
         self, request: Request, stream: str | None, parameters: Mapping[str, str], at: float
-    ) -> Exchange:
+    ) -> RequestContext:
         try:
             return self._accept(request, stream, parameters, at)
         except RefusedError as refused:
             answer, query = refused.answer, refused.query
-            return Exchange(stream, "refused", answer.status, lambda _: answer, query)
+            return RequestContext(stream, "refused", answer.status, lambda _: answer, query)
 
     def _accept(
         self, request: Request, stream: str | None, parameters: Mapping[str, str], at: float
-    ) -> Exchange:
+    ) -> RequestContext:
         if stream is None:
-            raise RefusedError(message_answer(HTTPStatus.NOT_FOUND, "Not Found"))
+            raise RefusedError(message_response(HTTPStatus.NOT_FOUND, "Not Found"))
         accept = {"POST": self._accept_submit, "GET": self._accept_get}.get(request.method)
         if accept is None:
-            answer = message_answer(
+            answer = message_response(
                 HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed", {"Allow": "GET, POST"}
             )
             raise RefusedError(answer)
@@ -180,7 +188,9 @@ class Service:
 
     # -- POST: submit ------------------------------------------------------------------------------
 
-    def _accept_submit(self, stream: str, parameters: Mapping[str, str], at: float) -> Exchange:
+    def _accept_submit(
+        self, stream: str, parameters: Mapping[str, str], at: float
+    ) -> RequestContext:
         start_text = parameters.get("updatedStart", "")
         end_text = parameters.get("updatedEnd", "")
         if not start_text or not end_text:
@@ -195,35 +205,35 @@ class Service:
             raise _bad_request(message)
         window = (start, end)
 
-        def submit(exchange: Exchange) -> Answer:
+        def submit(context: RequestContext) -> CompleteResponse:
             try:
                 query = self.queries.submit(stream, self.timing, at)
             except TooManyQueriesError:
-                return message_answer(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
+                return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
             rows = self.dataset.select(stream, *window)
             query.rows = self.queries.order(stream, start_text, end_text, rows)
-            exchange.query = query
-            return json_answer(HTTPStatus.OK, {"queryId": query.id})
+            context.query = query
+            return json_response(HTTPStatus.OK, {"queryId": query.id})
 
-        return Exchange(stream, "submit", HTTPStatus.OK, submit, window=window)
+        return RequestContext(stream, "submit", HTTPStatus.OK, submit, window=window)
 
     # -- GET: poll, pages --------------------------------------------------------------------------
 
-    def _accept_get(self, stream: str, parameters: Mapping[str, str], at: float) -> Exchange:
+    def _accept_get(self, stream: str, parameters: Mapping[str, str], at: float) -> RequestContext:
         query = self._query(stream, parameters)
         size = _size(parameters)
         # The vendor's own script sends an empty token for the first page.
         token = parameters.get("token") or None
-        if query.ended is not None:
+        if query.failure is not None:
             query.observed = True
-            raise RefusedError(query.ended, query)
-        if token is not None and not query.knows(token):
+            raise RefusedError(query.failure, query)
+        if token is not None and not query.has_issued(token):
             message = "token is not valid for this query"
             raise _bad_request(message)
         state = query.state(at) if token is None else "ready"
         if state == "ready":
             phase: Phase = "first_page" if token is None else "later_page"
-            return Exchange(stream, phase, HTTPStatus.OK, _page_answer, query, token, size)
+            return RequestContext(stream, phase, HTTPStatus.OK, _page_answer, query, token, size)
         return _poll(query, state)
 
     def _query(self, stream: str, parameters: Mapping[str, str]) -> Query:
@@ -238,18 +248,18 @@ class Service:
         return query
 
 
-def _poll(query: Query, state: State) -> Exchange:
+def _poll(query: Query, state: State) -> RequestContext:
     answer = QUEUED if state == "queued" else RUNNING
 
-    def poll(_: Exchange) -> Answer:
+    def poll(_: RequestContext) -> CompleteResponse:
         query.count_poll(state)
         return answer
 
-    return Exchange(query.stream, "poll", answer.status, poll, query)
+    return RequestContext(query.stream, "poll", answer.status, poll, query)
 
 
-def _page_answer(exchange: Exchange) -> Answer:
-    return exchange.page().answer()
+def _page_answer(context: RequestContext) -> CompleteResponse:
+    return context.page().response()
 
 
 def _size(parameters: Mapping[str, str]) -> int:

@@ -6,8 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from .dataset import Dataset
 from .queries import Timing
-from .rows import Dataset
 from .server import Server
 from .service import BASE_PATH, DEFAULT_SCHOOL, DEFAULT_SECRET, Service
 
@@ -34,7 +34,7 @@ class Simulator:
     measures how long a query has waited; `now` returns aware UTC. Waits are in seconds of `clock`
     or in polls, for all streams or by stream (see `Timing`; `simulator.timing` may be changed);
     those before a page, `page_seconds`, are in seconds of real time.
-    `max_running` is how many queries may be unfinished before a POST gets 429 (None: any number):
+    `max_active` is how many queries may be unfinished before a POST gets 429 (None: any number):
     a query is unfinished until a GET has answered 200, 410 or 500 for it.
     """
 
@@ -53,7 +53,7 @@ class Simulator:
         queued_polls: int | Mapping[str, int] = 0,
         running_polls: int | Mapping[str, int] = 0,
         page_seconds: float | Mapping[str, float] = 0.0,
-        max_running: int | None = None,
+        max_active: int | None = None,
     ) -> None:
         """Bind to `host` and `port` (0: a free one) and start to serve."""
         self.dataset = Dataset(newest=now()) if dataset is None else dataset
@@ -68,7 +68,7 @@ class Simulator:
             school_code=school_code,
             clock=clock,
             timing=self.timing,
-            max_running=max_running,
+            max_active=max_active,
         )
         self._closed = False
         self._server = Server(host, port, handle=self._service.handle, now=now)
@@ -104,19 +104,19 @@ class Simulator:
         """Streams that are served under another name than their own, and that name; may change."""
         return self._service.paths
 
-    def send_date(self, header: str) -> None:
+    def set_date_header(self, header: str) -> None:
         """Send another `Date` header from now on, for instance one that is not a date."""
         self._server.date = header
 
     @property
-    def running(self) -> int:
+    def active(self) -> int:
         """How many queries are unfinished now."""
-        return self._service.queries.running
+        return self._service.queries.active
 
     @property
-    def peak_running(self) -> int:
+    def peak_active(self) -> int:
         """How many queries were unfinished at once, since the start or `reset_log()`."""
-        return self._service.queries.peak_running
+        return self._service.queries.peak_active
 
     @property
     def hanging(self) -> int:
@@ -148,7 +148,7 @@ class Simulator:
         self._server.gate.release()
 
     def reset_log(self) -> None:
-        """Forget the requests so far, and count `peak_running` anew."""
+        """Forget the requests so far, and count `peak_active` anew."""
         self._service.reset_log()
 
     def close(self) -> None:

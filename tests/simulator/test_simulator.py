@@ -23,30 +23,35 @@ from jsonschema import Draft202012Validator
 
 from tests.simulator import (
     CancelQuery,
+    ConnectionReset,
     Dataset,
     EmptyPage,
+    EmptyToken,
     FailQuery,
     Fault,
-    Garbage,
+    FaultType,
     Hang,
-    Html,
-    Kind,
+    HtmlPage,
+    JsonBody,
     MessageOnly,
+    NullToken,
     Phase,
+    RandomBytes,
     Redirect,
     RepeatToken,
-    Reset,
     Simulator,
     Status,
     StillRunning,
-    TokenEmpty,
-    TokenNull,
-    TokenSpelling,
-    Truncated,
-    WrongJson,
+    TokenKey,
+    TruncatedBody,
 )
-from tests.simulator.rows import read_schemas, tap_schemas
-from tests.simulator.timestamps import ODD_FORMS, parse_timestamp, to_milliseconds, usual_text
+from tests.simulator.dataset import load_schemas, tap_schemas
+from tests.simulator.timestamps import (
+    UNUSUAL_FORMATS,
+    format_timestamp,
+    parse_timestamp,
+    to_milliseconds,
+)
 from tests.simulator.vocabulary import FOREIGN_KEYS
 from tests.support.harness import MAX_RETRY_DELAY as TIMEOUT
 from tests.support.harness import wait_until
@@ -54,7 +59,7 @@ from tests.support.harness import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tests.simulator.exchanges import Exchange
+    from tests.simulator.request_context import RequestContext
 
 NEWEST = datetime(2026, 1, 31, 12, 34, 56, 789_000, tzinfo=UTC)
 SPAN = timedelta(days=400)
@@ -391,7 +396,7 @@ def test_row_without_a_usable_date_is_in_no_window(
     assert sorted(ids(rows)) == [1, 2, 3, *range(6, 21)]
 
 
-@pytest.mark.parametrize("form", ODD_FORMS)
+@pytest.mark.parametrize("form", UNUSUAL_FORMATS)
 def test_odd_dates_are_matched_by_their_instant(
     client: Client, dataset: Dataset, form: Callable[[int], str]
 ) -> None:
@@ -437,7 +442,7 @@ def test_a_frozen_dataset_serves_the_same_rows() -> None:
 
 def test_too_many_unfinished_queries_are_429(dataset: Dataset) -> None:
     """A query is unfinished until a client has seen its end."""
-    with Simulator(dataset, queued_polls=1, max_running=2) as simulator:
+    with Simulator(dataset, queued_polls=1, max_active=2) as simulator:
         client = Client(simulator)
         first = client.submit("events")
         client.submit("users")
@@ -446,9 +451,9 @@ def test_too_many_unfinished_queries_are_429(dataset: Dataset) -> None:
         assert client.get("events", first).status_code == 201
         assert client.post("groups").status_code == 429
         assert client.get("events", first).status_code == 200
-        assert simulator.running == 1
+        assert simulator.active == 1
         client.submit("groups")
-        assert simulator.peak_running == 2
+        assert simulator.peak_active == 2
         assert [request.status for request in simulator.requests].count(429) == 2
         simulator.reset_log()
         assert simulator.requests == []
@@ -542,13 +547,13 @@ def test_a_fault_that_could_never_happen_is_refused(
 ) -> None:
     """A typing error in a test would pass unnoticed otherwise."""
     with pytest.raises(ValueError, match=r"phase|times|stream"):
-        simulator.inject(Fault(Reset(), **wrong))
+        simulator.inject(Fault(ConnectionReset(), **wrong))
 
 
 @pytest.mark.parametrize("phase", ["submit", "first_page", "later_page"])
 def test_reset(simulator: Simulator, client: Client, phase: Phase) -> None:
     """The client sees a reset, not an end, and may ask again."""
-    simulator.inject(Reset().on("events", phase))
+    simulator.inject(ConnectionReset().on("events", phase))
     with pytest.raises(requests.ConnectionError, match=r"reset|10054"):
         client.rows("events", 7)
     assert simulator.requests[-1].status is None
@@ -562,7 +567,7 @@ def test_truncated(
 ) -> None:
     """Even with every byte of the body there, the client can tell that its end is missing."""
     query_id = client.submit("events")
-    fault = simulator.inject(Truncated(share, mode).on("events", "first_page"))
+    fault = simulator.inject(TruncatedBody(share, mode).on("events", "first_page"))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         client.get("events", query_id)
     assert fault.fired == 1
@@ -572,19 +577,19 @@ def test_truncated(
 def test_garbage_html_and_wrong_json(simulator: Simulator, client: Client) -> None:
     """200 each time, and never a page."""
     query_id = client.submit("events")
-    simulator.inject(Garbage(64).on("events", "first_page"))
+    simulator.inject(RandomBytes(64).on("events", "first_page"))
     response = client.get("events", query_id)
     assert (response.status_code, len(response.content)) == (200, 64)
     with pytest.raises(requests.JSONDecodeError):
         response.json()
-    simulator.inject(Html().on("events", "first_page"))
+    simulator.inject(HtmlPage().on("events", "first_page"))
     response = client.get("events", query_id)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("text/html")
     assert response.text.startswith("<!doctype html>")
     values: list[Any] = [[], {"Results": None}, {"message": "Error: no"}, None, 7]
     for value in values:
-        simulator.inject(WrongJson(value).on("events", "first_page"))
+        simulator.inject(JsonBody(value).on("events", "first_page"))
         response = client.get("events", query_id)
         assert (response.status_code, response.json()) == (200, value)
     assert len(client.get("events", query_id).json()["Results"]) == 20
@@ -606,7 +611,7 @@ def test_query_still_running_is_unfinished_until_the_condition_holds(
     simulator: Simulator, client: Client
 ) -> None:
     """Any number of polls."""
-    simulator.inject(StillRunning(lambda: simulator.running == 2).on(times=None))
+    simulator.inject(StillRunning(lambda: simulator.active == 2).on(times=None))
     first = client.submit("events")
     assert [client.get("events", first).status_code for _ in range(3)] == [202, 202, 202]
     second = client.submit("users")
@@ -730,16 +735,16 @@ def test_repeat_token(simulator: Simulator, client: Client) -> None:
 def test_token_spelling(simulator: Simulator, client: Client) -> None:
     """Only where there is a token."""
     query_id = client.submit("events")
-    simulator.inject(TokenSpelling().on("events", times=None))
+    simulator.inject(TokenKey().on("events", times=None))
     page = client.get("events", query_id, size=15).json()
     assert set(page) == {"Results", "nextToken"}
     last = client.get("events", query_id, size=15, token=page["nextToken"]).json()
     assert set(last) == {"Results"}
 
 
-@pytest.mark.parametrize(("kind", "value"), [(TokenNull(), None), (TokenEmpty(), "")])
+@pytest.mark.parametrize(("kind", "value"), [(NullToken(), None), (EmptyToken(), "")])
 def test_token_on_the_last_page(
-    simulator: Simulator, client: Client, kind: Kind, value: object
+    simulator: Simulator, client: Client, kind: FaultType, value: object
 ) -> None:
     """Null or empty, on the last page only."""
     query_id = client.submit("events")
@@ -761,7 +766,7 @@ def test_token_on_the_last_page(
 def test_a_query_that_ends_stays_ended(
     dataset: Dataset,
     phase: Phase,
-    kind: Kind,
+    kind: FaultType,
     status: int,
     message: str,
 ) -> None:
@@ -780,7 +785,7 @@ def test_a_query_that_ends_stays_ended(
         for _ in range(2):
             response = client.get("events", query_id, **parameters)
             assert (response.status_code, response.json()) == (status, {"message": message})
-        assert simulator.running == 0
+        assert simulator.active == 0
         assert client.get("events", client.submit("events")).status_code == 202
 
 
@@ -789,8 +794,8 @@ def test_a_kind_knows_the_window_of_a_submit(simulator: Simulator, client: Clien
     seen: list[object] = []
 
     class Look(Status):
-        def applies(self, exchange: Exchange) -> bool:
-            seen.append(exchange.window)
+        def applies(self, context: RequestContext) -> bool:
+            seen.append(context.window)
             return False
 
     simulator.inject(Look(503).on("events"))
@@ -971,7 +976,7 @@ def test_schemas_may_come_from_another_folder(tmp_path: Path) -> None:
     """With whatever streams are there."""
     schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
     (tmp_path / "stores.json").write_text(json.dumps(schema), encoding="utf-8")
-    dataset = Dataset(1, newest=NEWEST, schemas=read_schemas(tmp_path))
+    dataset = Dataset(1, newest=NEWEST, schemas=load_schemas(tmp_path))
     assert dataset.streams == ("stores",)
     assert dataset.full_row("stores", 1)["id"] == 1
 
@@ -981,7 +986,7 @@ def test_newest_keeps_its_microseconds() -> None:
     newest = NEWEST.replace(microsecond=123_456)
     row = Dataset(3, newest=newest)["events"][0]
     assert row["updatedOn"] == "2026-01-31T12:34:56.123456Z"
-    assert usual_text(to_milliseconds(NEWEST)) == "2026-01-31T12:34:56.789Z"
+    assert format_timestamp(to_milliseconds(NEWEST)) == "2026-01-31T12:34:56.789Z"
 
 
 # -- the command ----------------------------------------------------------------------------------

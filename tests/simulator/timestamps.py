@@ -28,40 +28,40 @@ def to_milliseconds(instant: datetime) -> int:
 
 
 @cache
-def day_text(day: int) -> str:
+def format_date(day: int) -> str:
     """Return `YYYY-MM-DD` for a number of days since 1970-01-01."""
     return date.fromordinal(_EPOCH_ORDINAL + day).isoformat()
 
 
-def usual_text(milliseconds: int) -> str:
+def format_timestamp(milliseconds: int) -> str:
     """Return the usual form, `2026-01-31T12:34:56.789Z`."""
     day, rest = divmod(milliseconds, DAY)
     minute, rest = divmod(rest, MINUTE)
-    return f"{day_text(day)}T{_CLOCK[minute]}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
+    return f"{format_date(day)}T{_CLOCK[minute]}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
 
 
 def _whole_second(milliseconds: int) -> str:
-    return usual_text(milliseconds)[:-5] + "Z"
+    return format_timestamp(milliseconds)[:-5] + "Z"
 
 
 def _zero_offset(milliseconds: int) -> str:
-    return usual_text(milliseconds)[:-1] + "+00:00"
+    return format_timestamp(milliseconds)[:-1] + "+00:00"
 
 
 def _western_offset(milliseconds: int) -> str:
-    return usual_text(milliseconds - 5 * HOUR)[:-1] + "-05:00"
+    return format_timestamp(milliseconds - 5 * HOUR)[:-1] + "-05:00"
 
 
 def _eastern_offset(milliseconds: int) -> str:
-    return usual_text(milliseconds + 5 * HOUR + 30 * MINUTE)[:-1] + "+05:30"
+    return format_timestamp(milliseconds + 5 * HOUR + 30 * MINUTE)[:-1] + "+05:30"
 
 
 def _blank(milliseconds: int) -> str:
-    return usual_text(milliseconds).replace("T", " ")
+    return format_timestamp(milliseconds).replace("T", " ")
 
 
 # Valid spellings of an instant that order wrongly when they are compared as strings.
-ODD_FORMS = (_whole_second, _zero_offset, _western_offset, _eastern_offset, _blank)
+UNUSUAL_FORMATS = (_whole_second, _zero_offset, _western_offset, _eastern_offset, _blank)
 
 
 def parse_bound(text: str) -> datetime | None:

@@ -15,7 +15,7 @@ import pytest
 
 from tap_campusgroups.exceptions import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Dataset, Hang, Simulator, WrongJson
+from tests.simulator import Dataset, Hang, JsonBody, Simulator
 from tests.support import pipeline
 from tests.support.harness import catalog_of, settings_for, state_of, sync, wait_until
 from tests.support.pipes import pipe_into_jsonl
@@ -83,7 +83,7 @@ def test_run_without_records_does_not_repeat_the_state(
 def test_run_of_which_the_last_stream_fails_ends_with_state(
     simulator: Simulator, config: dict[str, Any], policy: str, more: Mapping[str, Any]
 ) -> None:
-    simulator.inject(WrongJson({"message": "hello"}).on(QUIET, "later_page"))
+    simulator.inject(JsonBody({"message": "hello"}).on(QUIET, "later_page"))
     state = state_of(rooms=AHEAD)
     settings = {**config, **EVERY_ROW, "on_stream_error": policy, **more}
     output = sync(settings, MOVING, QUIET, state=state)
@@ -96,7 +96,7 @@ def test_run_of_which_the_last_stream_fails_ends_with_state(
 def test_first_run_that_fails_ends_with_an_empty_state(
     simulator: Simulator, config: dict[str, Any]
 ) -> None:
-    simulator.inject(WrongJson({"message": "hello"}).on(QUIET, "later_page"))
+    simulator.inject(JsonBody({"message": "hello"}).on(QUIET, "later_page"))
     output = sync(config | {"page_size": 1}, QUIET)
     assert output.records[QUIET]
     assert output.messages[-1] == {"type": "STATE", "value": output.states[-1]}

@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.simulator import Dataset, Kind, Simulator
-from tests.simulator.timestamps import ODD_FORMS, to_milliseconds, usual_text
+from tests.simulator import Dataset, FaultType, Simulator
+from tests.simulator.timestamps import UNUSUAL_FORMATS, format_timestamp, to_milliseconds
 from tests.support.harness import catalog_of, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tests.simulator.answers import Outcome
-    from tests.simulator.exchanges import Exchange
+    from tests.simulator.request_context import RequestContext
+    from tests.simulator.responses import Response
     from tests.support.harness import Output
 
 STREAM = "tags"
@@ -33,7 +33,7 @@ HOUR = timedelta(hours=1)
 BEGIN = datetime(2025, 3, 1, tzinfo=UTC)
 """Before every row."""
 
-FORMS = (usual_text, *ODD_FORMS[1:])
+FORMS = (format_timestamp, *UNUSUAL_FORMATS[1:])
 """How the service may write an instant, to the millisecond."""
 
 
@@ -64,7 +64,7 @@ class Version:
         return self.id, canonical(self.updated)
 
 
-class Lake(Kind):
+class Lake(FaultType):
     """The stream's rows in the lake, whose clock goes on with every export that is submitted.
 
     Attributes:
@@ -82,11 +82,11 @@ class Lake(Kind):
         simulator.clear_faults()
         simulator.inject(self.on(STREAM, "submit", times=None))
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer from what has arrived by then."""
         with self._lock:
             self.move_to(self.now + self.step)
-            return exchange.answer()
+            return context.execute()
 
     def move_to(self, now: datetime) -> None:
         """Let time pass."""

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_campusgroups.records.converter import EXTRA, Converter
-from tap_campusgroups.records.json_codec import Raw, decode_rows, decode_value, encode_text
+from tap_campusgroups.records.json_codec import Raw, decode_rows, decode_value, encode_json
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import parse_timestamp
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.strategies import pages
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def means(column: Any, sent: Any) -> bool:
             found = column in {sent, sent.strip()} or same_day
             found = found or parse_timestamp(column) == parse_timestamp(sent) is not None
         case str():
-            found = column == encode_text(sent)
+            found = column == encode_json(sent)
         case dict():
             found = column.keys() == sent.keys() and all(
                 means(column[name], sent[name]) for name in sent

@@ -9,7 +9,7 @@ import pytest
 
 from tap_campusgroups.exceptions import ExportFailedError, InputError
 from tap_campusgroups.state import next_bookmark, range_start
-from tests.simulator import Dataset, Simulator, WrongJson
+from tests.simulator import Dataset, JsonBody, Simulator
 from tests.support.harness import NEWEST, STARTED, catalog_of, settings_for, state_of, sync
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_a_row_without_updated_on_is_emitted_and_moves_nothing(
         del row["updatedOn"]
     else:
         row["updatedOn"] = value
-    simulator.inject(WrongJson({"Results": [row, other]}).on("events", "first_page"))
+    simulator.inject(JsonBody({"Results": [row, other]}).on("events", "first_page"))
     output = sync(config, "events")
     assert output.error is None
     (record,) = [record for record in output.records["events"] if record["id"] == row["id"]]
@@ -126,7 +126,7 @@ def test_a_bookmark_does_not_pass_the_upper_bound(
 ) -> None:
     """Not even if the service sends a row that was not asked for."""
     row = {"id": 1, "updatedOn": "2999-01-01T00:00:00Z"}
-    simulator.inject(WrongJson({"Results": [row]}).on("events", "first_page"))
+    simulator.inject(JsonBody({"Results": [row]}).on("events", "first_page"))
     output = sync(config | {"end_date": "2025-05-01"}, "events")
     assert output.records["events"][0]["id"] == 1
     assert output.bookmarks == {"events": "2025-05-01T00:00:00.000000Z"}
@@ -155,7 +155,7 @@ def test_a_failed_stream_does_not_move_and_those_before_it_have(
 ) -> None:
     # Streams run in the order of their names: events is after checkins and before users.
     old = "2025-01-01T00:00:00.000000Z"
-    simulator.inject(WrongJson({"message": "hello"}).on("events", "later_page"))
+    simulator.inject(JsonBody({"message": "hello"}).on("events", "later_page"))
     output = sync(
         config | {"page_size": 1, "on_stream_error": "abort"},
         "checkins",

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.records.values import write_canonical
+from tap_campusgroups.records.values import format_timestamp
 from tap_campusgroups.state import next_bookmark, range_start
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 TIMESTAMPS = st.datetimes(datetime(2024, 1, 1), datetime(2024, 1, 5), timezones=st.just(UTC))  # noqa: DTZ001 - `timezones` adds it
-CANONICAL = TIMESTAMPS.map(write_canonical)
+CANONICAL = TIMESTAMPS.map(format_timestamp)
 LOOKBACKS = st.timedeltas(timedelta(), timedelta(days=2))
 
 
@@ -66,7 +66,7 @@ def test_bookmark_after_window_passes_no_row_that_may_arrive_late(
     bookmark: str | None, newest: str | None, end: str
 ) -> None:
     """Only rows that did arrive move it into the time from which rows may be missing."""
-    watermark = write_canonical(START + timedelta(days=2))
+    watermark = format_timestamp(START + timedelta(days=2))
     after = next_bookmark(bookmark, newest=newest, end=end, watermark=watermark)
     assert after <= max(bookmark or "", newest or "", watermark)
 

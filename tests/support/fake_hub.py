@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import yaml
 
 from tests.simulator import Dataset, Simulator
-from tests.simulator.answers import json_answer, message_answer
+from tests.simulator.responses import json_response, message_response
 from tests.simulator.server import Server
 from tests.support import pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.simulator.answers import Answer
+    from tests.simulator.responses import CompleteResponse
     from tests.simulator.service import Request
     from tests.support.pipeline import Finished
 
@@ -92,14 +92,14 @@ class FakeHub:
             pip_url: What is served in place of the definition's own, which is out of reach.
         """
         self.requests: list[Asked] = []
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, CompleteResponse] = {}
         self._server = Server("127.0.0.1", 0, handle=self._answer, now=lambda: datetime.now(UTC))
         site = f"http://127.0.0.1:{self._server.port}"
         self.url = f"{site}{API}"
         name, variant = definition["name"], definition["variant"]
         page = f"extractors/{name}--{variant}"
         logo = f"{site}{definition['logo_url']}"
-        self._answers[f"{API}/plugins/extractors/index"] = json_answer(
+        self._answers[f"{API}/plugins/extractors/index"] = json_response(
             HTTPStatus.OK,
             {
                 name: {
@@ -110,7 +110,7 @@ class FakeHub:
             },
         )
         served = {key: value for key, value in definition.items() if key not in _FOR_PAGES}
-        self._answers[f"{API}/plugins/{page}"] = json_answer(
+        self._answers[f"{API}/plugins/{page}"] = json_response(
             HTTPStatus.OK,
             {**served, "docs": f"{site}/{page}", "logo_url": logo, "pip_url": pip_url},
         )
@@ -123,10 +123,10 @@ class FakeHub:
         """Close."""
         self._server.close()
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> CompleteResponse:
         answer = self._answers.get(request.target) if request.method == "GET" else None
         if answer is None:
-            answer = message_answer(HTTPStatus.NOT_FOUND, "Not found.")
+            answer = message_response(HTTPStatus.NOT_FOUND, "Not found.")
         command = request.headers.get("X-Meltano-Command")
         self.requests.append(Asked(request.target, answer.status, command))
         return answer

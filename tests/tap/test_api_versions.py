@@ -10,11 +10,11 @@ import pytest
 from tap_campusgroups.exceptions import SettingsError, StreamsFailedError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
-from tests.simulator.rows import ADDED, tap_schemas
+from tests.simulator.dataset import ADDED_STREAMS, tap_schemas
 from tests.support.harness import NEWEST, settings_for, sync
 
 ROWS = 3
-NEW = ADDED["1.1"]
+NEW = ADDED_STREAMS["1.1"]
 
 
 @pytest.mark.parametrize("config", [{}, {"api_version": "1.0"}])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -13,27 +10,13 @@ import pytest
 
 from tests.simulator import FailQuery, Simulator
 from tests.support.harness import catalog_of, state_of, structured_logging
-from tests.tap.test_config import GOOD, SECRET
+from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line."""
-    return subprocess.run(
-        [sys.executable, "-m", "tap_campusgroups", *map(str, arguments)],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Pick the lines that are more than information."""
-    return [line for line in done.stderr.splitlines() if " INFO " not in line]
+SECRET = "s3cr3t-sentinel"  # noqa: S105 - not a real one
+GOOD: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
 
 
 @pytest.mark.parametrize(

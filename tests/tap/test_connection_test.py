@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator, Status
 from tests.support.harness import NEWEST, catalog_of, settings_for
-from tests.tap.test_cli import errors, run
+from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def test_each_export_asks_for_one_hour_that_the_lake_has(
         )
         assert end - start == timedelta(hours=1)
         assert before <= end <= datetime.now(UTC) - timedelta(hours=50) + timedelta(seconds=1)
-    assert service.peak_running <= 4
+    assert service.peak_active <= 4
 
 
 @pytest.mark.usefixtures("impatient")

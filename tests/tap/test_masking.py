@@ -16,7 +16,7 @@ from scripts.generate.files import ROOT
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync
 from tests.support.pipeline import Workspace
 

@@ -44,16 +44,16 @@ from tests.exports.test_fault_matrix import (
 from tests.simulator import (
     Dataset,
     FailQuery,
-    Kind,
+    FaultType,
+    JsonBody,
     Phase,
     Redirect,
     Simulator,
     Status,
-    WrongJson,
 )
-from tests.simulator.answers import Answer, Cut
+from tests.simulator.responses import CompleteResponse, TruncatedResponse
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync, time_out_when_held
-from tests.tap.test_cli import errors, run
+from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from tap_campusgroups.client import CampusGroupsStream
     from tests.conftest import FakeTime
     from tests.exports.test_fault_matrix import Row
-    from tests.simulator.answers import Outcome, Wire
-    from tests.simulator.exchanges import Exchange
+    from tests.simulator.request_context import RequestContext
+    from tests.simulator.responses import Connection, Response
 
 SECRET = "7f3a-sentinel-secret"  # noqa: S105 - what must not be told
 NAME = "Zoe Sentinelova"
@@ -89,7 +89,7 @@ def told(value: Any) -> Any:
     return value
 
 
-def tell(answer: Answer) -> Answer:
+def tell(answer: CompleteResponse) -> CompleteResponse:
     """Put the sentinels into the body of an answer."""
     try:
         body = json.dumps(told(json.loads(answer.body))).encode()
@@ -102,12 +102,12 @@ def tell(answer: Answer) -> Answer:
 class TellingWire:
     """A wire that puts the sentinels into the head of every answer."""
 
-    wire: Wire
+    wire: Connection
     headers: Mapping[str, str]
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> bytes:
+    def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
         """Begin an answer with a reason and headers of its own."""
-        head = self.wire.begin(status, {**self.headers, **headers})
+        head = self.wire.format_head(status, {**self.headers, **headers})
         line, _, rest = head.partition(b"\r\n")
         return line + f" {TOLD}".encode() + b"\r\n" + rest
 
@@ -115,9 +115,9 @@ class TellingWire:
         """Send as it is."""
         self.wire.send(head, body)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Close the connection."""
-        self.wire.end()
+        self.wire.close()
 
     def reset(self) -> None:
         """Reset the connection."""
@@ -136,7 +136,7 @@ class TellingWire:
 class Told:
     """An outcome, told."""
 
-    outcome: Outcome
+    outcome: Response
     headers: Mapping[str, str]
 
     @property
@@ -144,7 +144,7 @@ class Told:
         """The HTTP status that the client sees."""
         return self.outcome.status
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Send it over a wire that tells."""
         self.outcome.send(TellingWire(wire, self.headers))
 
@@ -159,24 +159,24 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Telling(Kind):
+class Telling(FaultType):
     """A fault, and the sentinels wherever it leaves room for them."""
 
-    kind: Kind
+    kind: FaultType
     retry_after: str = NAME
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to what the fault applies to."""
-        return self.kind.applies(exchange)
+        return self.kind.applies(context)
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Tell what the fault would have kept to itself."""
-        outcome = self.kind.outcome(exchange)
-        if exchange.query is not None and exchange.query.ended is not None:
-            exchange.query.end(tell(exchange.query.ended))
-        if isinstance(outcome, Answer):
+        outcome = self.kind.respond(context)
+        if context.query is not None and context.query.failure is not None:
+            context.query.fail(tell(context.query.failure))
+        if isinstance(outcome, CompleteResponse):
             outcome = tell(outcome)
-        elif isinstance(outcome, Cut):
+        elif isinstance(outcome, TruncatedResponse):
             outcome = replace(outcome, answer=tell(outcome.answer))
         return Told(outcome, HEADERS | {"Retry-After": self.retry_after})
 
@@ -375,7 +375,7 @@ def test_no_row_makes_the_tap_tell(  # noqa: PLR0913, PLR0917 - fixtures and a c
     unknown_fields: str,
     extra: dict[str, Any],
 ) -> None:
-    simulator.inject(WrongJson({"Results": rows}).on("events", "first_page"))
+    simulator.inject(JsonBody({"Results": rows}).on("events", "first_page"))
     config = settings_for(simulator, unknown_fields=unknown_fields, **extra)
     output = sync(config, catalog=only("events"))
     assert output.error is None or isinstance(output.error, CampusGroupsError)
@@ -394,8 +394,8 @@ def test_no_name_of_a_field_tells_of_a_person(
     unknown_fields: str,
 ) -> None:
     rows = [ROW | {name: 1, "tags": [{name: 1}]}]
-    simulator.inject(WrongJson({"Results": rows, name: 1}).on("events", "first_page"))
-    simulator.inject(WrongJson({name: 1}).on("events", "first_page"))
+    simulator.inject(JsonBody({"Results": rows, name: 1}).on("events", "first_page"))
+    simulator.inject(JsonBody({name: 1}).on("events", "first_page"))
     for _ in range(2):
         sync(settings_for(simulator, unknown_fields=unknown_fields), catalog=only("events"))
     assert len(failures) == 2 - (unknown_fields == "capture")
@@ -459,7 +459,7 @@ def test_a_secret_that_is_refused_is_not_told(simulator: Simulator, log: Log, co
 
 
 def test_a_connection_test_does_not_tell(simulator: Simulator, log: Log) -> None:
-    for kind in (Status(403), FailQuery(), Redirect(f"https://{PERSON}/"), WrongJson([])):
+    for kind in (Status(403), FailQuery(), Redirect(f"https://{PERSON}/"), JsonBody([])):
         simulator.clear_faults()
         simulator.inject(Telling(kind).on("badges", times=None))
         tap = TapCampusGroups(config=settings_for(simulator))

@@ -10,7 +10,7 @@ from singer_sdk.testing.runners import TapTestRunner
 
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
-from tests.simulator.rows import tap_schemas
+from tests.simulator.dataset import tap_schemas
 from tests.support.harness import NEWEST, settings_for
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from tests.support.harness import (
     structured_logging,
     sync,
 )
-from tests.tap.test_cli import run
+from tests.support.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -9,27 +9,27 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
-from .answers import JSON, Answer, Outcome, json_answer
-from .exchanges import PAGES
-from .faults import Kind
+from .faults import FaultType
+from .request_context import PAGES
+from .responses import JSON, CompleteResponse, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .answers import Wire
-    from .exchanges import Exchange
+    from .request_context import RequestContext
+    from .responses import Connection
 
 
 @dataclass(frozen=True)
-class Body(Kind):
+class RawBody(FaultType):
     """200 with any body that is called JSON."""
 
     body: bytes
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the body; the service does nothing."""
-        del exchange
-        return Answer(HTTPStatus.OK, self.body)
+        del context
+        return CompleteResponse(HTTPStatus.OK, self.body)
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,18 @@ class _Stream:
     seconds: float
     status: int
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Send them, with a pause before each part."""
         with suppress(ConnectionError):
             start = (
-                b"HTTP/1.1 200 OK\r\n" if self.head is None else wire.begin(self.status, self.head)
+                b"HTTP/1.1 200 OK\r\n"
+                if self.head is None
+                else wire.format_head(self.status, self.head)
             )
             wire.send(start, b"")
             while wire.pause(self.seconds):
                 wire.send(next(self.octets), b"")
-        wire.end()
+        wire.close()
 
 
 def _repeat(octets: bytes) -> Iterator[bytes]:
@@ -59,13 +61,13 @@ def _repeat(octets: bytes) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True)
-class Drip(Kind):
+class SlowResponse(FaultType):
     """A response that comes slowly, octet by octet, and never ends: its head, body or chunks."""
 
     part: Literal["head", "body", "chunks"]
     seconds: float = 0.02
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Begin a response with the planned status; the service does nothing."""
         head: dict[str, str] | None = {"Content-Type": JSON}
         octets = b" "
@@ -76,19 +78,19 @@ class Drip(Kind):
         else:
             head = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
             octets = b"1\r\n \r\n"
-        return _Stream(head, _repeat(octets), self.seconds, exchange.planned)
+        return _Stream(head, _repeat(octets), self.seconds, context.planned)
 
 
 @dataclass(frozen=True)
-class Flood(Kind):
+class EndlessBody(FaultType):
     """A body without end, sent as fast as the client takes it."""
 
     code: int = HTTPStatus.OK
     gzip: bool = False
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Begin the body; the service does nothing."""
-        del exchange
+        del context
         head = {"Content-Type": JSON, "Connection": "close"}
         part = b" " * 2**16
         if not self.gzip:
@@ -100,7 +102,7 @@ class Flood(Kind):
 
 @dataclass(frozen=True)
 class _Misannounced:
-    answer: Answer
+    answer: CompleteResponse
     length: str
     is_chunked: bool
 
@@ -108,78 +110,78 @@ class _Misannounced:
     def status(self) -> int:
         return self.answer.status
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         body = self.answer.body
         headers = {**self.answer.headers, "Content-Length": self.length}
         if self.is_chunked:
             headers["Transfer-Encoding"] = "chunked"
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-        wire.send(wire.begin(self.answer.status, headers), body)
-        wire.end()
+        wire.send(wire.format_head(self.answer.status, headers), body)
+        wire.close()
 
 
 @dataclass(frozen=True)
-class Misannounced(Kind):
+class WrongContentLength(FaultType):
     """The real answer with another Content-Length, perhaps beside chunks, which count."""
 
     length: str
     is_chunked: bool = False
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer; what the service did is done."""
-        return _Misannounced(exchange.answer(), self.length, self.is_chunked)
+        return _Misannounced(context.execute(), self.length, self.is_chunked)
 
 
 @dataclass(frozen=True)
-class NewTokens(Kind):
+class EndlessPages(FaultType):
     """Pages with a token that is always new: without rows, or with those of the first page."""
 
     rows: Literal["none", "same"]
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to pages."""
-        return exchange.phase in PAGES
+        return context.phase in PAGES
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the page; its token leads to the start."""
-        query = exchange.live_query
-        token = query.give(0)
-        page = replace(query.page(None, exchange.size), next_token=token)
+        query = context.existing_query
+        token = query.issue_token(0)
+        page = replace(query.page(None, context.size), next_token=token)
         query.observed = True
-        return (replace(page, rows=()) if self.rows == "none" else page).answer()
+        return (replace(page, rows=()) if self.rows == "none" else page).response()
 
 
 @dataclass
-class SameQueryId(Kind):
+class RepeatQueryId(FaultType):
     """Each POST is answered with the queryId that the first one got."""
 
     query_id: str | None = field(default=None, init=False)
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to submits."""
-        return exchange.phase == "submit"
+        return context.phase == "submit"
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer; the service starts one query only."""
         if self.query_id is None:
-            answer = exchange.answer()
-            self.query_id = None if exchange.query is None else exchange.query.id
+            answer = context.execute()
+            self.query_id = None if context.query is None else context.query.id
             return answer
-        return json_answer(HTTPStatus.OK, {"queryId": self.query_id})
+        return json_response(HTTPStatus.OK, {"queryId": self.query_id})
 
 
 @dataclass(frozen=True)
-class PageWith(Kind):
+class ExtraKeys(FaultType):
     """The page that was due, with more keys beside its own."""
 
     more: Mapping[str, object]
 
-    def applies(self, exchange: Exchange) -> bool:
+    def applies(self, context: RequestContext) -> bool:
         """Apply to pages."""
-        return exchange.phase in PAGES
+        return context.phase in PAGES
 
-    def outcome(self, exchange: Exchange) -> Outcome:
+    def respond(self, context: RequestContext) -> Response:
         """Answer the page; a key of `more` comes first."""
-        rest = exchange.page().answer().body
-        more = json_answer(HTTPStatus.OK, dict(self.more)).body
-        return Answer(HTTPStatus.OK, more[:-1] + b"," + rest[1:])
+        rest = context.page().response().body
+        more = json_response(HTTPStatus.OK, dict(self.more)).body
+        return CompleteResponse(HTTPStatus.OK, more[:-1] + b"," + rest[1:])

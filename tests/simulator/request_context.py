@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from .answers import Answer
     from .queries import Page, Query
+    from .responses import CompleteResponse
 
 Phase: TypeAlias = Literal["submit", "poll", "first_page", "later_page"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -21,7 +21,7 @@ RecordedPhase: TypeAlias = Phase | Literal["refused"]
 
 
 @dataclass
-class Exchange:
+class RequestContext:
     """A request whose answer is watermark but not given yet, as a fault's kind sees it.
 
     `planned` is the status the service is about to answer. `query` is set for a GET of a query that
@@ -31,18 +31,18 @@ class Exchange:
     stream: str | None
     phase: RecordedPhase
     planned: int
-    _finish: Callable[[Exchange], Answer]
+    _finish: Callable[[RequestContext], CompleteResponse]
     query: Query | None = None
     token: str | None = None
     size: int = MAX_PAGE_SIZE
     window: tuple[datetime, datetime] | None = None
 
-    def answer(self) -> Answer:
+    def execute(self) -> CompleteResponse:
         """Let the service do what was asked and return what it says."""
         return self._finish(self)
 
     @property
-    def live_query(self) -> Query:
+    def existing_query(self) -> Query:
         """The query of a GET."""
         if self.query is None:
             message = f"a request in phase {self.phase} has no query yet"
@@ -51,9 +51,9 @@ class Exchange:
 
     def page(self) -> Page:
         """Return the page that was asked for; the query counts as finished from then on."""
-        self.live_query.observed = True
+        self.existing_query.observed = True
         return self.peek()
 
     def peek(self) -> Page:
         """Return the page that was asked for as if nobody had asked."""
-        return self.live_query.page(self.token, self.size)
+        return self.existing_query.page(self.token, self.size)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
-from .rows import encode
+from .dataset import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 JSON = "application/json"
 
 
-class Wire(Protocol):
+class Connection(Protocol):
     """One client's connection, as an outcome sees it."""
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> bytes:
+    def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
         """Return the status line and the headers, the blank line included."""
 
     def send(self, head: bytes, body: bytes) -> None:
         """Send both at once, the body only if the request's method wants one."""
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Close the connection in good order after what was sent."""
 
     def reset(self) -> None:
@@ -36,47 +36,47 @@ class Wire(Protocol):
         """Wait so long; False, at once, if the simulator is closing."""
 
 
-class Outcome(Protocol):
+class Response(Protocol):
     """What becomes of a request; `status` is None when no status line is sent."""
 
     @property
     def status(self) -> int | None:
         """The HTTP status that the client sees."""
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Put the outcome on the wire."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class CompleteResponse:
     """A whole HTTP answer: status, body in bytes and headers beside Content-Length."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": JSON})
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Send it, with its true length."""
         headers = {**self.headers, "Content-Length": str(len(self.body))}
-        wire.send(wire.begin(self.status, headers), self.body)
+        wire.send(wire.format_head(self.status, headers), self.body)
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedConnection:
     """A TCP RST before any byte of an answer."""
 
     status: None = None
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Reset the connection."""
         wire.reset()
 
 
 @dataclass(frozen=True)
-class Cut:
+class TruncatedResponse:
     """The first `kept` bytes of an answer's body under the headers of all of it, then the end."""
 
-    answer: Answer
+    answer: CompleteResponse
     kept: int
     chunked: bool = False
 
@@ -85,7 +85,7 @@ class Cut:
         """The HTTP status that the client sees."""
         return self.answer.status
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Send the part and close the connection."""
         body = self.answer.body
         headers = dict(self.answer.headers)
@@ -95,18 +95,18 @@ class Cut:
             part = f"{len(body):x}\r\n".encode() + part
         else:
             headers["Content-Length"] = str(max(len(body), self.kept + 1))
-        wire.send(wire.begin(self.status, headers), part)
-        wire.end()
+        wire.send(wire.format_head(self.status, headers), part)
+        wire.close()
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldResponse:
     """Nothing until the simulator releases the request, then the answer."""
 
-    answer: Callable[[], Answer]
+    answer: Callable[[], CompleteResponse]
     status: None = None
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Wait, then answer, or reset the connection if the simulator is closing."""
         if wire.hold():
             self.answer().send(wire)
@@ -115,10 +115,10 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Delayed:
+class DelayedResponse:
     """An outcome that is on its way for some seconds."""
 
-    outcome: Outcome
+    outcome: Response
     seconds: float
 
     @property
@@ -126,7 +126,7 @@ class Delayed:
         """The HTTP status that the client sees."""
         return self.outcome.status
 
-    def send(self, wire: Wire) -> None:
+    def send(self, wire: Connection) -> None:
         """Wait, then send it, or reset the connection if the simulator is closing."""
         if wire.pause(self.seconds):
             self.outcome.send(wire)
@@ -134,19 +134,25 @@ class Delayed:
             wire.reset()
 
 
-def json_answer(status: int, value: object, headers: Mapping[str, str] | None = None) -> Answer:
+def json_response(
+    status: int, value: object, headers: Mapping[str, str] | None = None
+) -> CompleteResponse:
     """Return an answer with a JSON value as its body."""
-    return Answer(status, encode(value), {"Content-Type": JSON, **(headers or {})})
+    return CompleteResponse(status, encode(value), {"Content-Type": JSON, **(headers or {})})
 
 
-def message_answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+def message_response(
+    status: int, message: str, headers: Mapping[str, str] | None = None
+) -> CompleteResponse:
     """Return an answer of the service's usual shape, {"message": ...}."""
-    return json_answer(status, {"message": message}, headers)
+    return json_response(status, {"message": message}, headers)
 
 
 # The wordings of specification 1.1, responses of POST and GET.
-QUEUED = message_answer(HTTPStatus.CREATED, "Query is queued and waiting to be executed")
-RUNNING = message_answer(HTTPStatus.ACCEPTED, "Accepted query and is running")
-UNAUTHORIZED = message_answer(HTTPStatus.UNAUTHORIZED, "Error validating API key from API endpoint")
-CANCELLED = message_answer(HTTPStatus.GONE, "Query execution was cancelled")
-FAILED = message_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "Query execution failed")
+QUEUED = message_response(HTTPStatus.CREATED, "Query is queued and waiting to be executed")
+RUNNING = message_response(HTTPStatus.ACCEPTED, "Accepted query and is running")
+UNAUTHORIZED = message_response(
+    HTTPStatus.UNAUTHORIZED, "Error validating API key from API endpoint"
+)
+CANCELLED = message_response(HTTPStatus.GONE, "Query execution was cancelled")
+FAILED = message_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Query execution failed")

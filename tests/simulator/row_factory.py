@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .timestamps import DAY, MINUTE, ODD_FORMS, day_text, usual_text
+from .timestamps import DAY, MINUTE, UNUSUAL_FORMATS, format_date, format_timestamp
 from .vocabulary import (
     CHOICES,
     FIRST_NAMES,
@@ -254,8 +254,8 @@ def timestamp_text(random: Random, milliseconds: int) -> str:
     """Return the instant as text: mostly the usual form, 1 in 20 an odd but valid one."""
     share = random()
     if share < ODD_SHARE:
-        return ODD_FORMS[int(share / ODD_SHARE * len(ODD_FORMS))](milliseconds)
-    return usual_text(milliseconds)
+        return UNUSUAL_FORMATS[int(share / ODD_SHARE * len(UNUSUAL_FORMATS))](milliseconds)
+    return format_timestamp(milliseconds)
 
 
 def _timestamp(name: str, place: Place) -> Maker:
@@ -267,7 +267,7 @@ def _timestamp(name: str, place: Place) -> Maker:
 
 def _day(name: str) -> Maker:
     moment = _DAYS.get(name, _near_start)
-    return lambda random, _number, when: day_text(moment(random, when) // DAY)
+    return lambda random, _number, when: format_date(moment(random, when) // DAY)
 
 
 # -- texts ----------------------------------------------------------------------------------------

@@ -12,20 +12,20 @@ from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .timestamps import DAY, MINUTE, SECOND, parse_timestamp, to_milliseconds, usual_text
-from .values import Place, When, compile_object
+from .row_factory import Place, When, compile_object
+from .timestamps import DAY, MINUTE, SECOND, format_timestamp, parse_timestamp, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from importlib.resources.abc import Traversable
 
-    from .values import Maker, Schema
+    from .row_factory import Maker, Schema
 
 Row: TypeAlias = dict[str, Any]
 Dated: TypeAlias = tuple["datetime | None", bytes]
 
 SCHEMA_PACKAGE = "tap_campusgroups.schemas"
-ADDED = MappingProxyType(
+ADDED_STREAMS = MappingProxyType(
     {"1.1": {"stores", "store_products", "announcements", "announcement_recipients"}}
 )
 """Endpoints that the document does not have and a later specification does, by its version."""
@@ -34,7 +34,7 @@ _QUARTER = 15 * MINUTE
 _LONGEST_LIFE = 500 * DAY
 
 
-def read_schemas(folder: Traversable) -> dict[str, Schema]:
+def load_schemas(folder: Traversable) -> dict[str, Schema]:
     """Return the JSON schema of every stream, from `<stream>.json` files, by name of the stream."""
     files = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
@@ -49,8 +49,8 @@ def read_schemas(folder: Traversable) -> dict[str, Schema]:
 @cache
 def tap_schemas(api_version: str = "1.0") -> Mapping[str, Schema]:
     """Return the schemas that the tap ships for a version of the API, read once."""
-    schemas = read_schemas(resources.files(SCHEMA_PACKAGE))
-    for version, streams in ADDED.items():
+    schemas = load_schemas(resources.files(SCHEMA_PACKAGE))
+    for version, streams in ADDED_STREAMS.items():
         if api_version < version:
             schemas = {name: schema for name, schema in schemas.items() if name not in streams}
     return MappingProxyType(schemas)
@@ -63,7 +63,7 @@ class Dataset:
     empty). Row i of a stream depends on `seed`, the stream and i, on `newest` and `span`, and, in
     its foreign keys, on how many rows the other streams have. `updatedOn` lies in
     [newest - span, newest] (UTC); row 1, and only it, is exactly at `newest`. `schemas` are
-    there in place of the tap's for version 1.0: `tap_schemas("1.1")`, or `read_schemas` of a
+    there in place of the tap's for version 1.0: `tap_schemas("1.1")`, or `load_schemas` of a
     folder.
 
     `dataset[stream]` is a plain list of JSON-ready rows. A test may change it and its rows: the
@@ -217,7 +217,7 @@ class Dataset:
     def _newest_text(self) -> str:
         if self.newest.microsecond % 1_000:
             return self.newest.isoformat().replace("+00:00", "Z")
-        return usual_text(to_milliseconds(self.newest))
+        return format_timestamp(to_milliseconds(self.newest))
 
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -1,0 +1,223 @@
+"""Sends the requests of one stream, with retries."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import backoff
+from singer_sdk.exceptions import RetriableAPIError
+
+from tap_campusgroups.exceptions import (
+    AccessDeniedError,
+    ExportFailedError,
+    ServiceUnavailableError,
+)
+from tap_campusgroups.exports.response import TRANSIENT, ResponseKind, cache_parsed, describe
+from tap_campusgroups.exports.retry import MAX_RETRY_DELAY, RetryPolicy, retry_delays
+from tap_campusgroups.exports.transport import (
+    RETRIABLE,
+    BodyTooLargeError,
+    DeadlineExceededError,
+    call_with_deadline,
+    current_session,
+    describe_failure,
+    is_unknown_host,
+    read_body,
+    replace_session,
+)
+
+if t.TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    import requests
+
+    from tap_campusgroups.exports.export import PollPolicy
+    from tap_campusgroups.exports.pagination import Step
+    from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
+    from tap_campusgroups.exports.service_monitor import ServiceMonitor
+
+RESPONSE_DEADLINE: t.Final = 5
+"""Time limit of a whole response, as a multiple of the request timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportLimits:
+    """Time limits and retry limits of exports.
+
+    Attributes:
+        request_timeout: Time without a byte after which a request fails, in seconds.
+        poll: How to wait for an export.
+        retry: When to retry.
+    """
+
+    request_timeout: float
+    poll: PollPolicy
+    retry: RetryPolicy
+
+
+@dataclass(eq=False)
+class RequestSender:
+    """Sends the requests of one stream; used by several workers at a time.
+
+    Attributes:
+        stream: Name of the stream.
+        path: Path of the endpoint.
+        path_alias: Another spelling of the path, tried once after a 404.
+        prepare: Creates the request of a step for a path.
+        limits: Limits of each request.
+        monitor: Learns the service's clock.
+        logger: For retries.
+    """
+
+    stream: str
+    path: str
+    path_alias: str | None
+    prepare: Callable[[Step, str], requests.PreparedRequest]
+    limits: ExportLimits
+    monitor: ServiceMonitor
+    logger: logging.Logger
+
+    def send(self, step: Step, scheduler: Scheduler, job: ExportJob) -> requests.Response:
+        """Send a step and return the whole response.
+
+        Transient failures are retried: connection errors, 408, 429, 5xx unless the query failed,
+        bodies that are not JSON, and a 401 once the secret has worked in the run.
+
+        Raises:
+            AccessDeniedError: On 401 or 403.
+            ServiceUnavailableError: If all attempts failed.
+            ExportFailedError: If a page is too large.
+            ExportsStoppedError: If the run ends meanwhile.
+        """
+        path = self.path
+        request = self.prepare(step, path)
+        response = self._send_with_retries(request, path, scheduler, job)
+        alias = self.path_alias
+        is_unknown = request.method == "POST" and response.status_code == HTTPStatus.NOT_FOUND
+        if not is_unknown or alias is None or path == alias:
+            return response
+        if self.path != alias:
+            self.logger.info(
+                "Path not found: stream=%s path=%s; trying %s", self.stream, path, alias
+            )
+            self.path = alias
+        return self.send(step, scheduler, job)
+
+    def _send_with_retries(
+        self, request: requests.PreparedRequest, path: str, scheduler: Scheduler, job: ExportJob
+    ) -> requests.Response:
+        attempts, began, delays = 0, time.monotonic(), self._retry_delays()
+        while True:
+            attempts += 1
+            try:
+                return self._exchange(request)
+            except RETRIABLE as error:
+                failure = error
+            # Outside of `except`: a new error must not carry the old one, which may quote the URL.
+            response = _response_of(failure)
+            is_too_many = (
+                request.method == "POST"
+                and response is not None
+                and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+            )
+            if is_too_many and scheduler.reduce_concurrency(job):
+                attempts, began, delays = 0, time.monotonic(), self._retry_delays()
+                continue
+            max_attempts = self._max_attempts(failure)
+            if attempts >= max_attempts or time.monotonic() - began >= self._max_seconds:
+                raise self._give_up(request.method, path, failure, attempts)
+            delay = backoff.random_jitter(delays(response))
+            self.logger.warning(
+                "Retrying request: stream=%s reason=%s attempt=%d/%d delay=%.1fs",
+                *(self.stream, describe_failure(failure), attempts + 1, max_attempts, delay),
+            )
+            job.counts["retries"] += 1
+            scheduler.pause(delay)
+
+    def _exchange(self, request: requests.PreparedRequest) -> requests.Response:
+        session = current_session()  # belongs to this thread, the call below runs in another
+        timeout = self.limits.request_timeout
+
+        def exchange() -> requests.Response:
+            # Redirects are not followed: requests would send the secret to another host.
+            response = session.send(request, timeout=timeout, allow_redirects=False)
+            self.monitor.observe_date(response.headers.get("Date"))
+            self._check(response)
+            return response
+
+        try:
+            return call_with_deadline(
+                exchange, min(RESPONSE_DEADLINE * timeout, self.limits.poll.timeout)
+            )
+        except DeadlineExceededError:
+            replace_session()
+            raise
+        except BodyTooLargeError:
+            pass
+        msg = f"Stream '{self.stream}': a page is too large for memory. Lower page_size."
+        raise ExportFailedError(msg)
+
+    def _check(self, response: requests.Response) -> None:
+        """Read and classify a response; raise unless it is the paginator's to interpret."""
+        kind = cache_parsed(response, read_body(response)).kind
+        if kind is ResponseKind.DENIED and not self._is_passing_denial(response):
+            raise self._denied(response)
+        if kind is ResponseKind.DENIED or kind in TRANSIENT:
+            msg = f"{kind.value} ({describe(response)})"
+            raise RetriableAPIError(msg, response)
+
+    def _is_passing_denial(self, response: requests.Response | None) -> bool:
+        """Return whether a response is a 401 although the secret has worked in the run."""
+        return (
+            response is not None
+            and response.status_code == HTTPStatus.UNAUTHORIZED
+            and self.monitor.has_accepted_job
+        )
+
+    def _denied(self, response: requests.Response) -> AccessDeniedError:
+        msg = (
+            f"Stream '{self.stream}': the service denied access ({describe(response)}). Check "
+            "api_secret and school_code, and that the API key may read this data."
+        )
+        return AccessDeniedError(msg, status=response.status_code)
+
+    def _retry_delays(self) -> Callable[[requests.Response | None], float]:
+        longest = self.limits.retry.max_retry_after
+        if not self.monitor.has_accepted_job:
+            longest = min(longest, MAX_RETRY_DELAY)
+        return retry_delays(longest)
+
+    @property
+    def _max_seconds(self) -> float:
+        retry = self.limits.retry
+        return retry.max_seconds if self.monitor.has_accepted_job else retry.max_seconds_unaccepted
+
+    def _max_attempts(self, failure: Exception) -> int:
+        retry = self.limits.retry
+        if is_unknown_host(failure):
+            return min(retry.max_attempts, retry.max_attempts_unknown_host)
+        if self._is_passing_denial(_response_of(failure)):
+            return min(retry.max_attempts, retry.max_attempts_denied)
+        return retry.max_attempts
+
+    def _give_up(
+        self, method: str | None, path: str, failure: Exception, attempts: int
+    ) -> ServiceUnavailableError | AccessDeniedError:
+        response = _response_of(failure)
+        if response is not None and self._is_passing_denial(response):
+            return self._denied(response)
+        msg = (
+            f"Stream '{self.stream}': {method} {path} failed after {attempts} "
+            f"attempt{'s' * (attempts > 1)}: {describe_failure(failure)}."
+        )
+        if response is None:
+            msg += " Check the network, school_code and api_url."
+        return ServiceUnavailableError(msg)
+
+
+def _response_of(failure: Exception) -> requests.Response | None:
+    return failure.response if isinstance(failure, RetriableAPIError) else None

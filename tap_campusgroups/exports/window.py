@@ -1,0 +1,73 @@
+"""The window of one export: a range of `updatedOn`."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+MIN_BISECTED: t.Final = timedelta(hours=1)
+"""A window of this length or less is not bisected."""
+
+
+def format_bound(bound: datetime) -> str:
+    """Format a bound as the document's examples do: `2020-01-01T00:00:00Z`."""
+    # Not `strftime`: its %Y does not pad years before 1000 on every platform.
+    return f"{bound.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'seconds')}Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range of `updatedOn`, both bounds inclusive, in whole seconds UTC.
+
+    The document shows bounds without fractions of a second, so both are truncated. At the start,
+    up to one second is read again; at the end, the rest belongs to the next run.
+    """
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def between(cls, start: datetime, end: datetime) -> Window:
+        """Create a window from two aware timestamps, truncated to whole seconds."""
+        return cls(
+            start.astimezone(UTC).replace(microsecond=0),
+            end.astimezone(UTC).replace(microsecond=0),
+        )
+
+    def split(self, days: int | None) -> list[Window]:
+        """Split the window into ascending windows that share their bounds.
+
+        Args:
+            days: Maximum length of each; `None` for a single window.
+
+        Returns:
+            The windows; none if this one is empty.
+        """
+        if self.is_empty:
+            return []
+        if days is None:
+            return [self]
+        step = timedelta(days=days)
+        windows, start = [], self.start
+        while self.end - start > step:
+            windows.append(Window(start, start + step))
+            start += step
+        return [*windows, Window(start, self.end)]
+
+    def bisect(self) -> list[Window]:
+        """Split the window into two halves that share their bound, unless it is too short."""
+        length = self.end - self.start
+        if length <= MIN_BISECTED:
+            return [self]
+        middle = self.start + timedelta(seconds=length // timedelta(seconds=2))
+        return [Window(self.start, middle), Window(middle, self.end)]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the window ends before it starts."""
+        return self.end < self.start
+
+    def __str__(self) -> str:
+        """Format the window for log lines, as an ISO 8601 interval."""
+        return f"{format_bound(self.start)}/{format_bound(self.end)}"

@@ -1,0 +1,28 @@
+"""The command line as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m tap_campusgroups`, with variables added to the environment."""
+    return subprocess.run(
+        [sys.executable, "-m", "tap_campusgroups", *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def errors(finished: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the log lines above the level INFO."""
+    return [line for line in finished.stderr.splitlines() if " INFO " not in line]
