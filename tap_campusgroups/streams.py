@@ -1,4 +1,4 @@
-"""The streams, each a path of the same name and a schema file."""
+"""The streams. The name of each is also its path in the API and the name of its schema file."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if t.TYPE_CHECKING:
 
 
 class Events(CampusGroupsStream):
-    """Events with their place, registration settings, tags and custom fields."""
+    """Events with their location, registration settings, tags and custom fields."""
 
     name = "events"
 
 
 class Rsvp(CampusGroupsStream):
-    """Answers to event invitations."""
+    """RSVPs: answers to event invitations."""
 
     name = "rsvp"
 
 
 class EventRegistrationOptions(CampusGroupsStream):
-    """Tickets and other options of an event's registration."""
+    """Ticket types and other registration options of events."""
 
     name = "event_registration_options"
 
 
 class Payments(CampusGroupsStream):
-    """Payments and refunds, with their amounts and status."""
+    """Payments and refunds with their amounts and status."""
 
     name = "payments"
 
 
 class Checkins(CampusGroupsStream):
-    """Check-ins and check-outs at events: who was there."""
+    """Check-ins and check-outs at events: who attended."""
 
     name = "checkins"
 
@@ -48,13 +48,13 @@ class Users(CampusGroupsStream):
 
 
 class AcademicExperiences(CampusGroupsStream):
-    """Studies that users list in their profile. Personal data."""
+    """Education entries of user profiles. Personal data."""
 
     name = "academic_experiences"
 
 
 class WorkExperiences(CampusGroupsStream):
-    """Jobs that users list in their profile. Personal data."""
+    """Work experience entries of user profiles. Personal data."""
 
     name = "work_experiences"
 
@@ -66,25 +66,25 @@ class Groups(CampusGroupsStream):
 
 
 class Members(CampusGroupsStream):
-    """Memberships and officer roles: which user is in which group."""
+    """Group memberships and officer roles of users."""
 
     name = "members"
 
 
 class Tags(CampusGroupsStream):
-    """Tags that other records carry."""
+    """Tags that other records refer to."""
 
     name = "tags"
 
 
 class Budgets(CampusGroupsStream):
-    """Budgets and what is allocated to them."""
+    """Budgets and their allocations."""
 
     name = "budgets"
 
 
 class BudgetTransactions(CampusGroupsStream):
-    """Expenses and revenues of a budget."""
+    """Expenses and revenues of budgets."""
 
     name = "budget_transactions"
 
@@ -96,7 +96,7 @@ class Surveys(CampusGroupsStream):
 
 
 class SurveySubmissions(CampusGroupsStream):
-    """Answers to a survey, question by question. Personal data."""
+    """Submissions of surveys with the answer to each question. Personal data."""
 
     name = "survey_submissions"
 
@@ -115,20 +115,20 @@ class RoomReservations(CampusGroupsStream):
 
 
 class Badges(CampusGroupsStream):
-    """Badges that users and groups can win."""
+    """Badges that users and groups can earn."""
 
     name = "badges"
 
 
 class BadgeCompletions(CampusGroupsStream):
-    """Badges won."""
+    """Badges that were earned."""
 
     name = "badge_completions"
     path_alias = "/badges_completions"
 
 
 class FeedPosts(CampusGroupsStream):
-    """Posts of the feed, with their comments. Personal data."""
+    """Posts in the feed with their comments. Personal data."""
 
     name = "feed_posts"
 
@@ -140,13 +140,13 @@ class Tracks(CampusGroupsStream):
 
 
 class Checklists(CampusGroupsStream):
-    """Checklists of a track or group."""
+    """Checklists of tracks and groups."""
 
     name = "checklists"
 
 
 class ChecklistItems(CampusGroupsStream):
-    """Items of a checklist, with the rule that completes them."""
+    """Items of checklists with their completion rules."""
 
     name = "checklist_items"
 
@@ -158,7 +158,7 @@ class Stores(CampusGroupsStream):
 
 
 class StoreProducts(CampusGroupsStream):
-    """Products that stores sell."""
+    """Products sold in stores."""
 
     name = "store_products"
 
@@ -170,45 +170,19 @@ class Announcements(CampusGroupsStream):
 
 
 class AnnouncementRecipients(CampusGroupsStream):
-    """Who received which announcement."""
+    """Recipients of announcements."""
 
     name = "announcement_recipients"
 
 
-_OF_THE_DOCUMENT: t.Final[tuple[type[CampusGroupsStream], ...]] = (
-    Events,
-    Rsvp,
-    EventRegistrationOptions,
-    Payments,
-    Checkins,
-    Users,
-    AcademicExperiences,
-    WorkExperiences,
-    Groups,
-    Members,
-    Tags,
-    Budgets,
-    BudgetTransactions,
-    Surveys,
-    SurveySubmissions,
-    Rooms,
-    RoomReservations,
-    Badges,
-    BadgeCompletions,
-    FeedPosts,
-    Tracks,
-    Checklists,
-    ChecklistItems,
-)
-
+_STREAMS_1_0: t.Final = (
+    Events, Rsvp, EventRegistrationOptions, Payments, Checkins, Users, AcademicExperiences,
+    WorkExperiences, Groups, Members, Tags, Budgets, BudgetTransactions, Surveys,
+    SurveySubmissions, Rooms, RoomReservations, Badges, BadgeCompletions, FeedPosts, Tracks,
+    Checklists, ChecklistItems,
+)  # fmt: skip
 STREAMS: t.Final[Mapping[ApiVersion, tuple[type[CampusGroupsStream], ...]]] = {
-    ApiVersion.V1_0: _OF_THE_DOCUMENT,
-    ApiVersion.V1_1: (
-        *_OF_THE_DOCUMENT,
-        Stores,
-        StoreProducts,
-        Announcements,
-        AnnouncementRecipients,
-    ),
+    ApiVersion.V1_0: _STREAMS_1_0,
+    ApiVersion.V1_1: (*_STREAMS_1_0, Stores, StoreProducts, Announcements, AnnouncementRecipients),
 }
-"""The streams of each version of the API, in the order of the document and the specification."""
+"""The streams of each version of the API, in the order of the vendor's documentation."""

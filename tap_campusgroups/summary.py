@@ -55,15 +55,15 @@ class StreamSummary:
     @classmethod
     def of(cls, stream: CampusGroupsStream, error: BaseException | None) -> StreamSummary:
         """Return the summary of a stream after its sync."""
-        jobs = [window_job.job for window_job in stream.window_jobs]
+        jobs = stream.jobs
         newest, quality = parse_timestamp(stream.newest), stream.quality
         age = utc_now() - newest if newest else None
         return cls(
             stream=stream.name,
-            rows=sum(job.rows for job in jobs),
+            rows=sum(job.received for job in jobs),
             exports=sum(job.counts["exports"] for job in jobs),
             windows=len(jobs),
-            windows_done=sum(window_job.is_done for window_job in stream.window_jobs),
+            windows_done=sum(job.is_complete for job in jobs),
             resubmissions=sum(job.counts["resubmissions"] for job in jobs),
             retries=sum(job.counts["retries"] for job in jobs),
             newest=stream.newest,
@@ -81,8 +81,9 @@ class StreamSummary:
     @property
     def issues(self) -> int:
         """Number of values, pages and rows with an irregularity."""
-        counts: list[int] = [*self.type_mismatches.values(), *(one["count"] for one in self.unknown.values())]
-        return sum(counts) + self.pages_with_invalid_unicode + self.rows_without_key
+        unknown = sum(int(field["count"]) for field in self.unknown.values())
+        mismatches = sum(self.type_mismatches.values())
+        return unknown + mismatches + self.pages_with_invalid_unicode + self.rows_without_key
 
 
 _COLUMNS: t.Final = (

@@ -99,7 +99,7 @@ class SyncRun:
         if not self._is_about_one_stream(stream, error):
             return False
         self._logger.warning("%s Continuing with the remaining streams.", error)
-        self._scheduler.drop([window_job.job for window_job in stream.window_jobs])
+        self._scheduler.drop(stream.jobs)
         return True
 
     def _is_about_one_stream(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:

@@ -352,20 +352,16 @@ _KNOWN_MESSAGES: t.Final = (
 
 
 def redact(message: str) -> str:
-    """Return the part of a message that is known to contain no personal data.
+    """Hide the part of a message that may contain personal data.
 
-    Args:
-        message: For instance `Query execution failed: column 'Jane' not found`.
-
-    Returns:
-        For instance `"Query execution failed" and 25 hidden characters`.
+    `Query execution failed: column 'Jane' not found` becomes
+    `"Query execution failed" and 25 hidden characters`.
     """
-    text = message.strip()
-    known = next((one for one in _KNOWN_MESSAGES if text.lower().startswith(one.lower())), "")
-    hidden = len(text[len(known) :].strip(" .!"))
-    if not known:
-        return f"a hidden message of {len(message)} characters"
-    return f'"{known}"' + (f" and {hidden} hidden characters" if hidden else "")
+    text = message.strip().lower()
+    known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), "")
+    hidden = len(text.removeprefix(known.lower()).strip(" .!"))
+    parts = [f'"{known}"'] * bool(known) + [f"{hidden} hidden characters"] * bool(hidden)
+    return " and ".join(parts) or "an empty message"
 
 
 MAX_KEYS: t.Final = 5

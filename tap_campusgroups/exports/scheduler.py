@@ -33,6 +33,7 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.service_monitor import ServiceMonitor
+    from tap_campusgroups.exports.window import Window
 
 MAX_WORKERS: t.Final = 32
 """Maximum number of exports whose pages are not all fetched."""
@@ -66,12 +67,16 @@ class JobStatus(enum.Enum):
 
 @dataclass(eq=False)
 class ExportJob:
-    """One window of a stream, to be exported.
+    """The export of one window of a stream.
 
     Attributes:
         stream: Name of the stream.
+        window: The window.
         fetch: Runs the export in a worker and yields its pages.
-        rows: Rows that the main thread has taken.
+        received: Rows in the pages that the main thread has taken.
+        emitted: Records emitted of these.
+        newest: The newest `updatedOn` of the records, in canonical form.
+        is_complete: Whether the main thread has taken all pages.
         counts: Accepted exports, resubmissions and retries.
         status: This and all below is kept by the scheduler.
         query_id: The `queryId`, once the service has accepted the export.
@@ -83,8 +88,12 @@ class ExportJob:
     """
 
     stream: str
+    window: Window
     fetch: Callable[[Scheduler, ExportJob], Generator[Page, None, None]]
-    rows: int = 0
+    received: int = 0
+    emitted: int = 0
+    newest: str | None = None
+    is_complete: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     status: JobStatus = field(default=JobStatus.PENDING, init=False)
     query_id: str | None = field(default=None, init=False)
@@ -190,15 +199,14 @@ class Scheduler:
         """Discard jobs whose pages are not needed; those that are pending never start.
 
         Args:
-            jobs: All remaining jobs of the current stream.
+            jobs: Jobs of the current stream.
         """
         with self._changed:
             for job in jobs:
                 job.is_dropped = True
                 self._buffered_bytes -= sum(page.size for page in job.pages)
                 job.pages.clear()
-            while self._pending and self._pending[0].is_dropped:
-                self._pending.popleft().status = JobStatus.DONE
+            self._pending = deque(job for job in self._pending if not job.is_dropped)
             self._notify()
 
     def close(self) -> None:
@@ -427,30 +435,19 @@ class Scheduler:
         job.reserved = size
         self._changed.notify_all()
 
-    # Progress
-
     def _log_progress(self) -> None:
         began = time.monotonic()
         while not self._stop.wait(PROGRESS_INTERVAL):
             with self._changed:
                 status = Counter(job.status for job in self.jobs)
-                job = self._current_job
-                prefetched = sum(page.size for one in self.jobs for page in one.pages)
-            if job is None:
-                continue
-            extra = {
-                "stream": job.stream,
-                "rows": sum(one.rows for one in self.jobs),
-                "seconds": round(time.monotonic() - began, 3),
-                "jobs_pending": status[JobStatus.PENDING],
-                "jobs_active": status[JobStatus.ACTIVE],
-                "jobs_done": status[JobStatus.DONE],
-                "prefetched_bytes": prefetched,
-            }
-            self._logger.info(
-                "Sync progress: stream=%s rows=%s elapsed=%.0fs jobs_pending=%d jobs_active=%d "
-                "jobs_done=%d",
-                *(job.stream, f"{extra['rows']:,}", extra["seconds"]),
-                *(extra["jobs_pending"], extra["jobs_active"], extra["jobs_done"]),
-                extra=extra,
-            )
+                figures = {
+                    "stream": self._current_job.stream if self._current_job else None,
+                    "rows": sum(job.received for job in self.jobs),
+                    "seconds": round(time.monotonic() - began),
+                    "jobs_pending": status[JobStatus.PENDING],
+                    "jobs_active": status[JobStatus.ACTIVE],
+                    "jobs_done": status[JobStatus.DONE],
+                    "prefetched_bytes": sum(page.size for job in self.jobs for page in job.pages),
+                }
+            text = " ".join(f"{name}={value}" for name, value in figures.items())
+            self._logger.info("Sync progress: %s", text, extra=figures)
