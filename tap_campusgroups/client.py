@@ -59,6 +59,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.streams.rest import HTTPRequest
 
     from tap_campusgroups.exports.export import Page
+    from tap_campusgroups.streams import StreamDefinition
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """The field that the API's date range applies to (document, "Date Ranges and Pagination")."""
@@ -70,9 +71,10 @@ FIRST_START_KEY: t.Final = "start_date"
 
 
 class CampusGroupsStream(RESTStream[Step]):
-    """A stream of the Data Export API; a subclass has a name, which is also that of its schema.
+    """A stream of the Data Export API, with the schema of its name.
 
     Attributes:
+        path_alias: See `StreamDefinition`.
         started: When the tap was created, aware, UTC: the upper bound of all exports.
         jobs: The exports of the current run, one per window.
         quality: Irregularities in the rows of the current run.
@@ -82,21 +84,18 @@ class CampusGroupsStream(RESTStream[Step]):
             to continue with the next stream.
     """
 
-    name: str
     schema: t.ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
     primary_keys: t.ClassVar[Sequence[str]] = (PRIMARY_KEY,)
     replication_key = REPLICATION_KEY
-    path_alias: str | None = None
-    """Another spelling of the path, found in a public client; tried once, after a 404."""
-
     retry_policy = RetryPolicy()
 
     # `records` converts by schema; the SDK's conversion makes "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, definition: StreamDefinition) -> None:
         """Create the stream of a tap."""
-        super().__init__(tap, path=f"/{self.name}")
+        super().__init__(tap, name=definition.name, path=f"/{definition.name}")
+        self.path_alias = definition.path_alias
         self.jobs: list[ExportJob] = []
         self.quality = DataQualityCounters()
         self.started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)

@@ -18,6 +18,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_campusgroups.cli import Command
+from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.config import (
     CONFIG,
     ApiVersion,
@@ -41,8 +42,6 @@ if t.TYPE_CHECKING:
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-
-    from tap_campusgroups.client import CampusGroupsStream
 
 
 # An allowlist, because each capability adds settings or messages. Left out: BATCH, which bypasses
@@ -108,7 +107,8 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        return [stream(self) for stream in STREAMS[api_version(self.config)]]
+        definitions = STREAMS[api_version(self.config)]
+        return [CampusGroupsStream(self, definition) for definition in definitions]
 
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
@@ -163,7 +163,7 @@ class TapCampusGroups(Tap):
             )
             raise InputError(msg)
         if unknown := {entry.tap_stream_id for entry in selected} - set(self.streams):
-            is_in_1_1 = unknown <= {stream.name for stream in STREAMS[ApiVersion.V1_1]}
+            is_in_1_1 = unknown <= {one.name for one in STREAMS[ApiVersion.V1_1]}
             fix = 'Set api_version to "1.1"' if is_in_1_1 else "Create a new one with --discover"
             msg = (
                 f"{origin('catalog')} selects streams that do not exist in api_version "

@@ -1,4 +1,4 @@
-"""The stream reference, docs/streams.md, generated from the stream classes and schemas."""
+"""The stream reference, docs/streams.md, generated from the streams and their schemas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap_campusgroups.streams import STREAMS
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.streams import StreamDefinition
 
     Schema: t.TypeAlias = dict[str, t.Any]
 
@@ -101,14 +101,17 @@ def _schema(name: str) -> Schema:
     return t.cast("Schema", json.loads(file.read_text(encoding="utf-8")))
 
 
-def _description(stream: type[CampusGroupsStream]) -> str:
-    """Return the stream's docstring, and the API version that it requires."""
-    text = (stream.__doc__ or "").strip()
+def _description(stream: StreamDefinition) -> str:
+    """Return the stream's description, and the API version that it requires."""
     first = min(version for version, streams in STREAMS.items() if stream in streams)
-    return text if first is min(ApiVersion) else f'{text} Requires `api_version: "{first}"`.'
+    return (
+        stream.description
+        if first is min(ApiVersion)
+        else f'{stream.description} Requires `api_version: "{first}"`.'
+    )
 
 
-def _section(stream: type[CampusGroupsStream], fields: list[tuple[str, Schema]]) -> Iterator[str]:
+def _section(stream: StreamDefinition, fields: list[tuple[str, Schema]]) -> Iterator[str]:
     """Yield the lines of a stream's section."""
     is_marked = any(MARK in field for _, field in fields)
     columns = ["field", "type", *["identifier"] * is_marked, "description"]

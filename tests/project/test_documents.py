@@ -103,7 +103,7 @@ def test_readme_bounds_equal_the_code() -> None:
 def test_readme_streams_equal_the_code() -> None:
     rows = table("Streams")
     assert [(row[0], row[1]) for row in rows] == [
-        (f"`{stream.name}`", (stream.__doc__ or "").strip()) for stream in STREAMS[ApiVersion.V1_1]
+        (f"`{stream.name}`", stream.description) for stream in STREAMS[ApiVersion.V1_1]
     ]
 
 

@@ -41,7 +41,7 @@ LINE_FUNCTIONS = (
     summary.log_summary,
     summary._issue_lines,  # noqa: SLF001
     connection_test._report,  # noqa: SLF001
-    connection_test.StreamAccess.__str__,
+    connection_test._test,  # noqa: SLF001
     input_files._describe,  # noqa: SLF001
 )
 """Functions that return or collect lines of a message."""
