@@ -370,9 +370,15 @@ MAX_KEYS: t.Final = 5
 
 def redact_keys(keys: Iterable[str]) -> str:
     """Return the keys of a body for a log line; keys that may be data are hidden."""
-    names = list(dict.fromkeys(safe_field_name(key[:1].lower() + key[1:]) for key in keys))
+    names = list(dict.fromkeys(_redact_key(key) for key in keys))
     more = f" and {len(names) - MAX_KEYS} more" if len(names) > MAX_KEYS else ""
     return ", ".join(names[:MAX_KEYS]) + more
+
+
+def _redact_key(key: str) -> str:
+    name = key[:1].lower() + key[1:]  # keys of a body begin with a capital letter, fields do not
+    safe_name = safe_field_name(name)
+    return key if safe_name == name else safe_name
 
 
 def describe(response: requests.Response) -> str:

@@ -323,8 +323,8 @@ class Scheduler:
                 "429)",
                 self._max_concurrent,
             )
-        self.acquire_slot(job)
-        return True
+            self.acquire_slot(job)  # with the lock: a later job must not take the slot
+            return True
 
     # Workers
 

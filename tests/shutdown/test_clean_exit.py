@@ -27,8 +27,8 @@ from tap_campusgroups.exports import scheduler
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.transport import current_session, worker_session
 from tap_campusgroups.tap import TapCampusGroups
-from tests.exports.test_scheduler import NAMES, background, supervised, workers
 from tests.simulator import Dataset, FailQuery, Hang, JsonBody, Simulator, Status
+from tests.support.exports import NAMES, background, supervised, workers
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync, wait_until
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def is_busy(simulator: Simulator) -> bool:
         return any(r.stream == stream and r.status == status for r in requests)
 
     return (
-        asked(POLLED, 202) and asked(RETRIABLE, 503) and asked(HANGING, None) and asked(REFUSED, 429)
+        asked(POLLED, 202)
+        and asked(RETRIABLE, 503)
+        and asked(HANGING, None)
+        and asked(REFUSED, 429)
     )
 
 
@@ -226,7 +229,7 @@ def test_a_failure_of_an_export(
     )
     with (
         cleanly(simulator, caplog, HANGING) as begin,
-        background(lambda: sync(config, *BUSY), let_go=simulator.close) as run,
+        background(lambda: sync(config, *BUSY), release=simulator.close) as run,
     ):
         wait_until(lambda: is_turn_of(POLLED, caplog.text))
         begin()
@@ -441,7 +444,7 @@ def test_a_signal_while_all_wait(
 ) -> None:
     with (
         running(simulator, tmp_path) as tap,
-        background(tap.read, let_go=tap.close) as reading,
+        background(tap.read, release=tap.close) as reading,
     ):
         wait_until(lambda: is_busy(simulator) and is_turn_of(POLLED, tap.log()))
         begin = monotonic()
