@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +13,13 @@ from tap_campusgroups.config import CONFIG, ApiVersion
 from tap_campusgroups.exports import retry, scheduler
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
+from tests.support import documents
 from tests.support.fake_hub import read_definition
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXTRACTOR: dict[str, Any] = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))[
-    "plugins"
-]["extractors"][0]
+README = documents.read("README.md")
+EXTRACTOR: dict[str, Any] = yaml.safe_load(documents.read("meltano.yml"))["plugins"]["extractors"][
+    0
+]
 DEFINITION = read_definition()
 
 
@@ -33,8 +32,8 @@ def properties_of_the_tap() -> dict[str, Any]:
 
 def table(heading: str) -> list[list[str]]:
     """Return the rows of the README's table under a heading."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("|")]
+    lines = documents.section("README.md", heading).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
@@ -64,7 +63,7 @@ def test_tap_has_neither_batch_nor_activate_version() -> None:
 
 
 def test_env_example_has_every_setting_with_its_default() -> None:
-    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    example = documents.read(".env.example")
     lines = re.findall(r"^(#?)TAP_CAMPUSGROUPS_([A-Z_]+)=(.*)$", example, re.MULTILINE)
     assert [name.lower() for _, name, _ in lines] == list(CONFIG["properties"])
     for comment, name, value in lines:
@@ -108,8 +107,8 @@ def test_readme_streams_equal_the_code() -> None:
 
 
 def test_readme_summary_has_the_columns_of_the_code() -> None:
-    section = README.split("\n## What a run prints\n")[1].split("\n## ")[0]
-    (header,) = (line for line in section.splitlines() if line.startswith("  stream "))
+    lines = documents.section("README.md", "What a run prints").splitlines()
+    (header,) = (line for line in lines if line.startswith("  stream "))
     assert header.split() == " ".join(summary._COLUMNS).split()  # noqa: SLF001
     described = [row[0].strip("`") for row in table("What a run prints")]
     assert described == list(summary._COLUMNS[1:])  # noqa: SLF001
@@ -131,12 +130,12 @@ def test_readme_prose_has_at_most_1500_words() -> None:
     ],
 )
 def test_architecture_numbers_equal_the_code(fact: str) -> None:
-    assert fact in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert fact in documents.read("docs/architecture.md")
 
 
 def test_architecture_lists_every_module() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    package = ROOT / "tap_campusgroups"
+    page = documents.read("docs/architecture.md")
+    package = documents.ROOT / "tap_campusgroups"
     modules = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")

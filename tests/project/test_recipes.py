@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests.support import documents
 from tests.support.harness import catalog_of, sync
 
 if TYPE_CHECKING:
@@ -16,17 +16,10 @@ if TYPE_CHECKING:
 
 
 SALT = "pepper of enough length"
-ROOT = Path(__file__).parents[2]
-
-
-def recipe(page: str, heading: str, language: str) -> str:
-    """Return the first code block of a language under a heading of a document."""
-    text = (ROOT / page).read_text(encoding="utf-8").split(f"\n## {heading}\n")[1]
-    return text.split(f"```{language}\n")[1].split("```")[0]
 
 
 def test_readme_record_is_what_the_tap_emits(simulator: Simulator, config: dict[str, Any]) -> None:
-    message = json.loads(recipe("README.md", "What a record looks like", "json"))
+    message = json.loads(documents.block("README.md", "What a record looks like", "json"))
     row = {name: value for name, value in message["record"].items() if name != "_extra"}
     simulator.dataset["checkins"][:] = [row]
     output = sync(config, "checkins")
@@ -37,7 +30,9 @@ def test_readme_record_is_what_the_tap_emits(simulator: Simulator, config: dict[
 
 
 def test_decimals_as_text_keep_their_digits(simulator: Simulator, config: dict[str, Any]) -> None:
-    maps = yaml.safe_load(recipe("docs/warehouses.md", "Before you choose a target", "yaml"))
+    maps = yaml.safe_load(
+        documents.block("docs/warehouses.md", "Before you choose a target", "yaml")
+    )
     digits = "12345678901234567890.123456789"
     simulator.dataset["payments"][0]["amount"] = digits
     simulator.dataset["payments"][1]["amount"] = None
@@ -51,7 +46,9 @@ def test_decimals_as_text_keep_their_digits(simulator: Simulator, config: dict[s
 
 
 def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, Any]) -> None:
-    maps = yaml.safe_load(recipe("docs/masking.md", "Write your own rules", "yaml"))["config"]
+    maps = yaml.safe_load(documents.block("docs/masking.md", "Write your own rules", "yaml"))[
+        "config"
+    ]
     assert maps["stream_map_config"] == {"salt": "$PSEUDONYM_SALT"}
     maps["stream_map_config"]["salt"] = SALT
     plain = {row["id"]: row for row in simulator.dataset["users"]}
