@@ -14,7 +14,6 @@ import backoff
 
 from tap_campusgroups.exceptions import ExportTimeoutError
 from tap_campusgroups.exports.response import WAITING, ResponseKind, read
-from tap_campusgroups.records.json_codec import byte_size
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,7 +198,7 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
             waiting_since, intervals = None, policy.intervals()
             page = Page(
                 reading.results,
-                byte_size(reading.results),
+                len(memoryview(reading.results)),
                 is_last=paginator.finished,
                 is_replaced=reading.is_replaced,
             )

@@ -18,7 +18,6 @@ from tap_campusgroups.records.json_codec import (
     decode_body,
     decode_value,
     describe_body,
-    replace_invalid_unicode,
 )
 
 if t.TYPE_CHECKING:
@@ -279,14 +278,12 @@ def _text(value: Raw | None) -> str | None:
 def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bool]:
     """Decode a body, or say why it has none; say whether characters had to be replaced."""
     try:
-        return decode_body(content), ResponseKind.UNRECOGNISED, False
+        body, is_replaced = decode_body(content)
     except UnexpectedJsonError:
         return None, ResponseKind.UNRECOGNISED, False
     except InvalidJsonError:
-        try:
-            return decode_body(replace_invalid_unicode(content)), ResponseKind.UNRECOGNISED, True
-        except JsonError:
-            return None, ResponseKind.GARBAGE, False
+        return None, ResponseKind.GARBAGE, False
+    return body, ResponseKind.UNRECOGNISED, is_replaced
 
 
 def _said(message: str | None, wordings: tuple[_Wording, ...]) -> ResponseKind | None:
