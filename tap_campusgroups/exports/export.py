@@ -13,7 +13,6 @@ import backoff
 
 from tap_campusgroups.exceptions import ExportTimeoutError
 from tap_campusgroups.exports.response import WAITING, ResponseKind, parse_response
-from tap_campusgroups.records.json_codec import byte_size
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +99,7 @@ def run_export(
             waiting_since, intervals = None, policy.intervals()
             page = Page(
                 parsed.results,
-                byte_size(parsed.results),
+                len(memoryview(parsed.results)),
                 is_last=paginator.finished,
                 has_invalid_unicode=parsed.has_invalid_unicode,
             )

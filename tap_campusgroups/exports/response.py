@@ -20,7 +20,6 @@ from tap_campusgroups.records.json_codec import (
     decode_body,
     decode_value,
     describe_body,
-    replace_invalid_unicode,
 )
 from tap_campusgroups.records.quality import safe_field_name
 
@@ -248,14 +247,12 @@ def _text(value: t.Any) -> str | None:
 def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bool]:
     """Return the body, what it means if there is none, and whether characters were replaced."""
     try:
-        return decode_body(content), ResponseKind.UNRECOGNISED, False
+        body, has_invalid_unicode = decode_body(content)
     except UnexpectedJsonError:
         return None, ResponseKind.UNRECOGNISED, False
     except InvalidJsonError:
-        try:
-            return decode_body(replace_invalid_unicode(content)), ResponseKind.UNRECOGNISED, True
-        except JsonError:
-            return None, ResponseKind.INVALID_JSON, False
+        return None, ResponseKind.INVALID_JSON, False
+    return body, ResponseKind.UNRECOGNISED, has_invalid_unicode
 
 
 def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:

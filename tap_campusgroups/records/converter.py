@@ -74,6 +74,14 @@ class Converter:
 
     `_extra` keeps the original value of each top-level field that the schema does not have, or that
     contains, at any depth, a value that does not fit or a field that the schema does not have.
+
+    Args:
+        schema: The stream's JSON schema; records have `_extra` only if the schema has it.
+        stream: Name of the stream, for errors.
+        replication_key: Field to convert to the canonical form.
+        quality: Counters to update.
+        unknown_fields: What to do with fields that the schema does not have.
+        deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
     """
 
     def __init__(
@@ -86,16 +94,6 @@ class Converter:
         unknown_fields: UnknownFields = UnknownFields.CAPTURE,
         deselected_fields: Collection[str] = (),
     ) -> None:
-        """Compile a schema.
-
-        Args:
-            schema: The stream's JSON schema; records have `_extra` only if the schema has it.
-            stream: Name of the stream, for errors.
-            replication_key: Field to convert to the canonical form.
-            quality: Counters to update.
-            unknown_fields: What to do with fields that the schema does not have.
-            deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
-        """
         self._stream = stream
         self._replication_key = replication_key
         self._quality = quality
@@ -112,14 +110,7 @@ class Converter:
         } | {replication_key: to_canonical_timestamp}
 
     def __call__(self, row: Record) -> Record:
-        """Convert one row, which is not changed.
-
-        Returns:
-            The record, its fields in the order of the schema.
-
-        Raises:
-            UnknownFieldError: If the row has an unknown field and `unknown_fields` is `fail`.
-        """
+        """Return the record of a row, its fields in the order of the schema."""
         record: Record = {}
         extra: Record = {}
         for name in self._fields:
@@ -136,13 +127,7 @@ class Converter:
         return record
 
     def convert_field(self, name: str, value: t.Any, extra: Record) -> t.Any:
-        """Convert the value of a top-level field.
-
-        Args:
-            name: A field of the schema.
-            value: The decoded value.
-            extra: The record's `_extra`; gets the value if it cannot be converted completely.
-        """
+        """Convert the value of a top-level field; add it to `extra` if that loses anything."""
         self._has_mismatch = False
         converted = self._convert_value(self._fields[name], value, name)
         if self._has_mismatch and name not in self._deselected_fields:
@@ -150,16 +135,7 @@ class Converter:
         return converted
 
     def handle_unknown_field(self, name: str, value: t.Any, extra: Record) -> None:
-        """Count a top-level field that the schema does not have, and keep it if configured.
-
-        Args:
-            name: The field.
-            value: The decoded value.
-            extra: The record's `_extra`.
-
-        Raises:
-            UnknownFieldError: If `unknown_fields` is `fail`.
-        """
+        """Count a top-level field that the schema does not have, and treat it as configured."""
         if name == EXTRA and (value is None or str(value).lower() == "null"):
             return
         self._count_unknown(safe_field_name(name), value)
@@ -242,11 +218,10 @@ def single_type(schema: object) -> str | None:
 
 
 def is_fully_convertible(schema: object, *, is_nested: bool = False) -> bool:
-    """Return whether a value converted by type is always valid against a schema, or null.
+    """Return whether a value converted by type is always null or valid against a schema.
 
-    Args:
-        schema: Schema of a property. Those of the tap all are; a user's catalog may bring others.
-        is_nested: Whether it is within another schema; then, null must be allowed.
+    This is true of all schemas of the tap; a user's catalog may have others. A nested schema must
+    allow null.
     """
     name = single_type(schema)
     if name is None or not isinstance(schema, dict):

@@ -29,7 +29,7 @@ MAX_DEPTH: t.Final = 100
 MAX_DIGITS: t.Final = 1000
 """Integer digits of a number with a decimal point or an exponent, such as 1e999999."""
 
-_JSON_TYPES: t.Final[dict[type, str]] = {
+JSON_TYPES: t.Final[dict[type, str]] = {
     type(None): "null",
     bool: "boolean",
     int: "integer",
@@ -38,6 +38,7 @@ _JSON_TYPES: t.Final[dict[type, str]] = {
     list: "array",
     dict: "object",
 }
+"""Name of each type of a decoded value."""
 
 _T = t.TypeVar("_T")
 
@@ -54,24 +55,18 @@ class UnexpectedJsonError(JsonError):
     """The text is valid JSON, but not of the expected type."""
 
 
-def to_decimal(text: str) -> Decimal | None:
-    """Parse a number with all its digits; return `None` beyond `MAX_DIGITS`."""
+def to_decimal(text: str) -> Decimal | str:
+    """Parse a number with all its digits; return it as text if it exceeds `MAX_DIGITS`."""
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent that Decimal cannot hold
-        return None
-    return number if number.adjusted() < MAX_DIGITS else None
+        return text
+    return number if number.adjusted() < MAX_DIGITS else text
 
 
-def _decimal_or_text(text: str) -> Decimal | str:
-    number = to_decimal(text)
-    return text if number is None else number
-
-
-_value_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=_decimal_or_text)
-_rows_decoder = msgspec.json.Decoder(list[t.Any], float_hook=_decimal_or_text)
+_value_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=to_decimal)
+_rows_decoder = msgspec.json.Decoder(list[t.Any], float_hook=to_decimal)
 _body_decoder = msgspec.json.Decoder(dict[str, Raw])
-_raw_rows_decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
@@ -83,42 +78,34 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
         raise InvalidJsonError from None
 
 
-def decode_body(content: Buffer | Raw) -> dict[str, Raw]:
+def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
     """Decode the top-level keys of a response body; their values stay JSON text.
+
+    Returns:
+        The keys and values, and whether invalid Unicode was replaced.
 
     Raises:
         UnexpectedJsonError: If the body is not an object.
-        InvalidJsonError: If the body is not valid JSON.
+        InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
     text = _without_byte_order_mark(content)
     try:
-        return _decode(_body_decoder, text)
+        return _decode(_body_decoder, text), False
     except InvalidJsonError:
         # Repairing takes long; skip it for a body that was cut off.
         if (bytes(text[:99]).lstrip()[:1], bytes(text[-99:]).rstrip()[-1:]) != (b"{", b"}"):
             raise
-        # The values of a row are three levels deep: body, Results, row.
-        repaired = _repair_values(str(text, "utf-8", "surrogateescape"), MAX_DEPTH + 3)
-        return _decode(_body_decoder, repaired.encode("utf-8", "surrogateescape"))
+        repaired, has_invalid_unicode = repair_json(text, levels_around_values=3)
+        return _decode(_body_decoder, repaired), has_invalid_unicode
 
 
-def _without_byte_order_mark(content: Buffer | Raw) -> memoryview:
+def _without_byte_order_mark(content: Buffer) -> memoryview:
     view = memoryview(content)
     return view[3:] if bytes(view[:3]) == codecs.BOM_UTF8 else view
 
 
-def byte_size(text: Raw) -> int:
-    """Count the bytes of a JSON text."""
-    return len(memoryview(text))
-
-
 def decode_value(text: Buffer | str | Raw) -> t.Any:
-    """Decode JSON of any type.
-
-    Raises:
-        InvalidJsonError: If the text is not valid JSON.
-        UnexpectedJsonError: If it contains an integer of thousands of digits.
-    """
+    """Decode JSON of any type; raise `JsonError` if it is invalid or has too long an integer."""
     return _decode(_value_decoder, text)
 
 
@@ -133,12 +120,7 @@ class DecodedRows(t.NamedTuple):
 
 
 def decode_rows(results: Raw) -> DecodedRows:
-    """Decode the rows of a page.
-
-    Raises:
-        UnexpectedJsonError: If the text is not an array.
-        InvalidJsonError: If the text cannot be repaired to valid JSON.
-    """
+    """Decode the rows of a page; raise `JsonError` if they are not an array, or beyond repair."""
     has_invalid_unicode = False
     try:
         values = _decode(_rows_decoder, results)
@@ -149,11 +131,6 @@ def decode_rows(results: Raw) -> DecodedRows:
     return DecodedRows(rows, len(values) - len(rows), has_invalid_unicode)
 
 
-def decode_raw_rows(results: Raw) -> list[dict[str, Raw]]:
-    """Decode the rows of a page like `decode_rows`; their values stay JSON text."""
-    return _decode(_raw_rows_decoder, results)
-
-
 # A surrogate pair or a lone surrogate, after an even number of backslashes.
 _SURROGATE = re.compile(
     r"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -161,48 +138,43 @@ _SURROGATE = re.compile(
 )
 
 
-def replace_invalid_unicode(text: Buffer | Raw) -> Raw:
+def replace_invalid_unicode(text: Buffer | Raw) -> str:
     """Replace invalid UTF-8 bytes and lone surrogates with U+FFFD.
 
     JSON can escape a lone surrogate, but neither UTF-8 nor a database can store one.
     """
     decoded = bytes(memoryview(text)).decode(errors="replace")
-    replaced = _SURROGATE.sub(lambda m: m[0] if m[2] else rf"{m[1]}\ufffd", decoded)
-    return Raw(replaced.encode())
+    return _SURROGATE.sub(lambda m: m[0] if m[2] else rf"{m[1]}\ufffd", decoded)
 
 
-_INTEGER_LIMIT: t.Final = sys.int_info.default_max_str_digits
-# Strings, brackets, NaN and Infinity, and numbers that may be longer than the limit.
+# Strings, brackets, NaN and Infinity, and numbers with more digits than `int` accepts.
 _TOKEN = re.compile(
     r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{\]}]|-?Infinity|NaN'
-    rf"|(?<![0-9.eE+-])[0-9.eE+-]{{{_INTEGER_LIMIT + 1},}}",
+    rf"|(?<![0-9.eE+-])[0-9.eE+-]{{{sys.int_info.default_max_str_digits + 1},}}",
     re.DOTALL,
 )
 _INTEGER = re.compile(r"-?[0-9]+")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f]")
 
 
-def repair_json(results: Raw) -> tuple[Raw, bool]:
-    """Rewrite the rows of a page so that every JSON parser accepts them.
+def repair_json(text: Buffer | Raw, *, levels_around_values: int = 2) -> tuple[Raw, bool]:
+    """Rewrite JSON so that every parser accepts it; otherwise, one value would cost a whole page.
 
-    Invalid Unicode is replaced. Integers of thousands of digits, values nested too deeply, NaN and
-    Infinity become strings; otherwise, one of them would cost all rows of the page.
+    Invalid Unicode is replaced, and control characters in strings are escaped. Integers of
+    thousands of digits, values nested too deeply, NaN and Infinity become strings.
+
+    Args:
+        text: A page's array of rows, or a response body.
+        levels_around_values: Nesting levels around the values of a row: 2 in a page, 3 in a body.
 
     Returns:
         The repaired text, and whether invalid Unicode was replaced.
     """
-    replaced = replace_invalid_unicode(results)
-    has_invalid_unicode = memoryview(replaced) != memoryview(results)
-    # The values of a row are two levels deep: array, row.
-    repaired = _repair_values(bytes(memoryview(replaced)).decode(), MAX_DEPTH + 2)
-    return Raw(repaired.encode()), has_invalid_unicode
-
-
-def _repair_values(text: str, max_depth: int) -> str:
-    """Rewrite values as in `repair_json`, and escape control characters in strings."""
+    source = replace_invalid_unicode(text)
+    max_depth = MAX_DEPTH + levels_around_values
     parts: list[str] = []
     end = start = depth = 0
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(source):
         found: str = match[0]
         if found in "[{":
             depth += 1
@@ -213,9 +185,7 @@ def _repair_values(text: str, max_depth: int) -> str:
             depth -= 1
             if depth != max_depth:
                 continue
-            # `surrogateescape` has made surrogates of invalid UTF-8.
-            nested = text[start : match.end()].encode("utf-8", "surrogateescape")
-            repaired = encode_json(nested.decode(errors="replace"))
+            repaired = encode_json(source[start : match.end()])
         elif depth > max_depth:
             continue
         elif found[0] == '"':
@@ -228,9 +198,10 @@ def _repair_values(text: str, max_depth: int) -> str:
             repaired = f'"{found}"'
         else:
             continue
-        parts += [text[end:start], repaired]
+        parts += [source[end:start], repaired]
         end = match.end()
-    return "".join([*parts, text[end:]])
+    repaired_text = "".join([*parts, source[end:]]).encode()
+    return Raw(repaired_text), source.encode() != bytes(memoryview(text))
 
 
 def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
@@ -273,13 +244,7 @@ class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
 
 
 def record_lines(stream: str, records: Iterable[t.Any], *, time_extracted: datetime) -> bytes:
-    """Encode the RECORD messages of a page as JSON lines.
-
-    Args:
-        stream: Name of the stream.
-        records: Dictionaries or msgspec structs.
-        time_extracted: When the page was fetched, timezone-aware.
-    """
+    """Encode the RECORD messages of a page, from dictionaries or msgspec structs, as JSON lines."""
     return encoder.encode_lines(
         [_RecordMessage(stream, record, time_extracted) for record in records]
     )
@@ -287,11 +252,6 @@ def record_lines(stream: str, records: Iterable[t.Any], *, time_extracted: datet
 
 _DOCUMENTED_KEYS: t.Final = frozenset({"Results", "NextToken", "nextToken", "message", "queryId"})
 _MAX_KEYS: t.Final = 6
-
-
-def json_type(value: t.Any) -> str:
-    """Return the JSON type of a decoded value."""
-    return _JSON_TYPES[type(value)]
 
 
 def describe_body(content: Buffer) -> str:
@@ -304,9 +264,9 @@ def describe_body(content: Buffer) -> str:
     except JsonError:
         return f"{len(content)} bytes that are not JSON"
     if not isinstance(value, dict):
-        return f"JSON of type {json_type(value)}"
+        return f"JSON of type {JSON_TYPES[type(value)]}"
     keys = [
-        f"{key if key in _DOCUMENTED_KEYS else '(another key)'}: {json_type(item)}"
+        f"{key if key in _DOCUMENTED_KEYS else '(another key)'}: {JSON_TYPES[type(item)]}"
         for key, item in list(value.items())[:_MAX_KEYS]
     ]
     return f"an object of {', '.join(keys) or 'no keys'}"

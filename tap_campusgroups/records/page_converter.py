@@ -9,7 +9,6 @@ decimal point, free objects), and, from its first mismatch on, any field whose v
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +23,6 @@ from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     Raw,
     UnexpectedJsonError,
-    decode_raw_rows,
     decode_rows,
     decode_value,
     lenient_decoder,
@@ -49,18 +47,19 @@ RowStruct: t.TypeAlias = t.Any
 PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
 """Converts one column of decoded rows in place."""
 
+_decode_raw_rows = lenient_decoder(list[dict[str, Raw]])
+
 MAX_UNKNOWN_COLUMNS: t.Final = 100
 """Unknown fields that get a column; if there are more, their names are probably data."""
 
-_UNSUPPORTED_NAME = re.compile(r"[\x00-\x1f\"\\\ud800-\udfff]")  # msgspec rejects such names
-
-# Position and character of each separator in the common forms of a timestamp, by length.
+_COMMON_FORMS: t.Final = (
+    *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),
+    *("2024-05-01T10:00:00", "2024-05-01T10:00:00.123"),
+)
+# Position and character of each separator in a common form of a timestamp, by length.
 _SEPARATORS: t.Final = {
-    len(form): [(at, character) for at, character in enumerate(form) if not character.isdigit()]
-    for form in (
-        *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),
-        *("2024-05-01T10:00:00", "2024-05-01T10:00:00.123"),
-    )
+    len(form): [(at, mark) for at, mark in enumerate(form) if not mark.isdigit()]
+    for form in _COMMON_FORMS
 }
 
 _SCALARS: t.Final[dict[str | None, t.Any]] = {
@@ -103,57 +102,50 @@ class ConvertedPage:
 
 
 class PageConverter:
-    """Converts the pages of one stream to what `Converter` returns for their rows, as structs."""
+    """Converts the pages of one stream to what `Converter` returns for their rows, as structs.
+
+    Args:
+        schema: The stream's JSON schema.
+        converter: Converter of the same schema, for the fields that fall back.
+        replication_key: Field to convert to the canonical form.
+        primary_key: Field without which a row is left out; `None` to keep all rows.
+    """
 
     def __init__(
         self, schema: Schema, converter: Converter, *, replication_key: str, primary_key: str | None
     ) -> None:
-        """Compile a schema.
-
-        Args:
-            schema: The stream's JSON schema.
-            converter: Converter of the same schema, for the fields that fall back.
-            replication_key: Field to convert to the canonical form.
-            primary_key: Field without which a row is left out; `None` to keep all rows.
-        """
         self._converter = converter
         self._replication_key = replication_key
         self._primary_key = primary_key
         self._columns: dict[str, _Column] = {}
         self._fallback_fields: list[str] = []
-        unsupported = []
+        self._has_extra = EXTRA in schema["properties"]
+        self._schema_fields = {*schema["properties"], replication_key} - {EXTRA}
+        untyped: list[str] = []
         for name, definition in {**schema["properties"], replication_key: None}.items():
             attribute = f"f{len(self._columns)}"
-            column: _Column | None = None
+            column = _Column(attribute, Raw)
             if name == EXTRA:
-                column = _Column(attribute, type(None))
+                column = _Column(attribute, type(None), default=None)
             elif name == replication_key:
-                post_convert = _each_text(attribute, name, _to_canonical_timestamp)
-                column = _Column(attribute, str | None, post_convert)
-            elif is_fully_convertible(definition):
-                column = _compile(definition, attribute, name)
-            if column is None:
-                unsupported.append(name)
-            default = None if name in {EXTRA, replication_key, primary_key} else UNSET
-            self._columns[name] = replace(column or _Column(attribute, Raw), default=default)
-        self._has_extra = EXTRA in self._columns
-        self._schema_fields = self._columns.keys() - {EXTRA}
-        self._can_decode = self._fall_back(unsupported)
+                post_convert = _each_text(attribute, name, to_canonical_timestamp)
+                column = _Column(attribute, str | None, post_convert, default=None)
+            elif is_fully_convertible(definition) and (
+                compiled := _compile(definition, attribute, name)
+            ):
+                column = compiled
+            else:
+                untyped.append(name)
+            self._columns[name] = column
+        self._can_decode = self._fall_back(untyped)
 
     def __call__(self, results: Raw) -> ConvertedPage:
-        """Convert the rows of a page.
-
-        Raises:
-            UnexpectedJsonError: If the text is not an array.
-            InvalidJsonError: If the text cannot be repaired to valid JSON.
-            UnknownFieldError: If a row has an unknown field and `unknown_fields` is `fail`.
-        """
+        """Convert the rows of a page; raise `JsonError` if they are invalid beyond repair."""
         try:
             return self._convert_page(results)
         except InvalidJsonError:
             repaired, has_invalid_unicode = repair_json(results)
-            page = self._convert_page(repaired)
-            return replace(page, has_invalid_unicode=has_invalid_unicode)
+            return replace(self._convert_page(repaired), has_invalid_unicode=has_invalid_unicode)
 
     def _convert_page(self, results: Raw) -> ConvertedPage:
         can_decode = self._can_decode
@@ -178,13 +170,13 @@ class PageConverter:
         if self._primary_key is not None:
             get_id = attrgetter(self._columns[self._primary_key].attribute)
             if not all(map(get_id, rows)):  # checked in C; 0 is falsy, but a valid id
-                kept = [row for row in rows if get_id(row) is not None]
+                kept = [row for row in rows if get_id(row) not in (None, UNSET)]
         get_key = attrgetter(self._columns[self._replication_key].attribute)
         newest = max(filter(None, map(get_key, kept)), default=None)
         return ConvertedPage(kept, newest, len(rows) - len(kept))
 
     def _convert_rows(self, results: Raw) -> ConvertedPage:
-        """Convert a page that no struct can hold, for instance with a row that is not an object."""
+        """Convert a page that structs cannot hold, such as one with a row that is not an object."""
         rows, non_object_rows, has_invalid_unicode = decode_rows(results)
         records = [self._converter(row) for row in rows]
         key = self._primary_key
@@ -194,9 +186,9 @@ class PageConverter:
         return ConvertedPage(kept, newest, rows_without_key, has_invalid_unicode)
 
     def _find_mismatches(self, results: Raw) -> Sequence[str]:
-        """Return the fields with values that their columns cannot hold, and fields without one."""
+        """Return the fields that have no column, or a value that does not fit its type."""
         try:
-            rows = decode_raw_rows(results)
+            rows: list[dict[str, Raw]] = _decode_raw_rows(results)
         except UnexpectedJsonError:  # a row is not an object
             return ()
         decoders = {name: lenient_decoder(column.type) for name, column in self._columns.items()}
@@ -211,20 +203,18 @@ class PageConverter:
         return tuple(mismatches)
 
     def _fall_back(self, fields: Sequence[str]) -> bool:
-        """Leave fields to `Converter` from now on; return whether structs can still be decoded."""
-        names = {*self._columns, *fields}
-        if len(names - self._schema_fields) > MAX_UNKNOWN_COLUMNS or any(
-            map(_UNSUPPORTED_NAME.search, names)
-        ):
-            return False
-        self._fallback_fields += fields
+        """Leave fields to `Converter` from now on; return whether structs can hold them."""
+        columns = self._columns.copy()
         for name in fields:
-            known = self._columns.get(name)
-            attribute = known.attribute if known else f"f{len(self._columns)}"
-            is_key = name in {self._replication_key, self._primary_key}
-            default = Raw(b"null") if is_key else UNSET
-            self._columns[name] = _Column(attribute, Raw, default=default)
-        self._decode = lenient_decoder(list[_make_struct(self._columns)])  # type: ignore[misc]
+            attribute = columns[name].attribute if name in columns else f"f{len(columns)}"
+            default = Raw(b"null") if name == self._replication_key else UNSET
+            columns[name] = _Column(attribute, Raw, default=default)
+        struct = _make_struct(columns)
+        if struct is None or len(columns.keys() - self._schema_fields) > MAX_UNKNOWN_COLUMNS:
+            return False
+        self._columns = columns
+        self._fallback_fields += fields
+        self._decode = lenient_decoder(list[struct])  # type: ignore[valid-type]
         return True
 
     def _convert_fallback_fields(self, rows: Sequence[RowStruct]) -> None:
@@ -233,17 +223,14 @@ class PageConverter:
             for name in self._fallback_fields
         ]
         # Decode all values first: that may fail, and no value may be counted twice.
-        decoded = [
-            [
-                UNSET if (raw := getattr(row, attribute)) is UNSET else decode_value(raw)
-                for _, _, attribute in fields
-            ]
-            for row in rows
-        ]
-        for row, values in zip(rows, decoded, strict=True):
+        for row in rows:
+            for _, _, attribute in fields:
+                if (raw := getattr(row, attribute)) is not UNSET:
+                    setattr(row, attribute, decode_value(raw))
+        for row in rows:
             extra: dict[str, t.Any] = {}
-            for (name, is_known, attribute), value in zip(fields, values, strict=True):
-                if value is UNSET:
+            for name, is_known, attribute in fields:
+                if (value := getattr(row, attribute)) is UNSET:
                     continue
                 if is_known:
                     setattr(row, attribute, self._converter.convert_field(name, value, extra))
@@ -254,13 +241,16 @@ class PageConverter:
                 setattr(row, self._columns[EXTRA].attribute, extra or None)
 
 
-def _make_struct(columns: Mapping[str, _Column]) -> t.Any:
+def _make_struct(columns: Mapping[str, _Column]) -> type[msgspec.Struct] | None:
     fields = [
         (c.attribute, c.type | UnsetType, msgspec.field(default=c.default, name=name))
         for name, c in columns.items()
     ]
-    # Rows hold no cycles, so the garbage collector can skip them.
-    return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
+    try:
+        # Rows hold no cycles, so the garbage collector can skip them.
+        return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
+    except ValueError:  # msgspec does not support names that JSON would have to escape
+        return None
 
 
 def _compile(  # noqa: PLR0911 - one return per type
@@ -294,9 +284,12 @@ def _compile_objects(
     columns: dict[str, _Column] = {}
     for name, definition in properties.items():
         column = _compile(definition, f"f{len(columns)}", field)
-        if column is None or _UNSUPPORTED_NAME.search(name):
+        if column is None:
             return None
         columns[name] = column
+    struct = _make_struct(columns)
+    if struct is None:
+        return None
     post_converts = [c.post_convert for c in columns.values() if c.post_convert is not None]
     get = attrgetter(attribute)
 
@@ -308,9 +301,8 @@ def _compile_objects(
         for convert_nested in post_converts:
             convert_nested(nested_rows)
 
-    struct = _make_struct(columns) | None
-    column_type = list[struct] | None if in_array else struct  # type: ignore[valid-type]
-    return _Column(attribute, column_type, post_convert if post_converts else None)
+    column_type = list[struct | None] if in_array else struct  # type: ignore[valid-type]
+    return _Column(attribute, column_type | None, post_convert if post_converts else None)
 
 
 def _each_text(attribute: str, field: str, convert: Callable[[str], str | None]) -> PostConvert:
@@ -361,20 +353,3 @@ def _are_common_timestamps(texts: Sequence[str]) -> bool:
         )
     except ValueError:
         return False
-
-
-def _to_canonical_timestamp(text: str) -> str | None:
-    """Convert like the function of `values`, with a shortcut for `2024-05-01T10:00:00.123Z`."""
-    if (
-        len(text) == len("2024-05-01T10:00:00.123Z")
-        and text[7:20:3] == "-T::."
-        and text[23] == "Z"
-        and text[11:13] != "24"  # from Python 3.14 on, midnight of the next day
-    ):
-        try:
-            datetime.fromisoformat(text)
-        except ValueError:
-            pass
-        else:
-            return f"{text[:23]}000Z"
-    return to_canonical_timestamp(text)

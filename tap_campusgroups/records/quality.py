@@ -10,7 +10,7 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tap_campusgroups.records.json_codec import json_type
+from tap_campusgroups.records.json_codec import JSON_TYPES
 from tap_campusgroups.records.values import parse_timestamp
 
 MAX_UNKNOWN_NAMES: t.Final = 20
@@ -24,12 +24,7 @@ _FIELD_NAME = re.compile(r"[a-z]+(?:[A-Z][a-z]*)*[0-9]?")  # as all names of the
 
 @dataclass(slots=True)
 class UnknownFieldStats:
-    """Statistics of a field that the schema does not have.
-
-    Attributes:
-        count: Number of values.
-        types: JSON types of the values; `date-time` for text that is a timestamp.
-    """
+    """Number of values and their JSON types, or `date-time` for text that is a timestamp."""
 
     count: int = 0
     types: set[str] = field(default_factory=set)
@@ -63,23 +58,16 @@ class DataQualityCounters:
     pages_with_invalid_unicode: int = 0
 
     def add_unknown(self, path: str, value: t.Any) -> None:
-        """Count a value of a field that the schema does not have.
-
-        Args:
-            path: The field's path, made of names from `safe_field_name`.
-            value: The value; only its type is kept.
-        """
+        """Count a value by the path of its field, which must be safe to log; keep only its type."""
         fields = self.unknown_fields
         if path not in fields and len(fields) == MAX_UNKNOWN_NAMES:
             count = sum(stats.count for stats in fields.values())
             types = {one for stats in fields.values() for one in stats.types}
             fields = self.unknown_fields = {TOO_MANY_NAMES: UnknownFieldStats(count, types)}
-        stats = fields.setdefault(
-            TOO_MANY_NAMES if TOO_MANY_NAMES in fields else path, UnknownFieldStats()
-        )
-        is_timestamp = isinstance(value, str) and parse_timestamp(value) is not None
+        path = TOO_MANY_NAMES if TOO_MANY_NAMES in fields else path
+        stats = fields.setdefault(path, UnknownFieldStats())
         stats.count += 1
-        stats.types.add("date-time" if is_timestamp else json_type(value))
+        stats.types.add("date-time" if parse_timestamp(value) else JSON_TYPES[type(value)])
 
 
 def safe_field_name(name: str) -> str:

@@ -41,15 +41,7 @@ class PageWriter(MsgSpecWriter):
         self.flush()
 
     def write_lines(self, lines: bytes) -> None:
-        """Write the RECORD messages of a page.
-
-        Args:
-            lines: JSON lines, each with its line end.
-
-        Raises:
-            OutputError: If the target does not accept them.
-            TerminationSignal: After a signal, between two lines.
-        """
+        """Write the RECORD messages of a page; a signal ends this between two lines."""
         start = 0
         while start < len(lines):
             end = lines.rfind(b"\n", start, start + CHUNK_BYTES) + 1
@@ -61,11 +53,7 @@ class PageWriter(MsgSpecWriter):
         self.flush()
 
     def flush(self) -> None:
-        """Flush stdout.
-
-        Raises:
-            OutputError: If the target does not accept the output.
-        """
+        """Flush stdout; raise `OutputError` if the target does not accept the output."""
         try:
             sys.stdout.buffer.flush()
         except (AttributeError, OSError, ValueError) as error:

@@ -511,7 +511,7 @@ ESCAPES = st.lists(
 @settings(STABLE, max_examples=100)
 @given(ESCAPES)
 def test_halves_of_pairs_are_replaced_and_whole_ones_are_not(text: str) -> None:
-    replaced = bytes(memoryview(replace_invalid_unicode(Raw(f'"{text}"'.encode())))).decode()
+    replaced = replace_invalid_unicode(f'"{text}"'.encode())
     # Python joins pairs and lets bisect be.
     expected = re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"'))
     assert json.loads(replaced) == expected

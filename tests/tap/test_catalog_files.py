@@ -79,7 +79,7 @@ each_use = pytest.mark.parametrize("more", [(), ("--test",), ("--test=schema",)]
         (["a\nb", ""], r"'', 'a\nb'", "Create a new one with --discover"),
     ],
 )
-def test_unknown_stream_that_is_selected_is_an_error(  # noqa: PLR0913, PLR0917
+def test_unknown_stream_that_is_selected_is_an_error(
     service: Simulator,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -125,7 +125,7 @@ def test_catalog_of_version_1_1_runs_with_version_1_1(service: Simulator) -> Non
     [({"streams": []}, 0), (catalog_of([]), 23), (catalog_of(["event"]), 23)],
     ids=["empty", "all deselected", "misspelt"],
 )
-def test_selection_of_nothing_is_an_error(  # noqa: PLR0913, PLR0917
+def test_selection_of_nothing_is_an_error(
     service: Simulator,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,

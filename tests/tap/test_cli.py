@@ -174,7 +174,7 @@ def test_connection_test_with_settings_from_environment_last(
 @pytest.mark.parametrize("option", ["--catalog", "--state"])
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff"], ids=repr)
 @pytest.mark.parametrize("is_test_first", [True, False])
-def test_connection_test_with_invalid_file_sends_no_request(  # noqa: PLR0913 - all are fixtures
+def test_connection_test_with_invalid_file_sends_no_request(
     simulator: Simulator,
     config_json: Path,
     tmp_path: Path,

@@ -367,7 +367,7 @@ ROW = {"id": 1, "updatedOn": "2025-06-01T00:00:00Z"}
 )
 @pytest.mark.parametrize("unknown_fields", ["capture", "fail"])
 @pytest.mark.parametrize("extra", [{}, {"stream_maps": {"events": {"more": "1"}}}], ids=["", "map"])
-def test_no_row_makes_the_tap_tell(  # noqa: PLR0913, PLR0917 - fixtures and a case
+def test_no_row_makes_the_tap_tell(
     simulator: Simulator,
     log: Log,
     failures: list[BaseException],
