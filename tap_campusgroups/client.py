@@ -92,7 +92,6 @@ class CampusGroupsStream(RESTStream[Step]):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def __init__(self, tap: Tap, definition: StreamDefinition) -> None:
-        """Create the stream of a tap."""
         super().__init__(tap, name=definition.name, path=f"/{definition.name}")
         self.path_alias = definition.path_alias
         self.jobs: list[ExportJob] = []

@@ -48,7 +48,6 @@ class InputFile(io.StringIO):
     """The text of a file, as the SDK reads it, with its name and its decoded value."""
 
     def __init__(self, text: str, name: str, value: dict[str, t.Any]) -> None:
-        """Keep all three."""
         super().__init__(text)
         self.name = name
         self.value = value

@@ -58,7 +58,6 @@ class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it in
     """The export ended before its last page; `kind` tells why."""
 
     def __init__(self, kind: ResponseKind, response: requests.Response) -> None:
-        """Describe the response that ended the export."""
         super().__init__(f"{kind.value} ({describe(response)})")
         self.kind = kind
 
@@ -67,7 +66,6 @@ class ExportPaginator(BaseAPIPaginator[Step]):
     """Walks one export from its `POST` to its last page; the caller waits between polls."""
 
     def __init__(self, window: Window) -> None:
-        """Start with the `POST` of a window."""
         super().__init__(Submit(window))
         self._tokens: set[str] = set()
         self._pages: set[int] = set()
