@@ -166,11 +166,8 @@ def test_undocumented_keys_of_all_pages_are_one_warning_without_names_of_people(
     more = {"HasMore": True, "Zoe Sentinel": 1, "zoe.sentinel@uni.example": 2}
     simulator.inject(ExtraKeys(more).on(times=None))
     assert sync_three(simulator).error is None
-    (line,) = [
-        record.getMessage()
-        for record in caplog.records
-        if "Undocumented keys" in record.getMessage()
-    ]
+    lines = [record.getMessage() for record in caplog.records]
+    (line,) = [line for line in lines if "Undocumented keys" in line]
     assert "keys=HasMore, (a name). " in line
     assert "Sentinel" not in caplog.text
 
@@ -233,9 +230,7 @@ def test_endless_pages_are_an_error_within_limits(
 ) -> None:
     fault = simulator.inject(EndlessPages(rows).on("members", times=None))
     output = sync_three(simulator)
-    assert_only_members_failed(
-        output, ExportFailedError, "the service keeps sending empty or identical pages"
-    )
+    assert_only_members_failed(output, ExportFailedError, "keeps sending empty or identical pages")
     assert fault.fired == (MAX_EMPTY_PAGES if rows == "none" else MAX_REPEATED_PAGES + 1)
     if rows == "none":
         assert fake_time.slept.count(1.0) >= MAX_EMPTY_PAGES - 1
@@ -479,9 +474,8 @@ def test_bookmark_later_than_the_run_is_an_error_before_any_request(simulator: S
     state = state_of(groups=OLD, members="2999-01-01T00:00:00Z", tags=OLD)
     output = sync(settings_for(simulator), *STREAMS, state=state)
     assert isinstance(output.error, FutureBookmarkError)
-    assert (
-        "Stream 'members': the bookmark in the state (2999-01-01T00:00:00.000000Z) is later than"
-        in str(output.error)
+    assert str(output.error).startswith(
+        "Stream 'members': the bookmark in the state (2999-01-01T00:00:00.000000Z) is later than "
     )
     assert submitted(simulator, "members") == []
     assert output.bookmarks["members"] == "2999-01-01T00:00:00.000000Z"
