@@ -67,7 +67,9 @@ def test_invalid_input_is_one_line_and_exit_code_1(
 
 
 def test_discovery_about_and_version_without_settings_succeed() -> None:
-    assert len(json.loads(run("--discover").stdout)["streams"]) == 23
+    discovery = run("--discover")
+    assert len(json.loads(discovery.stdout)["streams"]) == 23
+    assert errors(discovery) == []
     about = json.loads(run("--about", "--format", "json").stdout)
     assert about["settings"]["properties"]["api_secret"]["secret"] is True
     assert run("--version").stdout.startswith("tap-campusgroups v")
