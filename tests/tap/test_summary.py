@@ -55,7 +55,7 @@ def simulator() -> Iterator[Simulator]:
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run end 30 hours after the newest row."""
-    monkeypatch.setattr("tap_campusgroups.sync.utc_now", lambda: NEWEST + timedelta(hours=30))
+    monkeypatch.setattr("tap_campusgroups.summary.utc_now", lambda: NEWEST + timedelta(hours=30))
 
 
 # ParsedResponse a summary
