@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
 import typing as t
@@ -38,7 +37,6 @@ from tap_campusgroups.exports.runner import ExportRunner
 from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 from tap_campusgroups.exports.sender import ExportLimits, RequestSender
 from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE, ServiceMonitor
-from tap_campusgroups.exports.transport import worker_session
 from tap_campusgroups.exports.window import Window, format_bound
 from tap_campusgroups.records.converter import Converter
 from tap_campusgroups.records.json_codec import decode_rows, record_lines
@@ -73,11 +71,8 @@ class CampusGroupsStream(RESTStream[Step]):
     """A stream of the Data Export API, with the schema of its name.
 
     Attributes:
-        path_alias: See `StreamDefinition`.
         started: When the tap was created, aware, UTC: the upper bound of all exports.
         jobs: The exports of the current run, one per window.
-        quality: Irregularities in the rows of the current run.
-        monitor: What the current run has learned about the service.
         scheduler: The scheduler of the current run; `None` if the stream is synced alone.
         should_continue_after: Called after a failure of a run of several streams; returns whether
             to continue with the next stream.
@@ -180,14 +175,12 @@ class CampusGroupsStream(RESTStream[Step]):
     @property
     def _state_entry(self) -> dict[str, t.Any]:
         # Not `stream_state`, which adds an entry.
-        entry: dict[str, t.Any] = self.tap_state.get("bookmarks", {}).get(self.name, {})
-        return entry
+        return self.tap_state.get("bookmarks", {}).get(self.name, {})
 
     @property
     def _bookmark(self) -> str | None:
         """The bookmark in canonical form."""
-        value: str | None = self._state_entry.get("replication_key_value")
-        return value
+        return self._state_entry.get("replication_key_value")
 
     @property
     def _is_incremental(self) -> bool:
@@ -198,11 +191,6 @@ class CampusGroupsStream(RESTStream[Step]):
         """Whether `start_date` is earlier than on the stream's first run."""
         first = parse_timestamp(self._state_entry.get(FIRST_START_KEY))
         return first is not None and self.settings.start_date < first
-
-    @property
-    def newest(self) -> str | None:
-        """The newest `updatedOn` emitted in this run, in canonical form."""
-        return max(filter(None, (job.newest for job in self.jobs)), default=None)
 
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run."""
@@ -217,14 +205,16 @@ class CampusGroupsStream(RESTStream[Step]):
     def plan(self, monitor: ServiceMonitor) -> list[ExportJob]:
         """Plan the windows of a run and return their jobs, in ascending order."""
         self.monitor, settings = monitor, self.settings
-        limits = ExportLimits(
-            request_timeout=settings.request_timeout,
-            poll=PollPolicy(settings.poll_interval_max, settings.export_timeout),
-            retry=self.retry_policy,
-        )
+        poll = PollPolicy(settings.poll_interval_max, settings.export_timeout)
+        limits = ExportLimits(settings.request_timeout, poll, self.retry_policy)
         windows = self.window().split(settings.export_window)
         self.jobs = self.export_jobs(windows, limits, monitor)
         return self.jobs
+
+    def schedule(self, jobs: Sequence[ExportJob], monitor: ServiceMonitor) -> Scheduler:
+        """Return a scheduler for jobs of this stream and of others, which has not started."""
+        limit = self.settings.max_concurrent_exports
+        return Scheduler(jobs, max_concurrent=limit, monitor=monitor, logger=self._tap.logger)
 
     def _windows(self) -> Generator[tuple[ExportJob, Iterator[Page]], None, None]:
         """Yield the windows of this run, each with its pages."""
@@ -235,7 +225,7 @@ class CampusGroupsStream(RESTStream[Step]):
         scheduler = self.scheduler
         if scheduler is None:
             monitor = ServiceMonitor(self.started, self.logger)
-            scheduler = schedule(self.plan(monitor), self, monitor)
+            scheduler = self.schedule(self.plan(monitor), monitor)
         with nullcontext() if self.scheduler else closing(scheduler):
             for job in self.jobs:
                 yield job, scheduler.pages(job)
@@ -337,7 +327,7 @@ class CampusGroupsStream(RESTStream[Step]):
         lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
         writer.write_lines(lines)
         job.emitted += lines.count(b"\n")
-        job.newest = max(filter(None, (job.newest, converted.newest)), default=None)
+        job.newest = max(job.newest, converted.newest or "")
         job.received += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
         self.quality.pages_with_invalid_unicode += (
@@ -361,7 +351,7 @@ class CampusGroupsStream(RESTStream[Step]):
                 for message in self._record_messages(record):
                     self._tap.write_message(message)
             job.emitted += 1
-            job.newest = max(job.newest or "", newest) or None
+            job.newest = max(job.newest, newest)
             yield record
 
     def _decode_rows(self, page: Page, job: ExportJob) -> list[Record]:
@@ -462,16 +452,3 @@ class CampusGroupsStream(RESTStream[Step]):
                     watermark=format_timestamp(started - settings.lookback),
                 ),
             )
-
-
-def schedule(
-    jobs: Sequence[ExportJob], stream: CampusGroupsStream, monitor: ServiceMonitor
-) -> Scheduler:
-    """Return a scheduler with the limit of a stream's settings, which has not started."""
-    return Scheduler(
-        jobs,
-        max_concurrent=stream.settings.max_concurrent_exports,
-        monitor=monitor,
-        worker_context=worker_session,
-        logger=logging.getLogger(stream.tap_name),
-    )
