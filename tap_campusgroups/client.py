@@ -133,16 +133,11 @@ class CampusGroupsStream(RESTStream[Step]):
         match page.next_page_token:
             case Submit(window):
                 request.method = "POST"
-                request.params = {
-                    "updatedStart": format_bound(window.start),
-                    "updatedEnd": format_bound(window.end),
-                }
+                start, end = format_bound(window.start), format_bound(window.end)
+                request.params = {"updatedStart": start, "updatedEnd": end}
             case Fetch(query_id, token):
-                request.params = {
-                    "queryId": query_id,
-                    "token": token,
-                    "size": self.settings.page_size,
-                }
+                size = self.settings.page_size
+                request.params = {"queryId": query_id, "token": token, "size": size}
         return request
 
     def _prepare_step(self, step: Step, path: str) -> requests.PreparedRequest:
@@ -179,8 +174,8 @@ class CampusGroupsStream(RESTStream[Step]):
 
     @property
     def _bookmark(self) -> str | None:
-        """The bookmark in canonical form."""
-        return self._state_entry.get("replication_key_value")
+        """The bookmark in canonical form; full-table syncs ignore it."""
+        return self._state_entry.get("replication_key_value") if self._is_incremental else None
 
     @property
     def _is_incremental(self) -> bool:
@@ -194,11 +189,9 @@ class CampusGroupsStream(RESTStream[Step]):
 
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run."""
-        settings = self.settings
+        settings, bookmark = self.settings, parse_timestamp(self._bookmark)
         start = state.range_start(
-            parse_timestamp(self._bookmark) if self._is_incremental else None,
-            start_date=settings.start_date,
-            lookback=settings.lookback,
+            bookmark, start_date=settings.start_date, lookback=settings.lookback
         )
         return Window.between(start, min(self.started, settings.end_date or self.started))
 
@@ -412,7 +405,7 @@ class CampusGroupsStream(RESTStream[Step]):
     def _check_bookmark(self) -> None:
         """Refuse a bookmark that is later than the clocks allow: rows may have been skipped."""
         bookmark, started = parse_timestamp(self._bookmark), self.monitor.started
-        if self._is_incremental and bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
+        if bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
             msg = (
                 f"Stream '{self.name}': the bookmark in the state ({self._bookmark}) is later than "
                 f"the start of this run ({format_timestamp(started)}), so rows may have been "
@@ -443,12 +436,12 @@ class CampusGroupsStream(RESTStream[Step]):
             started, settings = self.monitor.started, self.settings
             if self._bookmark is None and self.config.get("start_date") is not None:
                 self.stream_state[FIRST_START_KEY] = format_timestamp(settings.start_date)
+            bookmark = state.next_bookmark(
+                self._bookmark,
+                newest=job.newest,
+                end=format_timestamp(min(job.window.end, started)),
+                watermark=format_timestamp(started - settings.lookback),
+            )
             self.stream_state.update(
-                replication_key=REPLICATION_KEY,
-                replication_key_value=state.next_bookmark(
-                    self._bookmark,
-                    newest=job.newest,
-                    end=format_timestamp(min(job.window.end, started)),
-                    watermark=format_timestamp(started - settings.lookback),
-                ),
+                replication_key=REPLICATION_KEY, replication_key_value=bookmark
             )

@@ -141,7 +141,7 @@ class Scheduler:
     def pages(self, job: ExportJob) -> Iterator[Page]:
         """Yield the pages of the next job, then raise what the job raised in its worker.
 
-        The workers end after the last job.
+        The workers end after the last job; after `close`, this raises `ExportsStoppedError`.
         """
         with self._changed:
             if self._current_job is None:
