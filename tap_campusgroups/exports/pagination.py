@@ -32,10 +32,7 @@ class Submit:
 class Fetch:
     """The `GET` of a page, also used to poll (document, "Retrieve events").
 
-    Attributes:
-        token: Token of the page; `None` for the first one.
-        polls: Number of earlier polls. It makes each a new step: the SDK takes two equal steps for
-            a loop.
+    The number of earlier polls makes each a new step: the SDK takes two equal steps for a loop.
     """
 
     query_id: str

@@ -38,9 +38,7 @@ class ExportRunner:
     """Runs the exports of one stream; used by several workers at a time.
 
     It takes the place of the SDK's request loop, which cannot wait between two polls.
-
-    Attributes:
-        new_counter: Creates the SDK's metric of the requests of one job.
+    `new_counter` creates the SDK's metric of the requests of one job.
     """
 
     sender: RequestSender

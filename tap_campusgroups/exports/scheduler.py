@@ -51,8 +51,6 @@ PROGRESS_INTERVAL: t.Final = 60.0
 STOP_TIMEOUT: t.Final = 1.0
 """Time that the workers have to end when the run ends, in seconds."""
 
-_ABANDONED: t.Final = "Export abandoned: stream=%s query_id=%s"
-
 
 def wait(event: Event, seconds: float) -> bool:
     """Wait for an event for some seconds; tests replace this function."""
@@ -206,7 +204,10 @@ class Scheduler:
         # Without the lock: the watchdog calls this if the main thread is stuck.
         for job in self.jobs:
             if job.status is JobStatus.ACTIVE and job.query_id is not None:
-                self._logger.info(_ABANDONED, job.stream, job.query_id)
+                self._log_left_running(job)
+
+    def _log_left_running(self, job: ExportJob) -> None:
+        self._logger.info("Export abandoned: stream=%s query_id=%s", job.stream, job.query_id)
 
     # Called by a job, in its worker; waiting raises ExportsStoppedError if the run ends meanwhile
 
@@ -256,7 +257,7 @@ class Scheduler:
             if self._max_concurrent == 1:
                 return False
             self._max_concurrent -= 1
-            self._logger.info(_ABANDONED, job.stream, job.query_id)
+            self._log_left_running(job)
             self.release_slot(job)
             return True
 

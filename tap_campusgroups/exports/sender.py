@@ -44,8 +44,7 @@ RESPONSE_DEADLINE: t.Final = 5
 """Time limit of a whole response, as a multiple of the request timeout."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportLimits:
+class ExportLimits(t.NamedTuple):
     """Time limits and retry limits of exports; `request_timeout` is in seconds without a byte."""
 
     request_timeout: float
@@ -145,17 +144,15 @@ class RequestSender:
             self._check(response)
             return response
 
+        deadline = min(RESPONSE_DEADLINE * timeout, self.limits.poll.timeout)
         try:
-            return call_with_deadline(
-                exchange, min(RESPONSE_DEADLINE * timeout, self.limits.poll.timeout)
-            )
+            return call_with_deadline(exchange, deadline)
         except DeadlineExceededError:
             replace_session()
             raise
         except BodyTooLargeError:
-            pass
-        msg = f"Stream '{self.stream}': a page is too large for memory. Lower page_size."
-        raise ExportFailedError(msg)
+            msg = f"Stream '{self.stream}': a page is too large for memory. Lower page_size."
+            raise ExportFailedError(msg) from None
 
     def _check(self, response: requests.Response) -> None:
         """Read and classify a response; raise if the request failed, not its export."""

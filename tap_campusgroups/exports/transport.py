@@ -22,7 +22,7 @@ RETRIABLE: t.Final = (RetriableAPIError, requests.exceptions.RequestException)
 """Failures after which the same request can be sent again."""
 
 
-def describe_failure(failure: BaseException | None) -> str:
+def describe_failure(failure: BaseException) -> str:
     """Describe a failed attempt without the error's text, which contains the URL."""
     if isinstance(failure, RetriableAPIError):
         return str(failure)
@@ -38,12 +38,10 @@ def is_unknown_host(failure: BaseException) -> bool:
     return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
 
 
-def _reason(failure: BaseException | None) -> object:
+def _reason(failure: BaseException) -> object:
     """Return urllib3's reason for an error of `requests`."""
-    return getattr(failure.args[0], "reason", None) if failure and failure.args else None
+    return getattr(failure.args[0], "reason", None) if failure.args else None
 
-
-CHUNK_BYTES: t.Final = 2**16
 
 MAX_BODY_BYTES: t.Final = 256 * 2**20
 """Maximum size of a page after decompression; it has to fit in memory."""
@@ -57,16 +55,12 @@ class BodyTooLargeError(Exception):
 
 
 def read_body(response: requests.Response) -> bytes:
-    """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other.
-
-    Raises:
-        BodyTooLargeError: If the body of a 200 is larger than `MAX_BODY_BYTES`.
-    """
+    """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other."""
     with response:  # closes the connection if the body is not read to its end
         is_ok = response.status_code == HTTPStatus.OK
         limit = MAX_BODY_BYTES if is_ok else MAX_ERROR_BYTES
         chunks, size = [], 0
-        for chunk in response.iter_content(CHUNK_BYTES):
+        for chunk in response.iter_content(2**16):
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
