@@ -297,20 +297,16 @@ class CampusGroupsStream(RESTStream[Step]):
             *(self.name, sum(job.emitted for job in self.jobs), time.monotonic() - began),
         )
 
-    @property
-    def _is_dry_run(self) -> bool:
-        return self.ABORT_AT_RECORD_COUNT is not None
-
     @cached_property
     def _can_write_pages(self) -> bool:
-        """Whether the SDK would only write the records: no stream map, no deselected field."""
+        """Whether the SDK would write all records as they are; in a dry run it counts them."""
         (first, *more) = self.stream_maps
         return (
             not more
             and type(first) is SameRecordTransform
             and not first.flattening_enabled
             and all(self.mask.values())
-            and not self._is_dry_run
+            and self.ABORT_AT_RECORD_COUNT is None
         )
 
     def _write_page(self, page: Page, job: ExportJob, writer: PageWriter) -> int:
@@ -323,9 +319,8 @@ class CampusGroupsStream(RESTStream[Step]):
         job.newest = max(job.newest, converted.newest or "")
         job.received += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
-        self.quality.pages_with_invalid_unicode += (
-            page.has_invalid_unicode or converted.has_invalid_unicode
-        )
+        is_replaced = page.has_invalid_unicode or converted.has_invalid_unicode
+        self.quality.pages_with_invalid_unicode += is_replaced
         return len(converted.rows)
 
     def _sync_rows(
@@ -334,7 +329,7 @@ class CampusGroupsStream(RESTStream[Step]):
         """Convert the rows of a page and write them one by one, through the SDK."""
         for row in self._decode_rows(page, job):
             SHUTDOWN.check()
-            if self._is_dry_run:
+            if self.ABORT_AT_RECORD_COUNT is not None:  # a dry run of the SDK
                 self.state_manager.is_flushed = False  # the SDK ends a dry run with STATE, too
                 self._check_max_record_limit(sum(job.emitted for job in self.jobs))
             if (record := self.post_process(row)) is None:

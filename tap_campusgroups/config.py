@@ -81,14 +81,11 @@ class Settings:
     """The settings, validated and converted.
 
     Attributes:
-        api_secret: Not shown by `repr`.
         api_url: Base URL without a trailing slash.
         start_date: Aware, UTC.
         end_date: Aware, UTC; `None` for the start of the run.
         export_window: In days; `None` for a stream's whole range.
-        poll_interval_max: In seconds.
-        export_timeout: In seconds.
-        request_timeout: In seconds.
+        poll_interval_max, export_timeout, request_timeout: In seconds.
     """
 
     api_secret: str = field(repr=False)
@@ -251,10 +248,10 @@ def type_names(types: str | Iterable[str]) -> str:
 
 def json_path(*parts: str | int) -> str:
     """Return the path of a value as JSONPath writes it, without the leading `$.`."""
-    path = ""
-    for part in parts:
-        name = part if isinstance(part, int) else quoted(part)
-        path += f".{name}" if name == part and isinstance(part, str) else f"[{name}]"
+    path = "".join(
+        f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!a}]"
+        for part in parts
+    )
     return path.removeprefix(".") or "the top level"
 
 

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     CampusGroupsError,
-    ConnectionTestError,
     ExportsStoppedError,
     ExportTimeoutError,
     ServiceUnavailableError,
+    StreamsFailedError,
 )
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.retry import RetryPolicy
@@ -106,4 +106,4 @@ def _report(
             "See the lines above for the reasons. Deselect them, or ask CampusGroups which data "
             "the API key may read."
         )
-        raise ConnectionTestError(msg)
+        raise StreamsFailedError(msg)

@@ -73,11 +73,7 @@ class RowsMissingError(CampusGroupsError):
 
 
 class StreamsFailedError(CampusGroupsError):
-    """More than one stream failed."""
-
-
-class ConnectionTestError(CampusGroupsError):
-    """`--test` found streams that cannot be read."""
+    """More than one stream failed, or `--test` found streams that cannot be read."""
 
 
 class ExportsStoppedError(CampusGroupsError):

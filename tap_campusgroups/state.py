@@ -29,10 +29,7 @@ def range_start(
 def next_bookmark(bookmark: str | None, *, newest: str | None, end: str, watermark: str) -> str:
     """Return the bookmark after a complete window; canonical forms compare as strings.
 
-    Args:
-        bookmark: The bookmark before the window.
-        newest: The newest `updatedOn` of the window's records.
-        end: The end of the window.
-        watermark: The start of the run less the lookback: older rows have arrived by now.
+    `newest` is the newest `updatedOn` of the window's records. The watermark is the start of the
+    run less the lookback: older rows have arrived by now.
     """
     return max(bookmark or "", min(newest or "", end), min(end, watermark))

@@ -14,17 +14,12 @@ if t.TYPE_CHECKING:
 
 
 class StreamDefinition(t.NamedTuple):
-    """One endpoint of the API.
-
-    Attributes:
-        name: Name of the stream.
-        description: What its rows are.
-        path_alias: Another spelling of the path, found in a public client; tried after a 404.
-    """
+    """One endpoint of the API."""
 
     name: str
     description: str
     path_alias: str | None = None
+    """Another spelling of the path, found in a public client; tried after a 404."""
 
 
 _PERSONAL: t.Final = "Personal data."
