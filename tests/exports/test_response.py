@@ -83,7 +83,7 @@ def test_response_parsed_twice_is_cached() -> None:
         (200, {"Results": None, "jane.doe@uni.example": 1}, "Results: null, (another key): number"),
         (200, [1], "JSON of type array"),
         (200, {}, "an object of no keys"),
-        (502, b"<html>jane.doe@uni.example</html>", "33 bytes that are no JSON"),
+        (502, b"<html>jane.doe@uni.example</html>", "HTTP 502, 33 bytes "),
     ],
     ids=repr,
 )
