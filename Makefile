@@ -1,23 +1,25 @@
-# make demo: the main job, from a simulated service into a real PostgreSQL, and what arrived
-# make orchestrate: two schools x four groups with Dagster, and when each ran
-# make test: the whole test suite; ARGS are pytest's, for instance ARGS="--random-order"
-# make test-next-sdk: the test suite on the pre-release of the SDK, in an environment of its own
-# make lint, make package: what else .ci/run does
-# make generate: the files that are made of the tap itself
-# make mutation: how many small defects the tests notice; MODULE=values tries one alone
-# make bench: what the tap costs, beside a plain SDK tap; some ten minutes
-# Each makes what it needs in a fresh virtual environment, .venv.
+# make demo          run the main job: a simulated service, the tap, PostgreSQL, dbt; show what arrived
+# make orchestrate   run two schools with four groups of streams each, with Dagster
+# make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
+# make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
+# make lint          run the linters and the type checker
+# make package       build the wheel and the source archive, and check them
+# make generate      write the generated files (Hub definition, stream reference, pictures)
+# make mutation      count the small defects that the tests find; MODULE=records.values for one module
+# make bench         compare speed and memory with a plain SDK tap (about ten minutes)
+#
+# Every target creates the virtual environment .venv first, if necessary.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NEXT_VENV := .venv-next
 NEXT_BIN := $(NEXT_VENV)/bin
-# Only the SDK is named, so pip chooses pre-releases of nothing else.
+# Only the SDK is named, so pip installs no other pre-release.
 NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
 
-# Meltano installs into this folder, whatever the user's .env and environment say, and leaves the
-# user's system database alone, which it would migrate.
+# Install into this folder, whatever .env and the environment say, and without touching (migrating) the
+# user's system database.
 MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/.meltano' MELTANO_DATABASE_URI='sqlite:///$(CURDIR)/.meltano/install.db'
 
 MUTATION_VENV := .venv-mutation
@@ -34,11 +36,11 @@ orchestrate: .meltano/.ready
 test: .meltano/.ready
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
-# Tests that start Meltano use the tap that Meltano installed, with the released SDK.
+# Tests that start Meltano use the tap in .meltano, which has the released SDK.
 test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 	$(NEXT_BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
-# In a copy without @override, which has no effect at run time: mutmut skips decorated functions.
+# mutmut skips decorated functions, so the copy has no @override.
 mutation: $(MUTATION_VENV)/.ready
 	rm -rf .mutation
 	mkdir .mutation
@@ -62,7 +64,7 @@ lint: $(VENV)/.ready
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
-# The tag that is tried is in a clone: a tag is the version, and no file holds it.
+# The version comes from a tag, so a tagged build is tried in a clone.
 package: $(VENV)/.ready
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist

@@ -7,9 +7,8 @@ import time
 import traceback
 import typing as t
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from singer_sdk.authenticators import APIKeyAuthenticator
@@ -31,7 +30,6 @@ from tap_campusgroups.exceptions import (
     RunAborted,
     StreamMapError,
     UnexpectedError,
-    UnknownFieldError,
 )
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.pagination import Fetch, Step, Submit
@@ -60,6 +58,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.streams.rest import HTTPRequest
 
     from tap_campusgroups.exports.export import Page
+    from tap_campusgroups.streams import StreamDefinition
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """The field that the API's date range applies to (document, "Date Ranges and Pagination")."""
@@ -70,37 +69,13 @@ FIRST_START_KEY: t.Final = "start_date"
 """Key in a stream's state with the `start_date` of its first run."""
 
 
-@dataclass(eq=False)
-class WindowJob:
-    """A window of a run, with its job and what has been emitted of it.
-
-    Attributes:
-        window: The window.
-        job: Its export; counts the rows received.
-        emitted: Records emitted.
-        newest: The newest `updatedOn` of these, in canonical form.
-        is_done: Whether all pages have been taken.
-    """
-
-    window: Window
-    job: ExportJob
-    emitted: int = 0
-    newest: str | None = None
-    is_done: bool = False
-
-    def add(self, emitted: int, newest: str | None) -> None:
-        """Count emitted records."""
-        self.emitted += emitted
-        if newest is not None:
-            self.newest = max(self.newest or "", newest)
-
-
 class CampusGroupsStream(RESTStream[Step]):
-    """A stream of the Data Export API; a subclass has a name, which is also that of its schema.
+    """A stream of the Data Export API, with the schema of its name.
 
     Attributes:
+        path_alias: See `StreamDefinition`.
         started: When the tap was created, aware, UTC: the upper bound of all exports.
-        window_jobs: The windows of the current run.
+        jobs: The exports of the current run, one per window.
         quality: Irregularities in the rows of the current run.
         monitor: What the current run has learned about the service.
         scheduler: The scheduler of the current run; `None` if the stream is synced alone.
@@ -108,22 +83,18 @@ class CampusGroupsStream(RESTStream[Step]):
             to continue with the next stream.
     """
 
-    name: str
     schema: t.ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
     primary_keys: t.ClassVar[Sequence[str]] = (PRIMARY_KEY,)
     replication_key = REPLICATION_KEY
-    path_alias: str | None = None
-    """Another spelling of the path, found in a public client; tried once, after a 404."""
-
     retry_policy = RetryPolicy()
 
     # `records` converts by schema; the SDK's conversion makes "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: Tap) -> None:
-        """Create the stream of a tap."""
-        super().__init__(tap, path=f"/{self.name}")
-        self.window_jobs: list[WindowJob] = []
+    def __init__(self, tap: Tap, definition: StreamDefinition) -> None:
+        super().__init__(tap, name=definition.name, path=f"/{definition.name}")
+        self.path_alias = definition.path_alias
+        self.jobs: list[ExportJob] = []
         self.quality = DataQualityCounters()
         self.started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
         self.monitor = ServiceMonitor(self.started, self.logger)
@@ -190,16 +161,6 @@ class CampusGroupsStream(RESTStream[Step]):
 
     # Exports
 
-    @property
-    def limits(self) -> ExportLimits:
-        """Time limits and retry limits of the stream's exports."""
-        settings = self.settings
-        return ExportLimits(
-            request_timeout=settings.request_timeout,
-            poll=PollPolicy(settings.poll_interval_max, settings.export_timeout),
-            retry=self.retry_policy,
-        )
-
     def export_jobs(
         self, windows: Iterable[Window], limits: ExportLimits, monitor: ServiceMonitor
     ) -> list[ExportJob]:
@@ -214,7 +175,7 @@ class CampusGroupsStream(RESTStream[Step]):
             logger=self.logger,
         )
         runner = ExportRunner(sender, self.get_http_request_counter)
-        return [ExportJob(self.name, partial(runner.run, window)) for window in windows]
+        return [ExportJob(self.name, window, runner.run) for window in windows]
 
     @property
     def _state_entry(self) -> dict[str, t.Any]:
@@ -241,7 +202,7 @@ class CampusGroupsStream(RESTStream[Step]):
     @property
     def newest(self) -> str | None:
         """The newest `updatedOn` emitted in this run, in canonical form."""
-        return max(filter(None, (one.newest for one in self.window_jobs)), default=None)
+        return max(filter(None, (job.newest for job in self.jobs)), default=None)
 
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run."""
@@ -255,13 +216,17 @@ class CampusGroupsStream(RESTStream[Step]):
 
     def plan(self, monitor: ServiceMonitor) -> list[ExportJob]:
         """Plan the windows of a run and return their jobs, in ascending order."""
-        self.monitor = monitor
-        windows = self.window().split(self.settings.export_window)
-        jobs = self.export_jobs(windows, self.limits, monitor)
-        self.window_jobs = [WindowJob(*pair) for pair in zip(windows, jobs, strict=True)]
-        return jobs
+        self.monitor, settings = monitor, self.settings
+        limits = ExportLimits(
+            request_timeout=settings.request_timeout,
+            poll=PollPolicy(settings.poll_interval_max, settings.export_timeout),
+            retry=self.retry_policy,
+        )
+        windows = self.window().split(settings.export_window)
+        self.jobs = self.export_jobs(windows, limits, monitor)
+        return self.jobs
 
-    def _windows(self) -> Generator[tuple[WindowJob, Iterator[Page]], None, None]:
+    def _windows(self) -> Generator[tuple[ExportJob, Iterator[Page]], None, None]:
         """Yield the windows of this run, each with its pages."""
         self._check_bookmark()
         if (window := self.window()).is_empty:
@@ -272,8 +237,8 @@ class CampusGroupsStream(RESTStream[Step]):
             monitor = ServiceMonitor(self.started, self.logger)
             scheduler = schedule(self.plan(monitor), self, monitor)
         with nullcontext() if self.scheduler else closing(scheduler):
-            for window_job in self.window_jobs:
-                yield window_job, scheduler.pages(window_job.job)
+            for job in self.jobs:
+                yield job, scheduler.pages(job)
 
     # From pages to records
 
@@ -281,16 +246,13 @@ class CampusGroupsStream(RESTStream[Step]):
     def request_records(self, context: Context | None) -> Iterable[Record]:
         """Yield the rows of this run as the service sends them."""
         with closing(self._windows()) as windows:
-            for window_job, pages in windows:
+            for job, pages in windows:
                 for page in pages:
-                    yield from self._decode_rows(page, window_job)
+                    yield from self._decode_rows(page, job)
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        try:
-            record = self._converter(row)
-        except UnknownFieldError as error:
-            raise self._unknown_field(error) from None
+        record = self._converter(row)
         if self._has_id and record.get(PRIMARY_KEY) is None:
             self.quality.rows_without_key += 1
             return None
@@ -325,11 +287,7 @@ class CampusGroupsStream(RESTStream[Step]):
         )
 
     def _sync_windows(self, *, is_written: bool) -> Generator[Record, None, None]:
-        """Sync one window after the other, and move the bookmark after each.
-
-        Yields:
-            The records, except those written as whole pages.
-        """
+        """Sync one window after the other; yield the records that are not written as pages."""
         began = time.monotonic()
         writer = self._tap.message_writer
         is_fast_path = is_written and self._can_write_pages
@@ -338,23 +296,22 @@ class CampusGroupsStream(RESTStream[Step]):
             self.get_sync_timer(),
             closing(self._windows()) as windows,
         ):
-            for window_job, pages in windows:
+            for job, pages in windows:
                 for page in pages:
                     if is_fast_path and isinstance(writer, PageWriter):
-                        counter.increment(self._write_page(page, window_job, writer))
+                        counter.increment(self._write_page(page, job, writer))
                         continue
-                    for record in self._sync_rows(page, window_job, is_written=is_written):
+                    for record in self._sync_rows(page, job, is_written=is_written):
                         counter.increment()
                         yield record
                     if is_written and isinstance(writer, PageWriter):
                         writer.flush()
-                self._end_window(window_job)
+                self._end_window(job)
                 if is_written:
                     self._tap.state_writer.write_state(self.tap_state)
-        rows = sum(one.emitted for one in self.window_jobs)
         self.logger.info(
-            "Stream completed: stream=%s records=%s elapsed=%.1fs",
-            *(self.name, f"{rows:,}", time.monotonic() - began),
+            "Stream completed: stream=%s records=%d elapsed=%.1fs",
+            *(self.name, sum(job.emitted for job in self.jobs), time.monotonic() - began),
         )
 
     @property
@@ -373,17 +330,15 @@ class CampusGroupsStream(RESTStream[Step]):
             and not self._is_dry_run
         )
 
-    def _write_page(self, page: Page, window_job: WindowJob, writer: PageWriter) -> int:
+    def _write_page(self, page: Page, job: ExportJob, writer: PageWriter) -> int:
         """Write the rows of a page at once (fast path); return how many were written."""
         time_extracted = datetime.now(UTC)
-        try:
-            converted = self._page_converter(page.results)
-        except UnknownFieldError as error:
-            raise self._unknown_field(error) from None
+        converted = self._page_converter(page.results)
         lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
         writer.write_lines(lines)
-        window_job.add(lines.count(b"\n"), converted.newest)
-        window_job.job.rows += len(converted.rows) + converted.rows_without_key
+        job.emitted += lines.count(b"\n")
+        job.newest = max(filter(None, (job.newest, converted.newest)), default=None)
+        job.received += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
         self.quality.pages_with_invalid_unicode += (
             page.has_invalid_unicode or converted.has_invalid_unicode
@@ -391,26 +346,27 @@ class CampusGroupsStream(RESTStream[Step]):
         return len(converted.rows)
 
     def _sync_rows(
-        self, page: Page, window_job: WindowJob, *, is_written: bool
+        self, page: Page, job: ExportJob, *, is_written: bool
     ) -> Generator[Record, None, None]:
         """Convert the rows of a page and write them one by one, through the SDK."""
-        for row in self._decode_rows(page, window_job):
+        for row in self._decode_rows(page, job):
             SHUTDOWN.check()
             if self._is_dry_run:
                 self.state_manager.is_flushed = False  # the SDK ends a dry run with STATE, too
-                self._check_max_record_limit(sum(one.emitted for one in self.window_jobs))
+                self._check_max_record_limit(sum(job.emitted for job in self.jobs))
             if (record := self.post_process(row)) is None:
                 continue
-            newest = canonical_timestamp(record.get(REPLICATION_KEY))
+            newest = canonical_timestamp(record.get(REPLICATION_KEY)) or ""
             if is_written:
                 for message in self._record_messages(record):
                     self._tap.write_message(message)
-            window_job.add(1, newest)
+            job.emitted += 1
+            job.newest = max(job.newest or "", newest) or None
             yield record
 
-    def _decode_rows(self, page: Page, window_job: WindowJob) -> list[Record]:
+    def _decode_rows(self, page: Page, job: ExportJob) -> list[Record]:
         rows, others, is_replaced = decode_rows(page.results)
-        window_job.job.rows += len(rows) + others
+        job.received += len(rows) + others
         self.quality.rows_without_key += others
         self.quality.pages_with_invalid_unicode += page.has_invalid_unicode or is_replaced
         return rows
@@ -432,6 +388,7 @@ class CampusGroupsStream(RESTStream[Step]):
     def _converter(self) -> Converter:
         return Converter(
             self.effective_schema,
+            stream=self.name,
             replication_key=REPLICATION_KEY,
             quality=self.quality,
             unknown_fields=self.settings.unknown_fields,
@@ -456,12 +413,6 @@ class CampusGroupsStream(RESTStream[Step]):
         """Whether the schema has the primary key; the schema of a catalog may not."""
         return PRIMARY_KEY in self.effective_schema["properties"]
 
-    def _unknown_field(self, error: UnknownFieldError) -> UnknownFieldError:
-        return UnknownFieldError(
-            f"Stream '{self.name}': field {error} is not in the schema, and unknown_fields is "
-            '"fail".'
-        )
-
     # State
 
     @override
@@ -469,11 +420,7 @@ class CampusGroupsStream(RESTStream[Step]):
         return None  # the window has the upper bound
 
     def _check_bookmark(self) -> None:
-        """Refuse a bookmark that is later than the clocks allow.
-
-        Raises:
-            FutureBookmarkError: If it is; rows before it may never have been read.
-        """
+        """Refuse a bookmark that is later than the clocks allow: rows may have been skipped."""
         bookmark, started = parse_timestamp(self._bookmark), self.monitor.started
         if self._is_incremental and bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
             msg = (
@@ -484,26 +431,21 @@ class CampusGroupsStream(RESTStream[Step]):
             )
             raise FutureBookmarkError(msg)
 
-    def _end_window(self, window_job: WindowJob) -> None:
-        """Check that all rows of a window were emitted, then move the bookmark.
-
-        Raises:
-            RowsMissingError: If they were not; the bookmark stays.
-        """
-        window_job.is_done = True
-        received, emitted = window_job.job.rows, window_job.emitted
+    def _end_window(self, job: ExportJob) -> None:
+        """Check that all rows of a window were emitted, then move the bookmark."""
+        job.is_complete = True
         without_key = self.quality.rows_without_key
-        if received != emitted + without_key:
+        if job.received != job.emitted + without_key:
             msg = (
-                f"Stream '{self.name}': {received} rows were received and {emitted} emitted for "
-                f"{window_job.window}. Please report this line."
+                f"Stream '{self.name}': {job.received} rows received, {job.emitted} emitted for "
+                f"{job.window}. Please report this line."
             )
             raise RowsMissingError(msg)
         if without_key:
             msg = (
                 f"Stream '{self.name}': {without_key} row{'s' * (without_key > 1)} of "
-                f"{window_job.window} without a usable id skipped; all others were emitted. Report "
-                "it to CampusGroups."
+                f"{job.window} without a usable id skipped; all others were emitted. Report it to "
+                "CampusGroups."
             )
             raise RowsMissingError(msg)
         if self._is_incremental:
@@ -515,8 +457,8 @@ class CampusGroupsStream(RESTStream[Step]):
                 replication_key=REPLICATION_KEY,
                 replication_key_value=state.next_bookmark(
                     self._bookmark,
-                    newest=window_job.newest,
-                    end=format_timestamp(min(window_job.window.end, started)),
+                    newest=job.newest,
+                    end=format_timestamp(min(job.window.end, started)),
                     watermark=format_timestamp(started - settings.lookback),
                 ),
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import typing as t
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
@@ -44,28 +43,6 @@ RETRY: t.Final = RetryPolicy(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StreamAccess:
-    """The result for one stream.
-
-    Attributes:
-        stream: Name of the stream.
-        error: Why it cannot be read; `None` if it can.
-        is_slow: Whether its export was accepted but did not run in time.
-    """
-
-    stream: str
-    error: CampusGroupsError | None = None
-    is_slow: bool = False
-
-    def __str__(self) -> str:
-        """Format the result for the log."""
-        if self.error is not None:
-            return str(self.error)
-        slow = f" (the export did not finish within {POLL.timeout:.0f} s)" if self.is_slow else ""
-        return f"readable{slow}"
-
-
 def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
     """Test which streams the API key may read, and log the result; nothing is emitted.
 
@@ -90,14 +67,18 @@ def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) 
     jobs = [job for one in streams for job in one.export_jobs([window], limits, monitor)]
     scheduler = schedule(jobs, first, monitor)
     try:
-        results = [_test(scheduler, job, monitor) for job in jobs]
+        results = [(job.stream, _test(scheduler, job, monitor)) for job in jobs]
     finally:
         scheduler.close()
     _report(results, logger, seconds=time.monotonic() - began)
 
 
-def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> StreamAccess:
-    """Fetch an export and return its result.
+_Result: t.TypeAlias = "str | CampusGroupsError"
+"""How a stream can be read, or why it cannot."""
+
+
+def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> _Result:
+    """Fetch an export.
 
     Raises:
         CampusGroupsError: If the failure concerns every stream.
@@ -106,7 +87,7 @@ def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> Stre
         for _ in scheduler.pages(job):
             pass
     except ExportTimeoutError:
-        return StreamAccess(job.stream, is_slow=True)
+        return f"readable (the export did not finish within {POLL.timeout:.0f} s)"
     except ExportsStoppedError:
         raise
     except CampusGroupsError as error:
@@ -114,17 +95,19 @@ def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> Stre
         is_general = is_secret or isinstance(error, ServiceUnavailableError)
         if is_general and not monitor.has_accepted_job:
             raise
-        return StreamAccess(job.stream, error)
-    return StreamAccess(job.stream)
+        return error
+    return "readable"
 
 
-def _report(results: Sequence[StreamAccess], logger: logging.Logger, *, seconds: float) -> None:
-    unreadable = [result.stream for result in results if result.error is not None]
-    readable = [result.stream for result in results if result.error is None]
-    width = max(len(result.stream) for result in results)
+def _report(
+    results: Sequence[tuple[str, _Result]], logger: logging.Logger, *, seconds: float
+) -> None:
+    readable = [stream for stream, result in results if isinstance(result, str)]
+    unreadable = [stream for stream, result in results if not isinstance(result, str)]
+    width = max(len(stream) for stream, _ in results)
     lines = [
         f"Connection test: {len(readable)} of {len(results)} streams readable ({seconds:.1f} s)",
-        *(f"  {result.stream:{width}}  {result}" for result in results),
+        *(f"  {stream:{width}}  {result}" for stream, result in results),
     ]
     logger.log(
         logging.WARNING if unreadable else logging.INFO,

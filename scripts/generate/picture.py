@@ -140,7 +140,7 @@ def _x(instant: datetime) -> float:
     return round(_LEFT + (_RIGHT - _LEFT) * ((instant - FROM) / (TO - FROM)), 1)
 
 
-def _text(  # noqa: PLR0913 - what a text has
+def _text(
     x: float, y: float, text: str, fill: str, *, anchor: str = "start", weight: str = "normal"
 ) -> str:
     return (

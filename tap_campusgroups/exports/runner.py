@@ -37,6 +37,8 @@ _ADVICE: t.Final = {
 class ExportRunner:
     """Runs the exports of one stream; used by several workers at a time.
 
+    It takes the place of the SDK's request loop, which cannot wait between two polls.
+
     Attributes:
         sender: Sends the stream's requests; has its name, limits, monitor and logger.
         new_counter: Creates the SDK's metric of the requests of one job.
@@ -45,12 +47,15 @@ class ExportRunner:
     sender: RequestSender
     new_counter: Callable[[], Counter]
 
-    def run(
-        self, window: Window, scheduler: Scheduler, job: ExportJob
-    ) -> Generator[Page, None, None]:
-        """Run the export of a window; called in a worker.
+    def __post_init__(self) -> None:
+        """Take what is used everywhere from the sender."""
+        self._stream, self._limits = self.sender.stream, self.sender.limits
+        self._monitor, self._logger = self.sender.monitor, self.sender.logger
 
-        It takes the place of the SDK's request loop, which cannot wait between two polls.
+    def run(self, scheduler: Scheduler, job: ExportJob) -> Generator[Page, None, None]:
+        """Run the export of a job's window, and others in its place if it fails.
+
+        After a failure, rows that have arrived come again.
 
         Yields:
             The pages in the service's order.
@@ -58,147 +63,94 @@ class ExportRunner:
         Raises:
             CampusGroupsError: If not all rows of the window arrived.
         """
+        # Windows to export, each with its remaining resubmissions, and whether it may be abandoned.
+        todo = [(job.window, self._limits.retry.resubmissions, True)]
         with self.new_counter() as counter:
-            yield from self._run(
-                window,
-                scheduler,
-                job,
-                counter,
-                resubmissions=self.sender.limits.retry.resubmissions,
-            )
+            while todo:
+                window, left, may_abandon = todo.pop(0)
+                paginator = ExportPaginator(window)
+                try:
+                    yield from self._export(paginator, window, scheduler, job, counter)
+                except ExportTimeoutError as error:
+                    halves = window.bisect() if error.is_running and may_abandon else [window]
+                    if len(halves) == 1 or not scheduler.abandon_running(job):
+                        raise self._timeout(window, error) from error
+                    self._logger.warning(
+                        "Export too slow: stream=%s window=%s reason=%s; submitting its halves. "
+                        "It counts against max_concurrent_exports for the rest of the run.",
+                        *(self._stream, window, error),
+                    )
+                    parts = [(half, left, False) for half in halves]
+                except (ExportEnded, ServiceUnavailableError) as error:
+                    # A POST that failed at all attempts may not have arrived at all.
+                    if isinstance(error, ServiceUnavailableError) and paginator.is_submitting:
+                        raise
+                    scheduler.release_slot(job)
+                    if isinstance(error, ServiceUnavailableError) and not left:
+                        raise
+                    if isinstance(error, ExportEnded) and not (left and error.kind in RESUBMITTED):
+                        raise self._failure(window, error) from error
+                    parts = [(part, left - 1, may_abandon) for part in window.bisect()]
+                    delay = self._limits.retry.resubmission_delay(left - 1)
+                    self._logger.warning(
+                        "Export failed: stream=%s window=%s reason=%s; resubmitting %s in %.0f s",
+                        *(self._stream, window, str(error).rstrip(".")),
+                        *("its halves" if len(parts) > 1 else "it", delay),
+                    )
+                    scheduler.pause(delay)
+                else:
+                    continue
+                todo[:0] = parts
+                job.counts["resubmissions"] += len(parts)
 
-    def _run(  # noqa: PLR0913 - the last two are the state of the recursion
+    def _export(
         self,
+        paginator: ExportPaginator,
         window: Window,
         scheduler: Scheduler,
         job: ExportJob,
         counter: Counter,
-        *,
-        resubmissions: int,
-        may_abandon: bool = True,
     ) -> Generator[Page, None, None]:
-        """Run an export, and others in its place if it fails; its rows may then come twice.
-
-        Args:
-            window: The range of `updatedOn`.
-            scheduler: Grants slots and pauses.
-            job: The job of the window.
-            counter: Counts requests.
-            resubmissions: How often the range may be submitted again.
-            may_abandon: Whether an export that is too slow may be replaced by its halves.
-        """
-        scheduler.acquire_slot(job)
-        paginator = ExportPaginator(window)
+        """Run one export."""
 
         def send(paginator: ExportPaginator) -> requests.Response:
             counter.increment()
             response = self.sender.send(paginator.current_value, scheduler, job)
             parsed = parse_response(response)
-            self.sender.monitor.observe_keys(self.sender.stream, parsed.unknown_keys)
+            self._monitor.observe_keys(self._stream, parsed.unknown_keys)
             if parsed.query_id is not None:
                 if not scheduler.accept(job, parsed.query_id):
                     raise ExportEnded(ResponseKind.QUERY_ID_REPEATED, response)
-                self.sender.logger.info(
+                self._logger.info(
                     "Export submitted: stream=%s window=%s query_id=%s",
-                    *(self.sender.stream, window, parsed.query_id),
+                    *(self._stream, window, parsed.query_id),
                 )
             return response
 
-        try:
-            yield from run_export(
-                paginator,
-                send,
-                self.sender.limits.poll,
-                self._log_wait,
-                clock=time.monotonic,
-                sleep=scheduler.pause,
-            )
-        except ExportTimeoutError as error:
-            windows = self._replace_slow(window, error, scheduler, job, may_abandon=may_abandon)
-            may_abandon = False
-        except (ExportEnded, ServiceUnavailableError) as error:
-            # A POST that failed at all attempts may not have arrived: not the export's failure.
-            if isinstance(error, ServiceUnavailableError) and paginator.is_submitting:
-                raise
-            windows = self._replace_failed(window, error, scheduler, job, left=resubmissions)
-            resubmissions -= 1
-        else:
-            return
-        job.counts["resubmissions"] += len(windows)
-        for part in windows:
-            yield from self._run(
-                part,
-                scheduler,
-                job,
-                counter,
-                resubmissions=resubmissions,
-                may_abandon=may_abandon,
-            )
-
-    def _replace_slow(
-        self,
-        window: Window,
-        error: ExportTimeoutError,
-        scheduler: Scheduler,
-        job: ExportJob,
-        *,
-        may_abandon: bool,
-    ) -> list[Window]:
-        """Return the windows to submit in place of an export that is still running.
-
-        Raises:
-            ExportTimeoutError: If nothing is to be submitted: the export is still queued or was
-                bisected before, its window is too short, or no other export may run beside it.
-        """
-        halves = window.bisect()
-        is_too_large = error.is_running and may_abandon and len(halves) > 1
-        if not is_too_large or not scheduler.abandon_running(job):
-            msg = (
-                f"Stream '{self.sender.stream}': the export of {window} did not finish: "
-                f"{error}. Raise export_timeout_minutes, or set export_window_days for shorter "
-                "windows."
-            )
-            raise ExportTimeoutError(msg, is_running=error.is_running) from error
-        self.sender.logger.warning(
-            "Export too slow: stream=%s window=%s reason=%s; submitting its halves instead. It "
-            "counts against max_concurrent_exports for the rest of the run.",
-            *(self.sender.stream, window, error),
+        scheduler.acquire_slot(job)
+        yield from run_export(
+            paginator,
+            send,
+            self._limits.poll,
+            self._log_wait,
+            clock=time.monotonic,
+            sleep=scheduler.pause,
         )
-        return halves
-
-    def _replace_failed(
-        self,
-        window: Window,
-        error: ExportEnded | ServiceUnavailableError,
-        scheduler: Scheduler,
-        job: ExportJob,
-        *,
-        left: int,
-    ) -> list[Window]:
-        """Return the windows to submit in place of an export that failed, after a delay.
-
-        Raises:
-            CampusGroupsError: If nothing is to be submitted.
-        """
-        scheduler.release_slot(job)
-        if isinstance(error, ServiceUnavailableError) and not left:
-            raise error
-        if isinstance(error, ExportEnded) and (error.kind not in RESUBMITTED or not left):
-            msg = f"Stream '{self.sender.stream}': the export of {window} failed: {error}."
-            raise ExportFailedError(msg + _ADVICE.get(error.kind, "")) from error
-        windows = window.bisect()
-        delay = self.sender.limits.retry.resubmission_delay(left - 1)
-        self.sender.logger.warning(
-            "Export failed: stream=%s window=%s reason=%s; resubmitting %s in %.0f s",
-            *(self.sender.stream, window, str(error).rstrip(".")),
-            *("its halves" if len(windows) > 1 else "it", delay),
-        )
-        scheduler.pause(delay)
-        return windows
 
     def _log_wait(self, kind: ResponseKind, waited: float, interval: float) -> None:
-        self.sender.logger.log(
+        self._logger.log(
             logging.INFO if waited == 0 else logging.DEBUG,
             "Export %s: stream=%s elapsed=%.0fs next_poll=%.1fs",
-            *(kind.value, self.sender.stream, waited, interval),
+            *(kind.value, self._stream, waited, interval),
         )
+
+    def _timeout(self, window: Window, error: ExportTimeoutError) -> ExportTimeoutError:
+        msg = (
+            f"Stream '{self._stream}': the export of {window} did not finish: {error}. Raise "
+            "export_timeout_minutes, or set export_window_days for shorter windows."
+        )
+        return ExportTimeoutError(msg, is_running=error.is_running)
+
+    def _failure(self, window: Window, error: ExportEnded) -> ExportFailedError:
+        msg = f"Stream '{self._stream}': the export of {window} failed: {error}."
+        return ExportFailedError(msg + _ADVICE.get(error.kind, ""))

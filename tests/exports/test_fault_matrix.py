@@ -146,10 +146,10 @@ class Octets:
     octets: bytes
     status: None = None
 
-    def send(self, wire: Connection) -> None:
+    def send(self, connection: Connection) -> None:
         """Send them."""
-        wire.send(self.octets, b"")
-        wire.close()
+        connection.send(self.octets, b"")
+        connection.close()
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,17 @@ class Half:
         """The HTTP status that the client sees."""
         return self.answer.status
 
-    def send(self, wire: Connection) -> None:
+    def send(self, connection: Connection) -> None:
         """Send it."""
         body = self.answer.body
         length = {"Content-Length": str(len(body))} if self.holds else {}
-        wire.send(wire.format_head(self.answer.status, {**self.answer.headers, **length}), b"")
-        wire.send(body[: len(body) // 2], b"")
+        connection.send(
+            connection.format_head(self.answer.status, {**self.answer.headers, **length}), b""
+        )
+        connection.send(body[: len(body) // 2], b"")
         if self.holds:
-            wire.hold()
-        wire.close()
+            connection.hold()
+        connection.close()
 
 
 @dataclass(frozen=True)
@@ -789,7 +791,7 @@ def test_abort_stops_at_once(simulator: Simulator, whole: Whole, kind: FaultType
     ],
     ids=["whole", "first", "middle", "abort"],
 )
-def test_exit_codes(  # noqa: PLR0913, PLR0917 - a case and its ending
+def test_exit_codes(
     tmp_path: Path,
     kind: FaultType,
     times: int | None,

@@ -1,7 +1,7 @@
-"""A simulator of the CampusGroups Data Export API: the service's double for tests and benchmarks.
+"""A simulator of the CampusGroups Data Export API, for tests, benchmarks and the demo.
 
-It is written from specification 1.1 of the service and shares no code with the tap; of the project
-it reads the streams' JSON schemas only.
+It follows specification 1.1 of the service and shares no code with the tap; of the project it reads
+only the JSON schemas of the streams. See the README in this folder.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .faults import (
     MessageOnly,
     NullToken,
     RandomBytes,
+    RawBody,
     Redirect,
     RepeatToken,
     Status,
@@ -32,11 +33,11 @@ from .hostile_faults import (
     EndlessBody,
     EndlessPages,
     ExtraKeys,
-    RawBody,
     RepeatQueryId,
     SlowResponse,
     WrongContentLength,
 )
+from .late_rows import LateRows
 from .queries import Timing
 from .request_context import Phase
 from .service import DEFAULT_SCHOOL, DEFAULT_SECRET, RecordedRequest
@@ -45,7 +46,6 @@ from .simulator import Simulator
 __all__ = [
     "DEFAULT_SCHOOL",
     "DEFAULT_SECRET",
-    "Body",
     "CancelQuery",
     "ConnectionReset",
     "Dataset",
@@ -60,6 +60,7 @@ __all__ = [
     "Hang",
     "HtmlPage",
     "JsonBody",
+    "LateRows",
     "MessageOnly",
     "NullToken",
     "Phase",
@@ -69,7 +70,6 @@ __all__ = [
     "Redirect",
     "RepeatQueryId",
     "RepeatToken",
-    "Reset",
     "Row",
     "Simulator",
     "SlowResponse",
@@ -77,7 +77,6 @@ __all__ = [
     "StillRunning",
     "Timing",
     "TokenKey",
-    "Truncated",
     "TruncatedBody",
     "WrongContentLength",
 ]

@@ -1,4 +1,4 @@
-"""The data behind the service: rows made from the streams' schemas, the same for the same seed."""
+"""Rows behind the service, generated from the streams' schemas; reproducible by seed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .row_factory import Place, When, compile_object
+from .row_factory import FieldContext, RowTimes, compile_object
 from .timestamps import DAY, MINUTE, SECOND, format_timestamp, parse_timestamp, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from importlib.resources.abc import Traversable
 
-    from .row_factory import Maker, Schema
+    from .row_factory import Schema, ValueFactory
 
 Row: TypeAlias = dict[str, Any]
-Dated: TypeAlias = tuple["datetime | None", bytes]
+EncodedRow: TypeAlias = tuple["datetime | None", bytes]
 
 SCHEMA_PACKAGE = "tap_campusgroups.schemas"
 ADDED_STREAMS = MappingProxyType(
     {"1.1": {"stores", "store_products", "announcements", "announcement_recipients"}}
 )
-"""Endpoints that the document does not have and a later specification does, by its version."""
+"""Streams that a later version of the specification added, by version."""
 DEFAULT_SPAN = timedelta(days=400)
 _QUARTER = 15 * MINUTE
 _LONGEST_LIFE = 500 * DAY
 
 
 def load_schemas(folder: Traversable) -> dict[str, Schema]:
-    """Return the JSON schema of every stream, from `<stream>.json` files, by name of the stream."""
+    """Return the JSON schemas of a folder of `<stream>.json` files, by stream."""
     files = sorted(
         (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
         key=lambda entry: entry.name,
@@ -48,7 +48,7 @@ def load_schemas(folder: Traversable) -> dict[str, Schema]:
 
 @cache
 def tap_schemas(api_version: str = "1.0") -> Mapping[str, Schema]:
-    """Return the schemas that the tap ships for a version of the API, read once."""
+    """Return the tap's schemas for a version of the API."""
     schemas = load_schemas(resources.files(SCHEMA_PACKAGE))
     for version, streams in ADDED_STREAMS.items():
         if api_version < version:
@@ -57,17 +57,19 @@ def tap_schemas(api_version: str = "1.0") -> Mapping[str, Schema]:
 
 
 class Dataset:
-    """The rows of every stream, made when a stream is first asked for.
+    """The rows of every stream, generated on first use.
 
-    `rows` is rows per stream: one number for all, or a number by stream (streams left out are
-    empty). Row i of a stream depends on `seed`, the stream and i, on `newest` and `span`, and, in
-    its foreign keys, on how many rows the other streams have. `updatedOn` lies in
-    [newest - span, newest] (UTC); row 1, and only it, is exactly at `newest`. `schemas` are
-    there in place of the tap's for version 1.0: `tap_schemas("1.1")`, or `load_schemas` of a
-    folder.
+    `dataset[stream]` is a plain list of JSON-ready rows. A test may change the list and its rows:
+    the next query sees the change. After `freeze()` it may not, and serving is faster.
 
-    `dataset[stream]` is a plain list of JSON-ready rows. A test may change it and its rows: the
-    service serves the change to the next query. After `freeze()` it may not, and serving is faster.
+    Args:
+        rows: Rows per stream: one number for all, or a number by stream (others are empty).
+        seed: Seed; row i of a stream depends on it, the stream, i, `newest` and `span`, and its
+            foreign keys on the row counts of the other streams.
+        newest: `updatedOn` of row 1 of every stream; all other rows are older.
+        span: How far `updatedOn` reaches back.
+        schemas: Schemas instead of the tap's for version 1.0: `tap_schemas("1.1")`, or
+            `load_schemas` of a folder.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Dataset:
         span: timedelta = DEFAULT_SPAN,
         schemas: Mapping[str, Schema] | None = None,
     ) -> None:
-        """Read the schemas; rows are made later."""
+        """Load the schemas."""
         if newest.tzinfo is None:
             message = "newest must be an aware datetime"
             raise ValueError(message)
@@ -88,9 +90,9 @@ class Dataset:
         self.span = span
         self._schemas = tap_schemas() if schemas is None else schemas
         self.counts = MappingProxyType(self._count(rows))
-        self._makers: dict[tuple[str, bool], Maker] = {}
+        self._factories: dict[tuple[str, bool], ValueFactory] = {}
         self._rows: dict[str, list[Row]] = {}
-        self._encoded: dict[str, list[Dated]] = {}
+        self._encoded: dict[str, list[EncodedRow]] = {}
         self._frozen = False
         self._lock = RLock()
 
@@ -100,15 +102,15 @@ class Dataset:
         return tuple(self._schemas)
 
     def schema(self, stream: str) -> Schema:
-        """Return the JSON schema that the stream's rows follow."""
+        """Return a stream's JSON schema."""
         return self._schemas[stream]
 
     def __contains__(self, stream: object) -> bool:
-        """Tell whether there is such a stream."""
+        """Return whether there is such a stream."""
         return stream in self._schemas
 
     def __getitem__(self, stream: str) -> list[Row]:
-        """Return the stream's rows: the very list that queries are answered from."""
+        """Return the list of rows that queries are answered from."""
         with self._lock:
             if self._frozen:
                 message = "the dataset is frozen"
@@ -118,48 +120,44 @@ class Dataset:
             return self._rows[stream]
 
     def row(self, stream: str, number: int) -> Row:
-        """Return row `number` (from 1) as it was made, whatever was done to the list since."""
+        """Return row `number` (from 1) as generated, regardless of changes to the list."""
         return self._one(stream, number, full=False)
 
     def full_row(self, stream: str, number: int = 1) -> Row:
-        """Return a row with the id and `updatedOn` of row `number` and with no null or empty value.
-
-        Its other values need not be those of `row(stream, number)`.
-        """
+        """Return a row with no null or empty values; id and `updatedOn` are those of `row()`."""
         return self._one(stream, number, full=True)
 
     def freeze(self) -> None:
-        """Promise that no row changes from here on, so that a row is encoded once only.
+        """Forbid further changes, so that each row is encoded only once.
 
-        Streams that were not asked for before are then never held as objects, which is what makes
-        a million rows fit into memory.
+        Streams that were not accessed before are never kept as objects: a million rows fit into
+        memory.
         """
         with self._lock:
             self._frozen = True
 
     def preload(self) -> int:
-        """Make every row now, in place of when it is first asked for; return how many there are."""
+        """Generate every row now and return their number."""
         with self._lock:
             if self._frozen:
                 return sum(len(self._all_encoded(stream)) for stream in self._schemas)
             return sum(len(self[stream]) for stream in self._schemas)
 
-    def select(self, stream: str, start: datetime, end: datetime) -> list[Dated]:
-        """Return the rows with `updatedOn` in [start, end], that instant and the encoded row.
+    def select(self, stream: str, start: datetime, end: datetime) -> list[EncodedRow]:
+        """Return the rows with `updatedOn` in [start, end], in the order of the list.
 
-        They are in the order of the list. A row without a usable `updatedOn` matches no window, as
-        in SQL.
+        As in SQL, a row without a usable `updatedOn` matches no window.
         """
         return [
-            dated
-            for dated in self._all_encoded(stream)
-            if dated[0] is not None and start <= dated[0] <= end
+            (updated, row)
+            for updated, row in self._all_encoded(stream)
+            if updated is not None and start <= updated <= end
         ]
 
-    def _all_encoded(self, stream: str) -> list[Dated]:
+    def _all_encoded(self, stream: str) -> list[EncodedRow]:
         with self._lock:
             if not self._frozen:
-                # A copy, because a test may append to the list at the same time.
+                # A copy: a test may append to the list in another thread.
                 return _encode_all(list(self[stream]))
             if stream not in self._encoded:
                 made = self._rows.pop(stream, None)
@@ -177,37 +175,37 @@ class Dataset:
         return {stream: rows.get(stream, 0) for stream in self._schemas}
 
     def _generate(self, stream: str) -> Iterator[Row]:
-        make = self._row_maker(stream, full=False)
+        make = self._row_factory(stream, full=False)
         return (make(number) for number in range(1, self.counts[stream] + 1))
 
     def _one(self, stream: str, number: int, *, full: bool) -> Row:
         if number < 1:
             message = "rows are numbered from 1"
             raise ValueError(message)
-        return self._row_maker(stream, full=full)(number)
+        return self._row_factory(stream, full=full)(number)
 
-    def _row_maker(self, stream: str, *, full: bool) -> Callable[[int], Row]:
-        """Return a function from a row's number to the row."""
+    def _row_factory(self, stream: str, *, full: bool) -> Callable[[int], Row]:
+        """Return a function that makes the row of a number."""
         key = (stream, full)
-        if key not in self._makers:
-            place = Place(stream=stream, counts=self.counts, full=full)
-            self._makers[key] = compile_object(self._schemas[stream], place)
-        maker = self._makers[key]
+        if key not in self._factories:
+            context = FieldContext(stream=stream, counts=self.counts, full=full)
+            self._factories[key] = compile_object(self._schemas[stream], context)
+        factory = self._factories[key]
         prefix = f"{self.seed}:{stream}:"
         newest = to_milliseconds(self.newest)
-        # A second less than the span: a form without a fraction is cut to the second.
+        # One second less than the span: formats without a fraction are cut to the second.
         width = max(1, self.span // timedelta(milliseconds=1) - SECOND)
         source = Random()  # noqa: S311 - not for secrets
         random = source.random
 
         def make(number: int) -> Row:
-            # Seeding the one generator anew makes row i independent of the rows before it.
+            # Reseeding makes each row independent of the rows before it.
             source.seed(f"{prefix}{number}")
             updated = newest if number == 1 else newest - 1 - int(random() * width)
-            # At least a second: `updatedOn` without a fraction must not fall before `createdOn`.
+            # At least one second: `updatedOn` without a fraction must not precede `createdOn`.
             created = updated - SECOND - int(random() ** 2 * _LONGEST_LIFE)
             start = created - created % _QUARTER + _QUARTER * (1 + int(random() * 4_000))
-            row: Row = maker(random, number, When(updated, created, start))
+            row: Row = factory(random, number, RowTimes(updated, created, start))
             if number == 1:
                 row["updatedOn"] = self._newest_text()
             return row
@@ -229,11 +227,11 @@ def encode(value: object) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair has no UTF-8 form, but JSON can escape it.
+        # A lone surrogate has no UTF-8 encoding, but JSON can escape it.
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _encode_all(rows: Iterable[object]) -> list[Dated]:
+def _encode_all(rows: Iterable[object]) -> list[EncodedRow]:
     return [
         (parse_timestamp(row.get("updatedOn") if isinstance(row, Mapping) else None), encode(row))
         for row in rows

@@ -1,10 +1,9 @@
-"""Faults on demand: what goes wrong (a kind), and when (a fault).
+"""Faults on demand: what goes wrong (a fault type) and when (a fault).
 
     simulator.inject(Fault(Status(503), stream="events", phase="submit", times=2))
     simulator.inject(ConnectionReset().on("events", "later_page", after=1))
 
-A kind decides by `applies` which requests it has a meaning for, and by `outcome` what the client
-gets. Messages and statuses are those of specification 1.1, POST and GET responses.
+Statuses and messages are those of specification 1.1, responses of POST and GET.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from .request_context import PAGES, PHASES
 from .responses import (
     CANCELLED,
     FAILED,
-    JSON,
     RUNNING,
     CompleteResponse,
     DroppedConnection,
@@ -40,13 +38,13 @@ if TYPE_CHECKING:
 class FaultType(ABC):
     """What goes wrong with a request."""
 
-    def applies(self, context: RequestContext) -> bool:  # noqa: ARG002 - most kinds take any request
-        """Tell whether this kind has a meaning for the request; if not, it is not used up by it."""
+    def applies(self, context: RequestContext) -> bool:  # noqa: ARG002 - most types fit any request
+        """Return whether the type fits the request; if not, the request does not count."""
         return True
 
     @abstractmethod
     def respond(self, context: RequestContext) -> Response:
-        """Return what the client gets; `context.execute()` is what the service would have said."""
+        """Return the response; `context.execute()` returns the regular one."""
 
     def on(
         self,
@@ -56,22 +54,28 @@ class FaultType(ABC):
         times: int | None = 1,
         after: int = 0,
     ) -> Fault:
-        """Return a fault of this kind."""
+        """Return a fault of this type."""
         return Fault(self, stream=stream, phase=phase, times=times, after=after)
 
     def __repr__(self) -> str:
-        """Name the kind, the same in every process: the names of tests have it."""
+        """Return the type's name, which is part of test names."""
         return f"{type(self).__name__}()"
 
 
 @dataclass
 class Fault:
-    """A kind, and the requests it hits: of a stream and in a phase (None: of any, in any).
+    """A fault type and the requests that it hits.
 
-    The first `after` matching requests are spared, the next `times` are hit (None: all of them).
-    Phases: submit (POST), poll (GET that would answer 201 or 202), first_page (GET without a token
-    that would answer 200), later_page (GET with a token). A request that the service refuses by
-    itself (401, 400, ...) is in no phase and matches only a fault without one. `fired` counts hits.
+    A request that the service refuses (401, 400, ...) is in no phase and matches only a fault
+    without one.
+
+    Attributes:
+        stream: Stream of the requests (None: any).
+        phase: submit (POST), poll (GET answered with 201 or 202), first_page (GET without a token
+            answered with 200) or later_page (GET with a token); None: any.
+        times: How many matching requests are hit (None: all).
+        after: How many matching requests are spared first.
+        fired: How many requests were hit.
     """
 
     type: FaultType
@@ -80,10 +84,10 @@ class Fault:
     times: int | None = 1
     after: int = 0
     fired: int = field(default=0, init=False)
-    _seen: int = field(default=0, init=False, repr=False)
+    _matched: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what could never match."""
+        """Reject a fault that could never hit a request."""
         if self.phase is not None and self.phase not in PHASES:
             message = f"phase must be one of {', '.join(PHASES)}, not {self.phase!r}"
             raise ValueError(message)
@@ -92,21 +96,21 @@ class Fault:
             raise ValueError(message)
 
     def matches(self, context: RequestContext) -> bool:
-        """Tell whether the request is one of this fault's, hit or spared."""
+        """Return whether the fault counts this request."""
         return (
             self.stream in {None, context.stream}
             and self.phase in {None, context.phase}
             and self.type.applies(context)
         )
 
-    def due(self) -> bool:
-        """Count a matching request; tell whether it is to be hit."""
-        self._seen += 1
-        return self._seen > self.after and (self.times is None or self.fired < self.times)
+    def count(self) -> bool:
+        """Count a matching request and return whether it is to be hit."""
+        self._matched += 1
+        return self._matched > self.after and (self.times is None or self.fired < self.times)
 
 
 class FaultList:
-    """The injected faults. Each counts every request that matches it; the first due one hits."""
+    """Injected faults. Each counts every request that matches it; the first one due is used."""
 
     def __init__(self) -> None:
         """Start without faults."""
@@ -114,33 +118,36 @@ class FaultList:
         self._lock = Lock()
 
     def add(self, fault: Fault) -> None:
-        """Add a fault behind those that are there."""
+        """Append a fault."""
         with self._lock:
             self._faults.append(fault)
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def take(self, context: RequestContext) -> Fault | None:
         """Return the fault that hits the request, counted as fired."""
         with self._lock:
-            due = [fault for fault in self._faults if fault.matches(context) and fault.due()]
+            due = [fault for fault in self._faults if fault.matches(context) and fault.count()]
             if not due:
                 return None
             due[0].fired += 1
             return due[0]
 
 
-# -- answers that the service did not mean -------------------------------------------------------
+# Unexpected responses
 
 
 @dataclass(frozen=True)
 class Status(FaultType):
-    """Any status code, with {"message": ...} (default: the code's own phrase) and more headers.
+    """A status code with {"message": ...}.
 
-    `headers` may hold, for instance, Retry-After. `value` takes the place of the message's object.
+    Attributes:
+        message: The message (default: the code's standard phrase).
+        headers: Further headers, such as Retry-After.
+        value: JSON value that replaces the whole body.
     """
 
     code: int
@@ -149,51 +156,63 @@ class Status(FaultType):
     value: object = None
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the status; the service does nothing."""
+        """Respond without executing the request."""
         del context
         if self.value is not None:
             return json_response(self.code, self.value, self.headers)
-        known = self.code in {status.value for status in HTTPStatus}
-        phrase = HTTPStatus(self.code).phrase if known else "Unknown"
+        is_known = self.code in {status.value for status in HTTPStatus}
+        phrase = HTTPStatus(self.code).phrase if is_known else "Unknown"
         return message_response(self.code, self.message or phrase, self.headers)
 
 
 @dataclass(frozen=True)
 class JsonBody(FaultType):
-    """200 with a given JSON value, for instance [], {"Results": null} or {"message": "Error"}."""
+    """200 with any JSON value, such as [], {"Results": null} or {"message": "Error"}."""
 
     value: object
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the value; the service does nothing."""
+        """Respond without executing the request."""
         del context
         return json_response(HTTPStatus.OK, self.value)
 
 
 @dataclass(frozen=True)
+class RawBody(FaultType):
+    """200 with any body, declared as JSON."""
+
+    body: bytes
+
+    def respond(self, context: RequestContext) -> Response:
+        """Respond without executing the request."""
+        del context
+        return CompleteResponse(HTTPStatus.OK, self.body)
+
+
+@dataclass(frozen=True)
 class RandomBytes(FaultType):
-    """200 with `length` random bytes that are called JSON."""
+    """200 with `length` random bytes, declared as JSON."""
 
     length: int = 512
     seed: int = 0
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the bytes; the service does nothing."""
+        """Respond without executing the request."""
         del context
-        # The first byte rules out that the rest happens to be JSON.
+        # The first byte is not valid in UTF-8: the body cannot be JSON by accident.
         body = b"\xff" + Random(self.seed).randbytes(self.length)  # noqa: S311 - not for secrets
-        return CompleteResponse(HTTPStatus.OK, body[: self.length], {"Content-Type": JSON})
+        return CompleteResponse(HTTPStatus.OK, body[: self.length])
 
 
 @dataclass(frozen=True)
 class HtmlPage(FaultType):
-    """A page of HTML, as a proxy's error or login page (200 by default)."""
+    """An HTML page, as from a proxy or a login form (200 by default)."""
 
     code: int = HTTPStatus.OK
     page: str = "<!doctype html><html><title>Sign in</title><body>Please sign in.</body></html>"
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the page; the service does nothing."""
+        """Respond without executing the request."""
         del context
         return CompleteResponse(
             self.code, self.page.encode(), {"Content-Type": "text/html; charset=utf-8"}
@@ -202,96 +221,96 @@ class HtmlPage(FaultType):
 
 @dataclass(frozen=True)
 class Redirect(FaultType):
-    """302 or 307 to a URL."""
+    """A redirect to a URL."""
 
     location: str
     code: int = HTTPStatus.FOUND
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the redirect; the service does nothing."""
+        """Respond without executing the request."""
         del context
         return CompleteResponse(self.code, b"", {"Location": self.location})
 
 
 @dataclass(frozen=True)
 class MessageOnly(FaultType):
-    """200 with only a message while the query runs, in place of 202."""
+    """200 with only a message instead of 202."""
 
     message: str | None = None
 
     def applies(self, context: RequestContext) -> bool:
-        """Apply to what would be answered 202."""
-        return context.planned == HTTPStatus.ACCEPTED
+        """Apply to polls of a running query."""
+        return context.planned_status == HTTPStatus.ACCEPTED
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer 200 with the message of the 202, or another one; the poll counts."""
-        answer = context.execute()
+        """Count the poll; respond with the 202's message or another one."""
+        response = context.execute()
         if self.message is not None:
             return message_response(HTTPStatus.OK, self.message)
-        return CompleteResponse(HTTPStatus.OK, answer.body) if answer is RUNNING else answer
+        return CompleteResponse(HTTPStatus.OK, response.body) if response is RUNNING else response
 
 
 @dataclass(frozen=True)
 class StillRunning(FaultType):
-    """202 in place of a first page until a condition holds, however long that takes."""
+    """202 instead of a first page until a condition holds."""
 
     until: Callable[[], bool]
 
     def applies(self, context: RequestContext) -> bool:
-        """Apply to first pages while the condition does not hold."""
+        """Apply to first pages until the condition holds."""
         return context.phase == "first_page" and not self.until()
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer 202; the query stays unfinished."""
+        """Respond with 202; the query stays active."""
         del context
         return RUNNING
 
 
-# -- connections that break ----------------------------------------------------------------------
+# Broken connections
 
 
 @dataclass(frozen=True)
 class ConnectionReset(FaultType):
-    """A TCP RST before any byte of the answer."""
+    """A TCP RST before the first byte of the response."""
 
     def respond(self, context: RequestContext) -> Response:
-        """Drop the connection; the service does nothing."""
+        """Drop the connection without executing the request."""
         del context
         return DroppedConnection()
 
 
 @dataclass(frozen=True)
 class TruncatedBody(FaultType):
-    """The real answer's headers and a share of its body, then the end of the connection.
+    """The headers and a share of the body of the regular response, then the connection closes.
 
-    `mode` is how the body's end is announced: by Content-Length or by chunks.
+    Attributes:
+        mode: How the length is declared: by Content-Length or in chunks.
     """
 
     share: float = 0.5
     mode: Literal["length", "chunked"] = "length"
 
     def respond(self, context: RequestContext) -> Response:
-        """Cut the service's answer; what the service did, a submit for instance, is done."""
-        answer = context.execute()
-        return TruncatedResponse(
-            answer, int(len(answer.body) * self.share), chunked=self.mode == "chunked"
-        )
+        """Execute the request and truncate the response."""
+        complete = context.execute()
+        kept = int(len(complete.body) * self.share)
+        return TruncatedResponse(complete, kept, chunked=self.mode == "chunked")
 
 
 @dataclass(frozen=True)
 class Hang(FaultType):
-    """Silence until `simulator.release()`, then the answer that was due when the request came."""
+    """No response until `simulator.release()`, then the regular one."""
 
     def respond(self, context: RequestContext) -> Response:
-        """Hold the answer back; a submit, for instance, happens only on release."""
+        """Execute the request only after the release."""
         return HeldResponse(context.execute)
 
 
-# -- odd pages -----------------------------------------------------------------------------------
+# Unusual pages
 
 
-class _PageKind(FaultType):
-    """A kind that has a meaning for pages only."""
+class _PageFaultType(FaultType):
+    """A fault type for pages."""
 
     def applies(self, context: RequestContext) -> bool:
         """Apply to pages."""
@@ -299,11 +318,11 @@ class _PageKind(FaultType):
 
 
 @dataclass(frozen=True)
-class EmptyPage(_PageKind):
-    """200 {"Results": [], "NextToken": ...}; the page that was due comes under that token."""
+class EmptyPage(_PageFaultType):
+    """200 {"Results": [], "NextToken": ...}; its token leads to the requested page."""
 
     def respond(self, context: RequestContext) -> Response:
-        """Put an empty page before the one that was asked for."""
+        """Insert an empty page before the requested one."""
         context.existing_query.insert_empty_page(context.token)
         return context.page().response()
 
@@ -315,88 +334,87 @@ class RepeatToken(FaultType):
     which: Literal["used", "first"] = "used"
 
     def applies(self, context: RequestContext) -> bool:
-        """Apply to pages after the first: before, there is no token to repeat."""
+        """Apply to later pages: before the second page there is no token to repeat."""
         return context.phase == "later_page"
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the right rows with a token that leads back."""
-        query = context.existing_query
-        token = context.token if self.which == "used" else query.first_token
+        """Respond with the right rows and a repeated token."""
+        token = context.token if self.which == "used" else context.existing_query.first_token
         return replace(context.page(), next_token=token).response()
 
 
 @dataclass(frozen=True)
-class TokenKey(_PageKind):
-    """A page whose token stands under another key."""
+class TokenKey(_PageFaultType):
+    """A page with the token under another key."""
 
     key: str = "nextToken"
 
     def applies(self, context: RequestContext) -> bool:
-        """Apply to pages with another one after them."""
-        return super().applies(context) and context.peek().next_token is not None
+        """Apply to all pages but the last."""
+        return super().applies(context) and context.preview_page().next_token is not None
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the page under the other spelling."""
+        """Respond with the page."""
         return context.page().response(key=self.key)
 
 
-class _LastTokenKind(_PageKind):
-    """A last page with a token key all the same."""
+class _LastTokenFaultType(_PageFaultType):
+    """A last page that has a token key."""
 
     token: object
 
     def applies(self, context: RequestContext) -> bool:
         """Apply to last pages."""
-        return super().applies(context) and context.peek().next_token is None
+        return super().applies(context) and context.preview_page().next_token is None
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the page with the key."""
+        """Respond with the page and the key."""
         return context.page().response(last=(self.token,))
 
 
-class NullToken(_LastTokenKind):
+class NullToken(_LastTokenFaultType):
     """A last page with "NextToken": null."""
 
     token = None
 
 
-class EmptyToken(_LastTokenKind):
+class EmptyToken(_LastTokenFaultType):
     """A last page with "NextToken": ""."""
 
     token = ""
 
 
-# -- queries that end badly ----------------------------------------------------------------------
+# Failing queries
 
 
-class _EndQuery(FaultType):
-    """Ends the query that the request starts or asks for; on a submit, its first GET shows it."""
+class _QueryFailure(FaultType):
+    """Ends the query that is submitted or asked for."""
 
-    answer: CompleteResponse
+    failure: CompleteResponse
 
     def applies(self, context: RequestContext) -> bool:
-        """Apply to requests that the service does not refuse by itself."""
+        """Apply to requests that the service does not refuse."""
         return context.phase in PHASES
 
     def respond(self, context: RequestContext) -> Response:
-        """End the query, from now on."""
+        """End the query; a submit succeeds, and the first GET shows the failure."""
         if context.phase == "submit":
             submitted = context.execute()
             if context.query is not None:
-                context.query.fail(self.answer)
+                context.query.fail(self.failure)
             return submitted
-        context.existing_query.fail(self.answer)
-        context.existing_query.observed = True
-        return self.answer
+        context.existing_query.fail(self.failure)
+        context.existing_query.is_finished = True
+        return self.failure
 
 
-class FailQuery(_EndQuery):
+class FailQuery(_QueryFailure):
     """The query fails: 500 "Query execution failed" from then on."""
 
-    answer = FAILED
+    failure = FAILED
 
 
-class CancelQuery(_EndQuery):
+class CancelQuery(_QueryFailure):
     """The query is cancelled: 410 "Query execution was cancelled" from then on."""
 
-    answer = CANCELLED
+    failure = CANCELLED

@@ -1,4 +1,4 @@
-"""Faults of a service that is broken in ways no API should be: responses and pages without end."""
+"""Fault types of a hostile service: endless responses, endless pages, contradictory headers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from itertools import count
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Literal
 
 from .faults import FaultType
@@ -21,120 +21,101 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RawBody(FaultType):
-    """200 with any body that is called JSON."""
+class _EndlessResponse:
+    """Chunks of bytes until the client closes the connection or the simulator is closing."""
 
-    body: bytes
-
-    def respond(self, context: RequestContext) -> Response:
-        """Answer the body; the service does nothing."""
-        del context
-        return CompleteResponse(HTTPStatus.OK, self.body)
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """Octets that come until the client closes the connection or the simulator is closed."""
-
-    head: Mapping[str, str] | None
-    octets: Iterator[bytes]
+    headers: Mapping[str, str] | None
+    chunks: Iterator[bytes]
     seconds: float
     status: int
 
-    def send(self, wire: Connection) -> None:
-        """Send them, with a pause before each part."""
+    def send(self, connection: Connection) -> None:
+        """Send the chunks with a pause before each."""
         with suppress(ConnectionError):
-            start = (
-                b"HTTP/1.1 200 OK\r\n"
-                if self.head is None
-                else wire.format_head(self.status, self.head)
-            )
-            wire.send(start, b"")
-            while wire.pause(self.seconds):
-                wire.send(next(self.octets), b"")
-        wire.close()
-
-
-def _repeat(octets: bytes) -> Iterator[bytes]:
-    while True:
-        yield octets
+            if self.headers is None:
+                connection.send(b"HTTP/1.1 200 OK\r\n", b"")
+            else:
+                connection.send(connection.format_head(self.status, self.headers), b"")
+            while connection.pause(self.seconds):
+                connection.send(next(self.chunks), b"")
+        connection.close()
 
 
 @dataclass(frozen=True)
 class SlowResponse(FaultType):
-    """A response that comes slowly, octet by octet, and never ends: its head, body or chunks."""
+    """A response that arrives byte by byte and never ends: its head, body or chunks."""
 
     part: Literal["head", "body", "chunks"]
     seconds: float = 0.02
 
     def respond(self, context: RequestContext) -> Response:
-        """Begin a response with the planned status; the service does nothing."""
-        head: dict[str, str] | None = {"Content-Type": JSON}
-        octets = b" "
+        """Start a response with the planned status without executing the request."""
+        headers: dict[str, str] | None = {"Content-Type": JSON}
+        chunk = b" "
         if self.part == "head":
-            head, octets = None, b"X-Drip: 1\r\n"
+            headers, chunk = None, b"X-Slow: 1\r\n"
         elif self.part == "body":
-            head = {"Content-Type": JSON, "Content-Length": "1000000"}
+            headers = {"Content-Type": JSON, "Content-Length": "1000000"}
         else:
-            head = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
-            octets = b"1\r\n \r\n"
-        return _Stream(head, _repeat(octets), self.seconds, context.planned)
+            headers = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
+            chunk = b"1\r\n \r\n"
+        return _EndlessResponse(headers, repeat(chunk), self.seconds, context.planned_status)
 
 
 @dataclass(frozen=True)
 class EndlessBody(FaultType):
-    """A body without end, sent as fast as the client takes it."""
+    """A body without end, sent as fast as the client reads it."""
 
     code: int = HTTPStatus.OK
     gzip: bool = False
 
     def respond(self, context: RequestContext) -> Response:
-        """Begin the body; the service does nothing."""
+        """Start the body without executing the request."""
         del context
-        head = {"Content-Type": JSON, "Connection": "close"}
-        part = b" " * 2**16
+        headers = {"Content-Type": JSON, "Connection": "close"}
+        chunk = b" " * 2**16
         if not self.gzip:
-            return _Stream(head, _repeat(part), 0, self.code)
-        compressor = zlib.compressobj(wbits=31)
-        octets = (compressor.compress(part) + compressor.flush(zlib.Z_SYNC_FLUSH) for _ in count())
-        return _Stream({**head, "Content-Encoding": "gzip"}, octets, 0, self.code)
+            return _EndlessResponse(headers, repeat(chunk), 0, self.code)
+        gzip = zlib.compressobj(wbits=31)
+        chunks = (gzip.compress(chunk) + gzip.flush(zlib.Z_SYNC_FLUSH) for _ in count())
+        return _EndlessResponse({**headers, "Content-Encoding": "gzip"}, chunks, 0, self.code)
 
 
 @dataclass(frozen=True)
-class _Misannounced:
-    answer: CompleteResponse
+class _WrongLengthResponse:
+    complete: CompleteResponse
     length: str
     is_chunked: bool
 
     @property
     def status(self) -> int:
-        return self.answer.status
+        return self.complete.status
 
-    def send(self, wire: Connection) -> None:
-        body = self.answer.body
-        headers = {**self.answer.headers, "Content-Length": self.length}
+    def send(self, connection: Connection) -> None:
+        body = self.complete.body
+        headers = {**self.complete.headers, "Content-Length": self.length}
         if self.is_chunked:
             headers["Transfer-Encoding"] = "chunked"
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-        wire.send(wire.format_head(self.answer.status, headers), body)
-        wire.close()
+        connection.send(connection.format_head(self.status, headers), body)
+        connection.close()
 
 
 @dataclass(frozen=True)
 class WrongContentLength(FaultType):
-    """The real answer with another Content-Length, perhaps beside chunks, which count."""
+    """The regular response with another Content-Length, optionally in chunks, which count."""
 
     length: str
     is_chunked: bool = False
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer; what the service did is done."""
-        return _Misannounced(context.execute(), self.length, self.is_chunked)
+        """Execute the request."""
+        return _WrongLengthResponse(context.execute(), self.length, self.is_chunked)
 
 
 @dataclass(frozen=True)
 class EndlessPages(FaultType):
-    """Pages with a token that is always new: without rows, or with those of the first page."""
+    """Pages that always have a new token, without rows or with the rows of the first page."""
 
     rows: Literal["none", "same"]
 
@@ -143,17 +124,16 @@ class EndlessPages(FaultType):
         return context.phase in PAGES
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the page; its token leads to the start."""
+        """Respond with a page whose token leads to the first one."""
         query = context.existing_query
-        token = query.issue_token(0)
-        page = replace(query.page(None, context.size), next_token=token)
-        query.observed = True
+        page = replace(query.page(None, context.size), next_token=query.issue_token(0))
+        query.is_finished = True
         return (replace(page, rows=()) if self.rows == "none" else page).response()
 
 
 @dataclass
 class RepeatQueryId(FaultType):
-    """Each POST is answered with the queryId that the first one got."""
+    """The same queryId for every POST."""
 
     query_id: str | None = field(default=None, init=False)
 
@@ -162,17 +142,17 @@ class RepeatQueryId(FaultType):
         return context.phase == "submit"
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer; the service starts one query only."""
+        """Execute the first submit only."""
         if self.query_id is None:
-            answer = context.execute()
+            response = context.execute()
             self.query_id = None if context.query is None else context.query.id
-            return answer
+            return response
         return json_response(HTTPStatus.OK, {"queryId": self.query_id})
 
 
 @dataclass(frozen=True)
 class ExtraKeys(FaultType):
-    """The page that was due, with more keys beside its own."""
+    """The regular page with further keys before its own."""
 
     more: Mapping[str, object]
 
@@ -181,7 +161,7 @@ class ExtraKeys(FaultType):
         return context.phase in PAGES
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer the page; a key of `more` comes first."""
-        rest = context.page().response().body
+        """Respond with the page."""
+        page = context.page().response().body
         more = json_response(HTTPStatus.OK, dict(self.more)).body
-        return CompleteResponse(HTTPStatus.OK, more[:-1] + b"," + rest[1:])
+        return CompleteResponse(HTTPStatus.OK, more[:-1] + b"," + page[1:])

@@ -1,4 +1,4 @@
-"""Queries: a snapshot of rows in an order of its own, the wait before it, and its pages."""
+"""Queries: a snapshot of rows in random order, the wait before it is ready, and its pages."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from .dataset import encode
-from .responses import JSON, CompleteResponse
+from .responses import CompleteResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .dataset import Dated
+    from .dataset import EncodedRow
 
-State: TypeAlias = Literal["queued", "running", "ready"]
+QueryState: TypeAlias = Literal["queued", "running", "ready"]
 Number = TypeVar("Number", int, float)
 
 MAX_PAGE_SIZE = 999
-_SHUFFLES = 8
+_MAX_SHUFFLES = 8
 
 
 @dataclass
 class Timing:
-    """How long queries wait, each a number for all streams or a number by stream (others: 0).
+    """Waiting times; each is one number for all streams, or a number by stream (others: 0).
 
-    `queued_seconds` and `running_seconds` are seconds of the simulator's clock. `queued_polls` and
-    `running_polls` are how many 201 and 202 a query answers at least, whatever the clock says.
-    Changes of these apply to queries that are submitted afterwards. `page_seconds` are seconds of
-    real time before each page goes out; changes apply at once.
+    Changes apply to queries that are submitted afterwards, those of `page_seconds` immediately.
+
+    Attributes:
+        queued_seconds: How long a query is queued, by the simulator's clock.
+        running_seconds: How long it runs after that, by the simulator's clock.
+        queued_polls: Minimum number of 201 responses, whatever the clock says.
+        running_polls: Minimum number of 202 responses, whatever the clock says.
+        page_seconds: Delay before each page, in real time.
     """
 
     queued_seconds: float | Mapping[str, float] = 0.0
@@ -45,7 +49,7 @@ class Timing:
     page_seconds: float | Mapping[str, float] = 0.0
 
 
-def of_stream(setting: Number | Mapping[str, Number], stream: str) -> Number:
+def value_for(setting: Number | Mapping[str, Number], stream: str) -> Number:
     """Return a setting's value for one stream."""
     if isinstance(setting, Mapping):
         return setting.get(stream, 0)
@@ -54,7 +58,7 @@ def of_stream(setting: Number | Mapping[str, Number], stream: str) -> Number:
 
 @dataclass(frozen=True)
 class Page:
-    """Encoded rows, and the token of the page after them (None on the last page)."""
+    """Encoded rows, and the token of the next page (None on the last page)."""
 
     rows: Sequence[bytes]
     next_token: str | None
@@ -62,26 +66,30 @@ class Page:
     def response(
         self, *, key: str = "NextToken", last: tuple[object, ...] = ()
     ) -> CompleteResponse:
-        """Return the page as the service sends it: the last one has no token key.
+        """Return the page as the service sends it; the last page has no token key.
 
-        `key` renames the key; `last` is (value,) for a key with that value on the last page.
+        Args:
+            key: Name of the token's key.
+            last: `(value,)` to send the key with this value on the last page.
         """
         end = b"]"
         if self.next_token is not None:
             last = (self.next_token,)
         for value in last:
             end = b"]," + encode(key) + b":" + encode(value)
-        return CompleteResponse(
-            200, b'{"Results":[' + b",".join(self.rows) + end + b"}", {"Content-Type": JSON}
-        )
+        return CompleteResponse(200, b'{"Results":[' + b",".join(self.rows) + end + b"}")
 
 
 @dataclass
 class Query:
-    """One submitted query: `rows` are its encoded rows in the order of its pages.
+    """A submitted query.
 
-    `submitted` is seconds of the simulator's clock. `ended` is the answer of a query that failed or
-    was cancelled. `observed` tells whether a client has been told that the query is over.
+    Attributes:
+        submitted: When it was submitted, in seconds of the simulator's clock.
+        rows: Encoded rows in the order of the pages.
+        window: Range of `updatedOn` that was asked for.
+        failure: Response to every request for a query that failed or was cancelled.
+        is_finished: Whether a client has been told that the query is over.
     """
 
     id: str
@@ -92,13 +100,14 @@ class Query:
     queued_polls: int
     running_polls: int
     rows: Sequence[bytes] = ()
+    window: tuple[datetime, datetime] | None = None
     failure: CompleteResponse | None = None
-    observed: bool = False
-    _issued_tokens: dict[str, int] = field(default_factory=dict)
+    is_finished: bool = False
+    _offsets: dict[str, int] = field(default_factory=dict)
     _empty_pages: dict[str | None, str] = field(default_factory=dict)
 
-    def state(self, at: float) -> State:
-        """Return the state at `at` seconds of the simulator's clock, before this moment's poll."""
+    def state(self, at: float) -> QueryState:
+        """Return the state at `at` seconds of the simulator's clock."""
         elapsed = at - self.submitted
         if elapsed < self.queued_seconds or self.queued_polls > 0:
             return "queued"
@@ -106,137 +115,138 @@ class Query:
             return "running"
         return "ready"
 
-    def count_poll(self, state: State) -> None:
-        """Take note that a client was told `state`."""
+    def count_poll(self, state: QueryState) -> None:
+        """Count a poll that was answered with `state`."""
         if state == "queued":
             self.queued_polls -= 1
         elif state == "running":
             self.running_polls -= 1
 
-    def fail(self, answer: CompleteResponse) -> None:
-        """Let the query fail or be cancelled: every later request for it gets `answer`."""
-        self.failure = answer
+    def fail(self, response: CompleteResponse) -> None:
+        """End the query: every later request for it gets `response`."""
+        self.failure = response
 
     def has_issued(self, token: str) -> bool:
-        """Tell whether the token was given to a client for this query."""
-        return token in self._issued_tokens
+        """Return whether the token belongs to this query."""
+        return token in self._offsets
 
     @property
     def first_token(self) -> str | None:
-        """The first token that was given to a client, that of the second page."""
-        return next(iter(self._issued_tokens), None)
+        """The first token that was issued, that of the second page."""
+        return next(iter(self._offsets), None)
 
     def page(self, token: str | None, size: int) -> Page:
-        """Return the page of a token (None: the first page), with at most `size` rows."""
+        """Return the page of a token (None: the first page) with at most `size` rows."""
         if token in self._empty_pages:
             return Page((), self._empty_pages[token])
-        offset = 0 if token is None else self._issued_tokens[token]
+        offset = 0 if token is None else self._offsets[token]
         end = offset + size
-        more = end < len(self.rows)
-        return Page(self.rows[offset:end], self._issue_token(end) if more else None)
+        has_more = end < len(self.rows)
+        return Page(self.rows[offset:end], self._issue_token(end) if has_more else None)
 
     def insert_empty_page(self, token: str | None) -> None:
-        """Put an empty page before the page of a token; a retry of the token finds it again."""
+        """Insert an empty page before the page of a token; a retry gets the empty page again."""
         if token not in self._empty_pages:
-            offset = 0 if token is None else self._issued_tokens[token]
+            offset = 0 if token is None else self._offsets[token]
             self._empty_pages[token] = self._issue_token(offset, salt=len(self._empty_pages) + 1)
 
     def issue_token(self, offset: int) -> str:
-        """Return a token that was never given before, for the rows from an offset on."""
-        return self._issue_token(offset, salt=1000 + len(self._issued_tokens))
+        """Return a new token for the rows from an offset."""
+        return self._issue_token(offset, salt=1000 + len(self._offsets))
 
     def _issue_token(self, offset: int, salt: int = 0) -> str:
         digest = b64encode(sha256(f"{self.id}:{offset}:{salt}".encode()).digest()[:24]).decode()
-        # Every character here means something else in a URL unless it is encoded.
+        # Contains every character that must be percent-encoded in a query string.
         token = f"{digest[:8]}+{digest[8:16]}/{digest[16:24]}&{digest[24:]}%2B=="
-        self._issued_tokens[token] = offset
+        self._offsets[token] = offset
         return token
 
 
 class TooManyQueriesError(Exception):
-    """The service runs as many queries as it is willing to."""
+    """The limit of active queries is reached."""
 
 
 class QueryStore:
-    """Every query since the start. Unfinished are those that no client knows to be over.
+    """All queries. A query is active until a client has been told that it is over.
 
-    `max_active` is how many may be unfinished at once (None: any number); `peak_active` is how
-    many were.
+    Attributes:
+        max_active: Maximum number of active queries (None: no limit).
+        peak_active: Highest number of queries that were active at once.
     """
 
     def __init__(self, *, seed: int, max_active: int | None) -> None:
-        """Start without any query."""
+        """Start without queries."""
         self.max_active = max_active
         self.peak_active = 0
         self._ids = Random(f"{seed}:queries")  # noqa: S311 - not for secrets
         self._seed = seed
         self._queries: dict[str, Query] = {}
-        self._unfinished: list[Query] = []
-        self._times: dict[tuple[str, str, str], int] = {}
+        self._active: list[Query] = []
+        self._submissions: dict[tuple[str, str, str], int] = {}
         self._lock = Lock()
 
     def get(self, query_id: str) -> Query | None:
-        """Return the query with this id, of whatever stream."""
+        """Return the query with this id, of any stream."""
         return self._queries.get(query_id)
 
     @property
     def active(self) -> int:
-        """How many queries are unfinished now."""
+        """Number of active queries."""
         with self._lock:
             return len(self._prune())
 
-    def restart_peak(self) -> None:
-        """Count `peak_active` anew from the queries that are unfinished now."""
+    def reset_peak(self) -> None:
+        """Restart `peak_active` from the queries that are active now."""
         with self._lock:
             self.peak_active = len(self._prune())
 
     def submit(self, stream: str, timing: Timing, at: float) -> Query:
-        """Start a query without its rows; raise TooManyQueriesError at the limit."""
+        """Start a query without rows; raise TooManyQueriesError at the limit."""
         with self._lock:
-            unfinished = self._prune()
-            if self.max_active is not None and len(unfinished) >= self.max_active:
+            active = self._prune()
+            if self.max_active is not None and len(active) >= self.max_active:
                 raise TooManyQueriesError
             query = Query(
                 id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
                 stream=stream,
                 submitted=at,
-                queued_seconds=of_stream(timing.queued_seconds, stream),
-                running_seconds=of_stream(timing.running_seconds, stream),
-                queued_polls=of_stream(timing.queued_polls, stream),
-                running_polls=of_stream(timing.running_polls, stream),
+                queued_seconds=value_for(timing.queued_seconds, stream),
+                running_seconds=value_for(timing.running_seconds, stream),
+                queued_polls=value_for(timing.queued_polls, stream),
+                running_polls=value_for(timing.running_polls, stream),
             )
             self._queries[query.id] = query
-            unfinished.append(query)
-            self.peak_active = max(self.peak_active, len(unfinished))
+            active.append(query)
+            self.peak_active = max(self.peak_active, len(active))
             return query
 
-    def order(self, stream: str, start: str, end: str, rows: list[Dated]) -> list[bytes]:
+    def shuffle(self, stream: str, start: str, end: str, rows: list[EncodedRow]) -> list[bytes]:
         """Return the rows in the order of the next query for this stream and window.
 
-        The order depends on the seed, the stream, the window as it was written and how often that
-        was asked before, not on what other queries run: two fresh simulators agree.
+        The order depends on the seed, the stream, the window as written and the number of earlier
+        queries for it, but not on other queries: two fresh simulators agree.
         """
         window = (stream, start, end)
         with self._lock:
-            turn = self._times.get(window, 0)
-            self._times[window] = turn + 1
-        return shuffled(rows, Random(f"{self._seed}:{':'.join(window)}:{turn}"))  # noqa: S311 - not for secrets
+            number = self._submissions.get(window, 0)
+            self._submissions[window] = number + 1
+        return shuffled(rows, Random(f"{self._seed}:{':'.join(window)}:{number}"))  # noqa: S311 - not for secrets
 
     def _prune(self) -> list[Query]:
-        self._unfinished = [query for query in self._unfinished if not query.observed]
-        return self._unfinished
+        self._active = [query for query in self._active if not query.is_finished]
+        return self._active
 
 
-def shuffled(rows: list[Dated], source: Random) -> list[bytes]:
-    """Return the rows in an order that is sorted neither by date nor by place, if there is one."""
+def shuffled(rows: list[EncodedRow], source: Random) -> list[bytes]:
+    """Return the rows in an order that is sorted neither by date nor by position, if possible."""
     order = list(range(len(rows)))
-    for _ in range(_SHUFFLES):
+    for _ in range(_MAX_SHUFFLES):
         source.shuffle(order)
         dates = [rows[place][0] for place in order]
-        if not (_ascends(order) or _ascends([date for date in dates if date is not None])):
+        if not (_is_sorted(order) or _is_sorted([date for date in dates if date is not None])):
             break
     return [rows[place][1] for place in order]
 
 
-def _ascends(values: Sequence[int] | Sequence[datetime]) -> bool:
+def _is_sorted(values: Sequence[int] | Sequence[datetime]) -> bool:
     return all(left <= right for left, right in pairwise(values))  # type: ignore[operator]

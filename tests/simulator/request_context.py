@@ -1,4 +1,4 @@
-"""Requests whose answers are watermark but not given yet: what the service and its faults share."""
+"""A request between its arrival and its response: what the service and the fault types share."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ RecordedPhase: TypeAlias = Phase | Literal["refused"]
 
 @dataclass
 class RequestContext:
-    """A request whose answer is watermark but not given yet, as a fault's kind sees it.
+    """A request that has no response yet.
 
-    `planned` is the status the service is about to answer. `query` is set for a GET of a query that
-    exists, and for a submit once `answer()` was called. `window` is what a submit asks for.
+    Attributes:
+        planned_status: Status that the service is about to respond with.
+        query: Query of a GET; of a POST, set by `execute()`.
+        window: Window that a POST asks for.
     """
 
     stream: str | None
     phase: RecordedPhase
-    planned: int
-    _finish: Callable[[RequestContext], CompleteResponse]
+    planned_status: int
+    _respond: Callable[[RequestContext], CompleteResponse]
     query: Query | None = None
     token: str | None = None
     size: int = MAX_PAGE_SIZE
     window: tuple[datetime, datetime] | None = None
 
     def execute(self) -> CompleteResponse:
-        """Let the service do what was asked and return what it says."""
-        return self._finish(self)
+        """Execute the request at the service and return the regular response."""
+        return self._respond(self)
 
     @property
     def existing_query(self) -> Query:
@@ -50,10 +52,10 @@ class RequestContext:
         return self.query
 
     def page(self) -> Page:
-        """Return the page that was asked for; the query counts as finished from then on."""
-        self.existing_query.observed = True
-        return self.peek()
+        """Return the requested page and count the query as finished."""
+        self.existing_query.is_finished = True
+        return self.preview_page()
 
-    def peek(self) -> Page:
-        """Return the page that was asked for as if nobody had asked."""
+    def preview_page(self) -> Page:
+        """Return the requested page without side effects."""
         return self.existing_query.page(self.token, self.size)

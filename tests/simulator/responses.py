@@ -1,4 +1,4 @@
-"""What may go back over the wire: a whole answer, or a connection that ends badly."""
+"""Responses of the simulator: complete ones, and connections that fail on the way."""
 
 from __future__ import annotations
 
@@ -15,140 +15,140 @@ JSON = "application/json"
 
 
 class Connection(Protocol):
-    """One client's connection, as an outcome sees it."""
+    """One client's connection, as a response sees it."""
 
     def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
-        """Return the status line and the headers, the blank line included."""
+        """Return the status line and the headers, including the blank line after them."""
 
     def send(self, head: bytes, body: bytes) -> None:
-        """Send both at once, the body only if the request's method wants one."""
+        """Send head and body together; omit the body for a HEAD request."""
 
     def close(self) -> None:
-        """Close the connection in good order after what was sent."""
+        """Close the connection after what was sent."""
 
     def reset(self) -> None:
-        """Close the connection with a TCP RST, dropping what was not sent."""
+        """Close the connection with a TCP RST and drop unsent bytes."""
 
     def hold(self) -> bool:
-        """Wait until the simulator releases the request; False if it is closing instead."""
+        """Wait until the simulator releases the request; return False if it is closing."""
 
     def pause(self, seconds: float) -> bool:
-        """Wait so long; False, at once, if the simulator is closing."""
+        """Wait; return False immediately if the simulator is closing."""
 
 
 class Response(Protocol):
-    """What becomes of a request; `status` is None when no status line is sent."""
+    """A response; `status` is None if no status line is sent."""
 
     @property
     def status(self) -> int | None:
         """The HTTP status that the client sees."""
 
-    def send(self, wire: Connection) -> None:
-        """Put the outcome on the wire."""
+    def send(self, connection: Connection) -> None:
+        """Send the response."""
 
 
 @dataclass(frozen=True)
 class CompleteResponse:
-    """A whole HTTP answer: status, body in bytes and headers beside Content-Length."""
+    """Status, body and headers; Content-Length is added."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": JSON})
 
-    def send(self, wire: Connection) -> None:
-        """Send it, with its true length."""
+    def send(self, connection: Connection) -> None:
+        """Send everything with the correct length."""
         headers = {**self.headers, "Content-Length": str(len(self.body))}
-        wire.send(wire.format_head(self.status, headers), self.body)
+        connection.send(connection.format_head(self.status, headers), self.body)
 
 
 @dataclass(frozen=True)
 class DroppedConnection:
-    """A TCP RST before any byte of an answer."""
+    """A TCP RST before the first byte."""
 
     status: None = None
 
-    def send(self, wire: Connection) -> None:
+    def send(self, connection: Connection) -> None:
         """Reset the connection."""
-        wire.reset()
+        connection.reset()
 
 
 @dataclass(frozen=True)
 class TruncatedResponse:
-    """The first `kept` bytes of an answer's body under the headers of all of it, then the end."""
+    """The headers of a response and the first `kept` bytes of its body."""
 
-    answer: CompleteResponse
+    complete: CompleteResponse
     kept: int
     chunked: bool = False
 
     @property
     def status(self) -> int:
         """The HTTP status that the client sees."""
-        return self.answer.status
+        return self.complete.status
 
-    def send(self, wire: Connection) -> None:
+    def send(self, connection: Connection) -> None:
         """Send the part and close the connection."""
-        body = self.answer.body
-        headers = dict(self.answer.headers)
+        body = self.complete.body
+        headers = dict(self.complete.headers)
         part = body[: self.kept]
         if self.chunked:
             headers["Transfer-Encoding"] = "chunked"
             part = f"{len(body):x}\r\n".encode() + part
         else:
             headers["Content-Length"] = str(max(len(body), self.kept + 1))
-        wire.send(wire.format_head(self.status, headers), part)
-        wire.close()
+        connection.send(connection.format_head(self.status, headers), part)
+        connection.close()
 
 
 @dataclass(frozen=True)
 class HeldResponse:
-    """Nothing until the simulator releases the request, then the answer."""
+    """Nothing until the simulator releases the request, then the response."""
 
-    answer: Callable[[], CompleteResponse]
+    create: Callable[[], CompleteResponse]
     status: None = None
 
-    def send(self, wire: Connection) -> None:
-        """Wait, then answer, or reset the connection if the simulator is closing."""
-        if wire.hold():
-            self.answer().send(wire)
+    def send(self, connection: Connection) -> None:
+        """Wait, then respond; reset the connection if the simulator is closing."""
+        if connection.hold():
+            self.create().send(connection)
         else:
-            wire.reset()
+            connection.reset()
 
 
 @dataclass(frozen=True)
 class DelayedResponse:
-    """An outcome that is on its way for some seconds."""
+    """A response that is sent after some seconds."""
 
-    outcome: Response
+    response: Response
     seconds: float
 
     @property
     def status(self) -> int | None:
         """The HTTP status that the client sees."""
-        return self.outcome.status
+        return self.response.status
 
-    def send(self, wire: Connection) -> None:
-        """Wait, then send it, or reset the connection if the simulator is closing."""
-        if wire.pause(self.seconds):
-            self.outcome.send(wire)
+    def send(self, connection: Connection) -> None:
+        """Wait, then respond; reset the connection if the simulator is closing."""
+        if connection.pause(self.seconds):
+            self.response.send(connection)
         else:
-            wire.reset()
+            connection.reset()
 
 
 def json_response(
     status: int, value: object, headers: Mapping[str, str] | None = None
 ) -> CompleteResponse:
-    """Return an answer with a JSON value as its body."""
+    """Return a response with a JSON body."""
     return CompleteResponse(status, encode(value), {"Content-Type": JSON, **(headers or {})})
 
 
 def message_response(
     status: int, message: str, headers: Mapping[str, str] | None = None
 ) -> CompleteResponse:
-    """Return an answer of the service's usual shape, {"message": ...}."""
+    """Return a response with the service's usual body, {"message": ...}."""
     return json_response(status, {"message": message}, headers)
 
 
-# The wordings of specification 1.1, responses of POST and GET.
+# Wording of specification 1.1, responses of POST and GET.
 QUEUED = message_response(HTTPStatus.CREATED, "Query is queued and waiting to be executed")
 RUNNING = message_response(HTTPStatus.ACCEPTED, "Accepted query and is running")
 UNAUTHORIZED = message_response(

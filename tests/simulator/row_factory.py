@@ -1,7 +1,7 @@
-"""Compiles a stream's JSON schema into a function that makes rows.
+"""Compiles a stream's JSON schema into a function that generates rows.
 
-The schema is walked once; what remains per row is one call per field. A maker takes `random`
-(floats in [0, 1)), the row's number and its three instants, and returns a JSON-ready value.
+The schema is walked once; each row then costs one call per field. A value factory takes `random`
+(returns floats in [0, 1)), the row's number and its timestamps, and returns a JSON-ready value.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 NULL_SHARE = 1 / 12
 EMPTY_SHARE = 1 / 40
-ODD_SHARE = 1 / 20
+UNUSUAL_SHARE = 1 / 20
 
 
-class When(NamedTuple):
-    """A row's instants in milliseconds since 1970 UTC; `created` is before the other two."""
+class RowTimes(NamedTuple):
+    """A row's timestamps in milliseconds since 1970 UTC; `created` is the earliest."""
 
     updated: int
     created: int
@@ -42,17 +42,19 @@ class When(NamedTuple):
 
 
 Random = Callable[[], float]
-Maker = Callable[[Random, int, When], Any]
-Moment = Callable[[Random, When], int]
+ValueFactory = Callable[[Random, int, RowTimes], Any]
+TimestampFactory = Callable[[Random, RowTimes], int]
 Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where in which stream a field stands, and what its values may point to.
+class FieldContext:
+    """Where a field is.
 
-    `counts` is rows per stream; `owner` is the field that holds the nested object, "" at the top;
-    `full` leaves out every null and empty value.
+    Attributes:
+        counts: Rows per stream, the range of foreign keys.
+        owner: Field that holds the nested object; "" at the top level.
+        full: Whether to avoid null and empty values.
     """
 
     stream: str
@@ -61,98 +63,103 @@ class Place:
     full: bool = False
 
 
-def compile_object(schema: Schema, place: Place) -> Maker:
-    """Return a maker of objects with every property of `schema`, in its order."""
+def compile_object(schema: Schema, context: FieldContext) -> ValueFactory:
+    """Return a factory of objects with every property of `schema`, in order."""
     required = frozenset(schema.get("required", ()))
-    entries: list[tuple[str, Maker, float, float, Callable[[], object]]] = []
+    entries: list[tuple[str, ValueFactory, float, float, Callable[[], object]]] = []
     for name, definition in schema.get("properties", {}).items():
-        # Names that start with "_" are the tap's own columns: the service knows nothing of them.
+        # A name that starts with "_" is a column of the tap, not a field of the service.
         if name.startswith("_"):
             continue
-        kind = _kind(definition)
-        optional = not place.full and name not in required and "null" in definition["type"]
+        json_type = _json_type(definition)
+        optional = not context.full and name not in required and "null" in definition["type"]
         null_below = NULL_SHARE if optional else 0.0
-        can_be_empty = optional and (kind == "array" or _is_free_text(name, definition, place))
+        can_be_empty = optional and (
+            json_type == "array" or _is_free_text(name, definition, context)
+        )
         empty_below = null_below + (EMPTY_SHARE if can_be_empty else 0.0)
-        maker = _compile_value(name, definition, place)
-        entries.append((name, maker, null_below, empty_below, list if kind == "array" else str))
+        factory = _compile_value(name, definition, context)
+        entries.append(
+            (name, factory, null_below, empty_below, list if json_type == "array" else str)
+        )
 
-    def make(random: Random, number: int, when: When) -> dict[str, Any]:
+    def make(random: Random, number: int, times: RowTimes) -> dict[str, Any]:
         return {
             name: None
             if (share := random()) < null_below
             else empty()
             if share < empty_below
-            else maker(random, number, when)
-            for name, maker, null_below, empty_below, empty in entries
+            else factory(random, number, times)
+            for name, factory, null_below, empty_below, empty in entries
         }
 
     return make
 
 
-def _kind(definition: Schema) -> str:
-    """Return the one JSON type of a definition, null aside."""
+def _json_type(definition: Schema) -> str:
+    """Return the JSON type of a definition other than null."""
     declared = definition.get("type")
-    kinds = [declared] if isinstance(declared, str) else list(declared or ())
-    named = [kind for kind in kinds if kind != "null"]
+    types = [declared] if isinstance(declared, str) else list(declared or ())
+    named = [json_type for json_type in types if json_type != "null"]
     if len(named) != 1:
-        message = f"cannot make values for the type {declared!r}"
+        message = f"cannot generate values for the type {declared!r}"
         raise ValueError(message)
     return str(named[0])
 
 
-def _compile_value(name: str, definition: Schema, place: Place) -> Maker:
-    kind = _kind(definition)
-    match kind:
+def _compile_value(name: str, definition: Schema, context: FieldContext) -> ValueFactory:
+    json_type = _json_type(definition)
+    match json_type:
         case "object":
-            inner = Place(stream=place.stream, counts=place.counts, owner=name, full=place.full)
+            inner = FieldContext(
+                stream=context.stream, counts=context.counts, owner=name, full=context.full
+            )
             return compile_object(definition, inner)
         case "array":
-            return _array(_compile_value(name, definition["items"], place))
+            return _array(_compile_value(name, definition["items"], context))
         case "string":
-            return _string(name, definition, place)
+            return _string(name, definition, context)
         case "integer":
-            return _integer(name, place)
+            return _integer(name, context)
         case "number":
             return _number(name)
         case "boolean":
             return _boolean(name)
-    message = f"cannot make values for the type {kind!r}"
+    message = f"cannot generate values for the type {json_type!r}"
     raise ValueError(message)
 
 
-def _array(item: Maker) -> Maker:
-    def make(random: Random, number: int, when: When) -> list[Any]:
-        return [item(random, number, when) for _ in range(1 + int(random() * 3))]
+def _array(item: ValueFactory) -> ValueFactory:
+    def make(random: Random, number: int, times: RowTimes) -> list[Any]:
+        return [item(random, number, times) for _ in range(1 + int(random() * 3))]
 
     return make
 
 
-# -- numbers and booleans -------------------------------------------------------------------------
+# Numbers and booleans
 
 
-def _boolean(name: str) -> Maker:
-    # Rows that are marked as deleted are the exception.
+def _boolean(name: str) -> ValueFactory:
     share = 0.1 if name in {"deleted", "archived", "draft", "template", "deactivated"} else 0.5
-    return lambda random, _number, _when: random() < share
+    return lambda random, _number, _times: random() < share
 
 
-def _number(name: str) -> Maker:
+def _number(name: str) -> ValueFactory:
     if name == "quantity":
-        return lambda random, _number, _when: 1 + int(random() * 9)
+        return lambda random, _number, _times: 1 + int(random() * 9)
     cents = {"fee": 2_500, "price": 20_000}.get(name, 500_000)
-    return lambda random, _number, _when: int(random() * cents) / 100
+    return lambda random, _number, _times: int(random() * cents) / 100
 
 
-def _between(low: int, high: int) -> Maker:
-    """Return a maker of integers in [low, high]."""
+def _between(low: int, high: int) -> ValueFactory:
+    """Return a factory of integers in [low, high]."""
     width = high - low + 1
-    return lambda random, _number, _when: low + int(random() * width)
+    return lambda random, _number, _times: low + int(random() * width)
 
 
-def _foreign_key(stream: str, place: Place) -> Maker:
-    # With no row to point to, 1 stands for a row that the export does not hold.
-    return _between(1, max(1, place.counts.get(stream, 0)))
+def _foreign_key(stream: str, context: FieldContext) -> ValueFactory:
+    # An empty stream has no row to point to: the key dangles.
+    return _between(1, max(1, context.counts.get(stream, 0)))
 
 
 _RANGES: Mapping[str, tuple[int, int]] = {
@@ -166,71 +173,71 @@ _RANGES: Mapping[str, tuple[int, int]] = {
 }
 
 
-def _own_number(_random: Random, number: int, _when: When) -> int:
+def _own_number(_random: Random, number: int, _times: RowTimes) -> int:
     return number
 
 
-def _part_number(random: Random, number: int, _when: When) -> int:
-    """Return an id for one of several nested rows that belong to this row only."""
+def _part_number(random: Random, number: int, _times: RowTimes) -> int:
+    """Return an id for a nested row that belongs to this row only."""
     return number * 100 + int(random() * 100)
 
 
-def _identifier(place: Place) -> Maker:
-    if place.owner in TAG_FIELDS:
-        return _foreign_key("tags", place)
+def _identifier(context: FieldContext) -> ValueFactory:
+    if context.owner in TAG_FIELDS:
+        return _foreign_key("tags", context)
     nested = {"": _own_number, "completionRule": _own_number, "comments": _part_number}
-    return nested.get(place.owner, _between(1, 60))
+    return nested.get(context.owner, _between(1, 60))
 
 
-def _integer(name: str, place: Place) -> Maker:
+def _integer(name: str, context: FieldContext) -> ValueFactory:
     if name == "id":
-        return _identifier(place)
+        return _identifier(context)
     if name == "feedPostId":
         return _own_number
     if name == "typeId":
-        # It points into the stream that `type` names; this keeps it valid in either.
-        smaller = min(("events", "groups"), key=lambda stream: place.counts.get(stream, 0))
-        return _foreign_key(smaller, place)
+        # Points into the stream that `type` names; the smaller range is valid in both.
+        smaller = min(("events", "groups"), key=lambda stream: context.counts.get(stream, 0))
+        return _foreign_key(smaller, context)
     if name in FOREIGN_KEYS:
-        return _foreign_key(FOREIGN_KEYS[name], place)
+        return _foreign_key(FOREIGN_KEYS[name], context)
     return _between(0, 1) if name in FLAGS else _between(*_RANGES.get(name, (1, 500)))
 
 
-# -- dates ----------------------------------------------------------------------------------------
+# Dates
 
 
-def _within(random: Random, when: When) -> int:
-    """Return an instant between creation and last update."""
-    return when.created + int(random() * (when.updated - when.created))
+def _within(random: Random, times: RowTimes) -> int:
+    """Return a timestamp between creation and last update."""
+    return times.created + int(random() * (times.updated - times.created))
 
 
-def _before_start(random: Random, when: When) -> int:
-    """Return an instant in the first half of the time between creation and start."""
-    return when.created + int(random() * (when.start - when.created) / 2)
+def _before_start(random: Random, times: RowTimes) -> int:
+    """Return a timestamp in the first half of the time between creation and start."""
+    return times.created + int(random() * (times.start - times.created) / 2)
 
 
-def _near_start(random: Random, when: When) -> int:
-    """Return an instant in the second half of the time between creation and start."""
-    return when.start - int(random() * (when.start - when.created) / 2)
+def _near_start(random: Random, times: RowTimes) -> int:
+    """Return a timestamp in the second half of the time between creation and start."""
+    return times.start - int(random() * (times.start - times.created) / 2)
 
 
-def _created(_random: Random, when: When) -> int:
-    return when.created
+def _created(_random: Random, times: RowTimes) -> int:
+    return times.created
 
 
-def _start(_random: Random, when: When) -> int:
-    return when.start
+def _start(_random: Random, times: RowTimes) -> int:
+    return times.start
 
 
-def _hours_after_start(random: Random, when: When) -> int:
-    return when.start + 30 * MINUTE * (1 + int(random() * 8))
+def _hours_after_start(random: Random, times: RowTimes) -> int:
+    return times.start + 30 * MINUTE * (1 + int(random() * 8))
 
 
-def _months_after_start(random: Random, when: When) -> int:
-    return when.start + DAY * (1 + int(random() * 300))
+def _months_after_start(random: Random, times: RowTimes) -> int:
+    return times.start + DAY * (1 + int(random() * 300))
 
 
-_MOMENTS: Mapping[str, Moment] = {
+_TIMESTAMPS: Mapping[str, TimestampFactory] = {
     "createdOn": _created,
     "submittedOn": _created,
     "startDate": _start,
@@ -242,7 +249,7 @@ _MOMENTS: Mapping[str, Moment] = {
     "openDate": _before_start,
     "closeDate": _near_start,
 }
-_DAYS: Mapping[str, Moment] = {
+_DATES: Mapping[str, TimestampFactory] = {
     "startDate": _start,
     "endDate": _months_after_start,
     "deadline": _months_after_start,
@@ -251,93 +258,93 @@ _DAYS: Mapping[str, Moment] = {
 
 
 def timestamp_text(random: Random, milliseconds: int) -> str:
-    """Return the instant as text: mostly the usual form, 1 in 20 an odd but valid one."""
+    """Return a timestamp in the regular format, or 1 in 20 in an unusual valid one."""
     share = random()
-    if share < ODD_SHARE:
-        return UNUSUAL_FORMATS[int(share / ODD_SHARE * len(UNUSUAL_FORMATS))](milliseconds)
+    if share < UNUSUAL_SHARE:
+        return UNUSUAL_FORMATS[int(share / UNUSUAL_SHARE * len(UNUSUAL_FORMATS))](milliseconds)
     return format_timestamp(milliseconds)
 
 
-def _timestamp(name: str, place: Place) -> Maker:
-    if name == "updatedOn" and not place.owner:
-        return lambda random, _number, when: timestamp_text(random, when.updated)
-    moment = _MOMENTS.get(name, _within)
-    return lambda random, _number, when: timestamp_text(random, moment(random, when))
+def _timestamp(name: str, context: FieldContext) -> ValueFactory:
+    if name == "updatedOn" and not context.owner:
+        return lambda random, _number, times: timestamp_text(random, times.updated)
+    timestamp = _TIMESTAMPS.get(name, _within)
+    return lambda random, _number, times: timestamp_text(random, timestamp(random, times))
 
 
-def _day(name: str) -> Maker:
-    moment = _DAYS.get(name, _near_start)
-    return lambda random, _number, when: format_date(moment(random, when) // DAY)
+def _day(name: str) -> ValueFactory:
+    timestamp = _DATES.get(name, _near_start)
+    return lambda random, _number, times: format_date(timestamp(random, times) // DAY)
 
 
-# -- texts ----------------------------------------------------------------------------------------
+# Texts
 
 
-def _pick(choices: Sequence[str]) -> Maker:
+def _pick(choices: Sequence[str]) -> ValueFactory:
     count = len(choices)
-    return lambda random, _number, _when: choices[int(random() * count)]
+    return lambda random, _number, _times: choices[int(random() * count)]
 
 
-def _phrase(random: Random, _number: int, _when: When) -> str:
+def _phrase(random: Random, _number: int, _times: RowTimes) -> str:
     """Return two words."""
     count = len(WORDS)
     return f"{WORDS[int(random() * count)].capitalize()} {WORDS[int(random() * count)]}"
 
 
-def _sentence(random: Random, _number: int, _when: When) -> str:
-    """Return some eight words with the characters that break careless quoting."""
+def _sentence(random: Random, _number: int, _times: RowTimes) -> str:
+    """Return about eight words with characters that break careless quoting."""
     count = len(WORDS)
     start = int(random() * count)
     words = (WORDS[start:] + WORDS[:start])[: 3 + int(random() * 8)]
     return f'The "{" ".join(words)}" — bring a friend;\nno fee, 100 % fun.'
 
 
-def _address(random: Random, number: int, _when: When) -> str:
+def _address(random: Random, number: int, _times: RowTimes) -> str:
     return f"{1 + number % 400} {STREETS[int(random() * len(STREETS))]}"
 
 
-def _person(random: Random, _number: int, _when: When) -> str:
+def _person(random: Random, _number: int, _times: RowTimes) -> str:
     first = FIRST_NAMES[int(random() * len(FIRST_NAMES))]
     return f"{first} {LAST_NAMES[int(random() * len(LAST_NAMES))]}"
 
 
-def _email(random: Random, number: int, _when: When) -> str:
+def _email(random: Random, number: int, _times: RowTimes) -> str:
     mailbox = MAILBOXES[int(random() * len(MAILBOXES))]
     return f"{mailbox}{number}@{MAIL_DOMAINS[int(random() * len(MAIL_DOMAINS))]}"
 
 
-def _url(random: Random, number: int, _when: When) -> str:
+def _url(random: Random, number: int, _times: RowTimes) -> str:
     return f"https://media.campus.example/{number}/{int(random() * 1e6)}?size=l&v=2"
 
 
-def _path(random: Random, number: int, _when: When) -> str:
+def _path(random: Random, number: int, _times: RowTimes) -> str:
     return f"/upload/{number}/receipt-{int(random() * 1e6)}.pdf"
 
 
-def _phone(random: Random, _number: int, _when: When) -> str:
+def _phone(random: Random, _number: int, _times: RowTimes) -> str:
     return f"+1 555 01{int(random() * 100):02d}"
 
 
-def _digits(random: Random, _number: int, _when: When) -> str:
+def _digits(random: Random, _number: int, _times: RowTimes) -> str:
     return f"{int(random() * 1e5):05d}"
 
 
-def _code(random: Random, number: int, _when: When) -> str:
+def _code(random: Random, number: int, _times: RowTimes) -> str:
     return f"{number:x}-{int(random() * 0xFFFFFFFF):08x}"
 
 
-def _key_text(stream: str, place: Place) -> Maker:
-    key = _foreign_key(stream, place)
-    return lambda random, number, when: str(key(random, number, when))
+def _key_text(stream: str, context: FieldContext) -> ValueFactory:
+    key = _foreign_key(stream, context)
+    return lambda random, number, times: str(key(random, number, times))
 
 
-def _key_list(stream: str, place: Place) -> Maker:
-    keys = _array(_key_text(stream, place))
-    return lambda random, number, when: ",".join(keys(random, number, when))
+def _key_list(stream: str, context: FieldContext) -> ValueFactory:
+    keys = _array(_key_text(stream, context))
+    return lambda random, number, times: ",".join(keys(random, number, times))
 
 
-# The first pattern that the field's name, in lower case, ends with.
-_TEXT_BY_ENDING: tuple[tuple[tuple[str, ...], Maker], ...] = (
+# The first pattern that the lower-case name of the field ends with is used.
+_TEXT_BY_ENDING: tuple[tuple[tuple[str, ...], ValueFactory], ...] = (
     (("email",), _email),
     (("url", "website", "photo", "link", "attachments"), _url),
     (("receipts",), _path),
@@ -356,33 +363,33 @@ _TEXT_BY_ENDING: tuple[tuple[tuple[str, ...], Maker], ...] = (
 )  # fmt: skip
 
 
-def _choices(name: str, definition: Schema, place: Place) -> Sequence[str] | None:
+def _choices(name: str, definition: Schema, context: FieldContext) -> Sequence[str] | None:
     listed = [text for text in definition.get("enum", ()) if text is not None]
     if listed:
         return listed
-    return CHOICES.get(f"{place.stream}.{name}") or CHOICES.get(name)
+    return CHOICES.get(f"{context.stream}.{name}") or CHOICES.get(name)
 
 
-def _is_free_text(name: str, definition: Schema, place: Place) -> bool:
-    """Tell whether people type the text in, so that it may be empty."""
+def _is_free_text(name: str, definition: Schema, context: FieldContext) -> bool:
+    """Return whether users type the text, so that it may be empty."""
     return (
-        _kind(definition) == "string"
+        _json_type(definition) == "string"
         and "format" not in definition
         and name not in FOREIGN_KEYS
-        and _choices(name, definition, place) is None
+        and _choices(name, definition, context) is None
     )
 
 
-def _string(name: str, definition: Schema, place: Place) -> Maker:
+def _string(name: str, definition: Schema, context: FieldContext) -> ValueFactory:
     text_format = definition.get("format")
     if text_format in {"date-time", "date"}:
-        return _timestamp(name, place) if text_format == "date-time" else _day(name)
-    choices = _choices(name, definition, place)
+        return _timestamp(name, context) if text_format == "date-time" else _day(name)
+    choices = _choices(name, definition, context)
     if choices is not None:
         return _pick(choices)
     if name in FOREIGN_KEYS:
-        return _key_text(FOREIGN_KEYS[name], place)
+        return _key_text(FOREIGN_KEYS[name], context)
     if name in FOREIGN_KEY_LISTS:
-        return _key_list(FOREIGN_KEY_LISTS[name], place)
+        return _key_list(FOREIGN_KEY_LISTS[name], context)
     lower = name.lower()
-    return next((maker for ends, maker in _TEXT_BY_ENDING if lower.endswith(ends)), _phrase)
+    return next((factory for ends, factory in _TEXT_BY_ENDING if lower.endswith(ends)), _phrase)

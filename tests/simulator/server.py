@@ -1,4 +1,4 @@
-"""The sockets: a threaded HTTP/1.1 server that keeps account of its threads and connections."""
+"""A threaded HTTP/1.1 server that can close all of its threads and connections."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ if TYPE_CHECKING:
 
     from .responses import Response
 
-# SO_LINGER on, with 0 seconds: closing sends RST in place of FIN.
+# SO_LINGER with 0 seconds: closing sends RST instead of FIN.
 _NO_LINGER = struct.pack("ii", 1, 0)
-# How long `close` may have to wait for the accepting thread.
-_POLL_SECONDS = 0.01
+_SHUTDOWN_POLL_SECONDS = 0.01
 
 
 class Gate:
-    """Where requests wait: the held ones until the next release, others for a given time.
+    """A place where requests wait until the next release, or for some time.
 
-    When the gate is closed, for good, all of them go on.
+    Closing the gate ends all waits, present and future.
     """
 
     def __init__(self) -> None:
-        """Start open for waiting."""
+        """Start with no request waiting."""
         self._event = Event()
         self._closed = Event()
         self._waiting: list[object] = []
@@ -43,12 +42,12 @@ class Gate:
 
     @property
     def waiting(self) -> list[object]:
-        """The client addresses of the requests that are held now."""
+        """Client addresses of the requests that are being held."""
         with self._lock:
             return list(self._waiting)
 
     def wait(self, client: object) -> bool:
-        """Hold a client's request; return False if the gate was closed rather than released."""
+        """Hold a request until the next release; return False if the gate was closed."""
         with self._lock:
             event = self._event
             self._waiting.append(client)
@@ -58,11 +57,11 @@ class Gate:
             return not self._closed.is_set()
 
     def pause(self, seconds: float) -> bool:
-        """Wait so long, whatever is released; return False, at once, if the gate is closed."""
+        """Wait regardless of releases; return False immediately if the gate is closed."""
         return not self._closed.wait(seconds)
 
     def release(self, *, close: bool = False) -> None:
-        """Let go of those that wait now; later ones wait anew unless the gate is closed."""
+        """Release the requests that are held now; `close` also ends later waits."""
         with self._lock:
             if close:
                 self._closed.set()
@@ -72,9 +71,12 @@ class Gate:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `handle` on host and port (0: a free one); `close` leaves no thread or socket behind.
+    """An HTTP server that answers with `handle`.
 
-    `now` returns the time for the Date header (aware UTC), which is `date` if that is set.
+    Attributes:
+        now: Returns the time for the Date header.
+        date: Date header that replaces the one from `now`.
+        errors: Errors of the simulator itself.
     """
 
     daemon_threads = True
@@ -88,7 +90,7 @@ class Server(ThreadingHTTPServer):
         handle: Callable[[Request], Response],
         now: Callable[[], datetime],
     ) -> None:
-        """Bind and start to serve in a thread."""
+        """Bind to host and port (0: a free port) and start serving in a thread."""
         self.handle = handle
         self.now = now
         self.gate = Gate()
@@ -98,17 +100,17 @@ class Server(ThreadingHTTPServer):
         self._connections_lock = Lock()
         super().__init__((host, port), _Handler)
         self._loop = Thread(
-            target=self.serve_forever, args=(_POLL_SECONDS,), name="simulator", daemon=True
+            target=self.serve_forever, args=(_SHUTDOWN_POLL_SECONDS,), name="simulator", daemon=True
         )
         self._loop.start()
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port that the server listens on."""
         return int(self.server_address[1])
 
     def close(self) -> None:
-        """Stop listening, break off what is being answered, and wait for every thread to end."""
+        """Stop listening, reset open connections and join every thread."""
         self.gate.release(close=True)
         self.shutdown()
         self._loop.join()
@@ -116,19 +118,19 @@ class Server(ThreadingHTTPServer):
         with self._connections_lock:
             connections = dict(self._connections)
         for connection in connections.values():
-            # This is what wakes a thread that waits for a kept-alive client's next request.
+            # Wakes threads that wait for the next request on a kept-alive connection.
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in connections:
             thread.join()
 
     def server_bind(self) -> None:
-        """Bind without looking up the host's name, which may take seconds."""
+        """Bind without the reverse DNS lookup of HTTPServer, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.port
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread that `close` can find."""
+        """Serve a connection in a thread that `close` can join."""
         thread = Thread(
             target=self._serve_connection,
             args=(request, client_address),
@@ -147,7 +149,7 @@ class Server(ThreadingHTTPServer):
                 self._connections.pop(current_thread(), None)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep an error of the simulator for its user; a client that went away is none."""
+        """Collect errors of the simulator; a client that disconnects is not one."""
         del request, client_address
         error = sys.exception()
         if error is not None and not isinstance(error, ConnectionError):
@@ -155,7 +157,7 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads requests from one connection and puts their outcomes on the wire."""
+    """Reads requests from one connection and sends the responses."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -163,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         if "Transfer-Encoding" in self.headers:
-            # A body of unknown length would be read as the next request.
+            # The body is not read: the connection cannot be reused.
             self.close_connection = True
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.handle(Request(self.command, self.path, self.headers)).send(self)
@@ -185,27 +187,27 @@ class _Handler(BaseHTTPRequestHandler):
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def send(self, head: bytes, body: bytes) -> None:
-        """Send both in one go."""
+        """Send head and body in one write."""
         self.wfile.write(head if self.command == "HEAD" else head + body)
 
     def close(self) -> None:
-        """Close after this request."""
+        """Close the connection after this request."""
         self.close_connection = True
 
     def reset(self) -> None:
         """Send a TCP RST."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        # Detached, because the server would say goodbye (FIN) before it closes.
+        # Detached: socketserver would shut the connection down with a FIN first.
         socket.close(self.connection.detach())
 
     def hold(self) -> bool:
-        """Wait for the simulator's release."""
+        """Wait for the next release."""
         return self.server.gate.wait(self.client_address)
 
     def pause(self, seconds: float) -> bool:
-        """Wait so long."""
+        """Wait for some seconds."""
         return self.server.gate.pause(seconds)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Print nothing."""
+        """Disable the default log to stderr."""

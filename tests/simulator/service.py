@@ -1,4 +1,4 @@
-"""The service's rules, without sockets (specification 1.1, POST and GET responses)."""
+"""The service's rules, without sockets (specification 1.1, responses of POST and GET)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from .faults import FaultList
-from .queries import MAX_PAGE_SIZE, QueryStore, TooManyQueriesError, of_stream
+from .queries import MAX_PAGE_SIZE, QueryStore, TooManyQueriesError, value_for
 from .request_context import PAGES, RequestContext
 from .responses import (
     QUEUED,
@@ -27,20 +27,19 @@ if TYPE_CHECKING:
     from email.message import Message
 
     from .dataset import Dataset
-    from .queries import Query, State, Timing
+    from .queries import Query, QueryState, Timing
     from .request_context import Phase, RecordedPhase
     from .responses import Response
 
 BASE_PATH = "/data/v1"
-KEY_HEADER, SCHOOL_HEADER = "X-CG-API-Secret", "X-CG-School"
-# The default of every simulator; it opens nothing else.
-DEFAULT_SECRET = "a-secret-for-the-simulator-only"  # noqa: S105
+SECRET_HEADER, SCHOOL_HEADER = "X-CG-API-Secret", "X-CG-School"
+DEFAULT_SECRET = "a-secret-for-the-simulator-only"  # noqa: S105 - not a real one
 DEFAULT_SCHOOL = "readyeducation"
 
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request as it arrived: `target` is the path with the query string."""
+    """An HTTP request; `target` is the path with the query string."""
 
     method: str
     target: str
@@ -49,12 +48,17 @@ class Request:
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """What the simulator remembers of a request.
+    """A request that was answered.
 
-    `path` is without the query string, `stream` None if there is no such stream, `query` the
-    decoded parameters, `headers` found in any case of letters. `phase` is "refused" when the
-    service itself refused the request or the query was over. `status` is None when the client got
-    no status line, `at` seconds of the simulator's clock, `fault` the kind that hit, if one did.
+    Attributes:
+        path: Path without the query string.
+        stream: Stream of the path; None if there is no such stream.
+        query: Decoded parameters.
+        headers: Headers, case-insensitive.
+        phase: Phase; "refused" if the service refused the request or the query had failed.
+        status: Status that the client got; None if it got no status line.
+        at: When it arrived, in seconds of the simulator's clock.
+        fault: Name of the fault type that hit it.
     """
 
     method: str
@@ -69,27 +73,28 @@ class RecordedRequest:
 
 
 class RefusedError(Exception):
-    """The service does not do what was asked; `answer` says why."""
+    """The service refuses a request; `query` is set if it names a query that has failed."""
 
-    def __init__(self, answer: CompleteResponse, query: Query | None = None) -> None:
-        """Keep the answer, and the query if the request named one that is over."""
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: CompleteResponse, query: Query | None = None) -> None:
+        """Keep the response."""
+        super().__init__(response.status)
+        self.response = response
         self.query = query
 
 
-def _bad_request(message: str) -> RefusedError:
-    return RefusedError(message_response(HTTPStatus.BAD_REQUEST, message))
+def _refusal(status: HTTPStatus, message: str) -> RefusedError:
+    return RefusedError(message_response(status, message))
 
 
 class Service:
-    """Answers requests from a dataset, as the Data Export API does.
+    """Answers requests from a dataset, like the Data Export API.
 
-    `clock` returns seconds. Its public attributes may be changed while it runs. `paths` has the
-    streams that are served under another name than their own, and under that one only.
+    Attributes:
+        paths: Streams served under another path than their name, and that path.
+        on_response: Called with every request and its response before it is sent.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument a setting
+    def __init__(
         self,
         dataset: Dataset,
         *,
@@ -108,6 +113,7 @@ class Service:
         self.queries = QueryStore(seed=dataset.seed, max_active=max_active)
         self.faults = FaultList()
         self.paths: dict[str, str] = {}
+        self.on_response: Callable[[Request, RecordedRequest, Response], None] | None = None
         self._requests: list[RecordedRequest] = []
         self._lock = Lock()
 
@@ -118,20 +124,20 @@ class Service:
             return list(self._requests)
 
     def reset_log(self) -> None:
-        """Forget the requests so far, and count `peak_active` anew."""
+        """Forget the requests so far and restart `peak_active`."""
         with self._lock:
             self._requests.clear()
-        self.queries.restart_peak()
+        self.queries.reset_peak()
 
     def handle(self, request: Request) -> Response:
-        """Return what becomes of a request, and record it."""
+        """Return the response to a request and record both."""
         at = self.clock()
         path, _, query = request.target.partition("?")
         parameters = dict(parse_qsl(query, keep_blank_values=True))
-        stream = self._stream(path)
-        context = self._plan(request, stream, parameters, at)
+        stream = self._stream_of(path)
+        context = self._accept(request, stream, parameters, at)
         fault = self.faults.take(context)
-        outcome = context.execute() if fault is None else fault.type.respond(context)
+        response = context.execute() if fault is None else fault.type.respond(context)
         recorded = RecordedRequest(
             method=request.method,
             path=path,
@@ -139,54 +145,56 @@ class Service:
             query=parameters,
             headers=request.headers,
             phase=context.phase,
-            status=outcome.status,
+            status=response.status,
             at=at,
             fault=None if fault is None else type(fault.type).__name__,
         )
         with self._lock:
             self._requests.append(recorded)
-        seconds = self._seconds_of_page(context, outcome)
-        return DelayedResponse(outcome, seconds) if seconds > 0 else outcome
+            if self.on_response is not None:
+                self.on_response(request, recorded, response)
+        seconds = self._page_delay(context, response)
+        return DelayedResponse(response, seconds) if seconds > 0 else response
 
-    def _seconds_of_page(self, context: RequestContext, outcome: Response) -> float:
-        is_page = context.phase in PAGES and outcome.status == HTTPStatus.OK
+    def _page_delay(self, context: RequestContext, response: Response) -> float:
+        is_page = context.phase in PAGES and response.status == HTTPStatus.OK
         if not is_page or context.stream is None:
             return 0.0
-        return of_stream(self.timing.page_seconds, context.stream)
+        return value_for(self.timing.page_seconds, context.stream)
 
-    def _stream(self, path: str) -> str | None:
+    def _stream_of(self, path: str) -> str | None:
         name = path.removeprefix(f"{BASE_PATH}/")
         streams = {served: stream for stream, served in self.paths.items()}
         stream = streams.get(name, name)
-        is_there = name != path and name == self.paths.get(stream, stream)
-        return stream if is_there and stream in self.dataset else None
-
-    def _plan(
-        self, request: Request, stream: str | None, parameters: Mapping[str, str], at: float
-    ) -> RequestContext:
-        try:
-            return self._accept(request, stream, parameters, at)
-        except RefusedError as refused:
-            answer, query = refused.answer, refused.query
-            return RequestContext(stream, "refused", answer.status, lambda _: answer, query)
+        is_served = name != path and name == self.paths.get(stream, stream)
+        return stream if is_served and stream in self.dataset else None
 
     def _accept(
         self, request: Request, stream: str | None, parameters: Mapping[str, str], at: float
     ) -> RequestContext:
+        try:
+            return self._validate(request, stream, parameters, at)
+        except RefusedError as refused:
+            response, query = refused.response, refused.query
+            return RequestContext(stream, "refused", response.status, lambda _: response, query)
+
+    def _validate(
+        self, request: Request, stream: str | None, parameters: Mapping[str, str], at: float
+    ) -> RequestContext:
         if stream is None:
-            raise RefusedError(message_response(HTTPStatus.NOT_FOUND, "Not Found"))
+            raise _refusal(HTTPStatus.NOT_FOUND, "Not Found")
         accept = {"POST": self._accept_submit, "GET": self._accept_get}.get(request.method)
         if accept is None:
-            answer = message_response(
-                HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed", {"Allow": "GET, POST"}
+            allow = {"Allow": "GET, POST"}
+            raise RefusedError(
+                message_response(HTTPStatus.METHOD_NOT_ALLOWED, "Method Not Allowed", allow)
             )
-            raise RefusedError(answer)
-        given = (request.headers.get(KEY_HEADER), request.headers.get(SCHOOL_HEADER))
+        given = (request.headers.get(SECRET_HEADER), request.headers.get(SCHOOL_HEADER))
         if given != (self.api_secret, self.school_code):
             raise RefusedError(UNAUTHORIZED)
         return accept(stream, parameters, at)
 
-    # -- POST: submit ------------------------------------------------------------------------------
+    # Submits
 
     def _accept_submit(
         self, stream: str, parameters: Mapping[str, str], at: float
@@ -194,15 +202,13 @@ class Service:
         start_text = parameters.get("updatedStart", "")
         end_text = parameters.get("updatedEnd", "")
         if not start_text or not end_text:
-            message = "updatedStart and updatedEnd are required"
-            raise _bad_request(message)
+            raise _refusal(HTTPStatus.BAD_REQUEST, "updatedStart and updatedEnd are required")
+        # The specification lists both messages as 500, though they are permanent.
         start, end = parse_bound(start_text), parse_bound(end_text)
         if start is None:
-            message = "Error Parsing Start Date"
-            raise _bad_request(message)
+            raise _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Error Parsing Start Date")
         if end is None:
-            message = "Error Parsing End Date"
-            raise _bad_request(message)
+            raise _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Error Parsing End Date")
         window = (start, end)
 
         def submit(context: RequestContext) -> CompleteResponse:
@@ -211,60 +217,58 @@ class Service:
             except TooManyQueriesError:
                 return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
             rows = self.dataset.select(stream, *window)
-            query.rows = self.queries.order(stream, start_text, end_text, rows)
+            query.rows = self.queries.shuffle(stream, start_text, end_text, rows)
+            query.window = window
             context.query = query
             return json_response(HTTPStatus.OK, {"queryId": query.id})
 
         return RequestContext(stream, "submit", HTTPStatus.OK, submit, window=window)
 
-    # -- GET: poll, pages --------------------------------------------------------------------------
+    # Polls and pages
 
     def _accept_get(self, stream: str, parameters: Mapping[str, str], at: float) -> RequestContext:
-        query = self._query(stream, parameters)
-        size = _size(parameters)
+        query = self._query_of(stream, parameters)
+        size = _page_size(parameters)
         # The vendor's own script sends an empty token for the first page.
         token = parameters.get("token") or None
         if query.failure is not None:
-            query.observed = True
+            query.is_finished = True
             raise RefusedError(query.failure, query)
         if token is not None and not query.has_issued(token):
-            message = "token is not valid for this query"
-            raise _bad_request(message)
+            raise _refusal(HTTPStatus.BAD_REQUEST, "token is not valid for this query")
         state = query.state(at) if token is None else "ready"
         if state == "ready":
             phase: Phase = "first_page" if token is None else "later_page"
-            return RequestContext(stream, phase, HTTPStatus.OK, _page_answer, query, token, size)
+            return RequestContext(stream, phase, HTTPStatus.OK, _respond_page, query, token, size)
         return _poll(query, state)
 
-    def _query(self, stream: str, parameters: Mapping[str, str]) -> Query:
+    def _query_of(self, stream: str, parameters: Mapping[str, str]) -> Query:
         query_id = parameters.get("queryId", "")
         if not query_id:
-            message = "queryId is required"
-            raise _bad_request(message)
+            raise _refusal(HTTPStatus.BAD_REQUEST, "queryId is required")
         query = self.queries.get(query_id)
         if query is None or query.stream != stream:
-            message = "queryId is not valid for this endpoint"
-            raise _bad_request(message)
+            raise _refusal(HTTPStatus.BAD_REQUEST, "queryId is not valid for this endpoint")
         return query
 
 
-def _poll(query: Query, state: State) -> RequestContext:
-    answer = QUEUED if state == "queued" else RUNNING
+def _poll(query: Query, state: QueryState) -> RequestContext:
+    response = QUEUED if state == "queued" else RUNNING
 
     def poll(_: RequestContext) -> CompleteResponse:
         query.count_poll(state)
-        return answer
+        return response
 
-    return RequestContext(query.stream, "poll", answer.status, poll, query)
+    return RequestContext(query.stream, "poll", response.status, poll, query)
 
 
-def _page_answer(context: RequestContext) -> CompleteResponse:
+def _respond_page(context: RequestContext) -> CompleteResponse:
     return context.page().response()
 
 
-def _size(parameters: Mapping[str, str]) -> int:
+def _page_size(parameters: Mapping[str, str]) -> int:
     text = parameters.get("size", str(MAX_PAGE_SIZE))
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE_SIZE):
         message = f"size must be a number from 1 to {MAX_PAGE_SIZE}"
-        raise _bad_request(message)
+        raise _refusal(HTTPStatus.BAD_REQUEST, message)
     return int(text)

@@ -1,6 +1,6 @@
-"""The date forms the service reads and writes.
+"""Timestamp formats that the service reads and writes.
 
-Instants are aware UTC `datetime`s, or whole milliseconds since 1970-01-01 UTC where speed matters.
+Timestamps are aware UTC `datetime`s, or milliseconds since 1970-01-01 UTC where speed matters.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _BOUND = re.compile(
 )
 
 
-def to_milliseconds(instant: datetime) -> int:
+def to_milliseconds(timestamp: datetime) -> int:
     """Return whole milliseconds since 1970-01-01 UTC, rounded down."""
-    return (instant - EPOCH) // timedelta(milliseconds=1)
+    return (timestamp - EPOCH) // timedelta(milliseconds=1)
 
 
 @cache
@@ -34,7 +34,7 @@ def format_date(day: int) -> str:
 
 
 def format_timestamp(milliseconds: int) -> str:
-    """Return the usual form, `2026-01-31T12:34:56.789Z`."""
+    """Return the regular format, `2026-01-31T12:34:56.789Z`."""
     day, rest = divmod(milliseconds, DAY)
     minute, rest = divmod(rest, MINUTE)
     return f"{format_date(day)}T{_CLOCK[minute]}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
@@ -60,15 +60,15 @@ def _blank(milliseconds: int) -> str:
     return format_timestamp(milliseconds).replace("T", " ")
 
 
-# Valid spellings of an instant that order wrongly when they are compared as strings.
+# Valid formats that sort wrongly when they are compared as strings.
 UNUSUAL_FORMATS = (_whole_second, _zero_offset, _western_offset, _eastern_offset, _blank)
 
 
 def parse_bound(text: str) -> datetime | None:
-    """Read `updatedStart` or `updatedEnd`; None when the service would not accept it.
+    """Parse `updatedStart` or `updatedEnd`; return None if the service would reject it.
 
-    Accepted are a date (its midnight UTC) and a date-time with `Z` or an offset, with or without a
-    fraction (specification 1.1, parameters UpdatedStart and UpdatedEnd).
+    Accepts a date (midnight UTC) and a date-time with `Z` or an offset and an optional fraction
+    (specification 1.1, parameters UpdatedStart and UpdatedEnd).
     """
     if _BOUND.fullmatch(text) is None:
         return None
@@ -76,15 +76,15 @@ def parse_bound(text: str) -> datetime | None:
 
 
 def parse_timestamp(value: object) -> datetime | None:
-    """Read a row's `updatedOn` leniently as UTC; None when it is no usable date."""
+    """Parse a row's `updatedOn` as UTC; return None if it is not a usable timestamp."""
     if not isinstance(value, str):
         return None
     try:
-        instant = datetime.fromisoformat(value)
-        if instant.tzinfo is UTC:
-            return instant
-        if instant.tzinfo is None:
-            return instant.replace(tzinfo=UTC)
-        return instant.astimezone(UTC)
+        timestamp = datetime.fromisoformat(value)
+        if timestamp.tzinfo is UTC:
+            return timestamp
+        if timestamp.tzinfo is None:
+            return timestamp.replace(tzinfo=UTC)
+        return timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

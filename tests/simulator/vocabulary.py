@@ -1,6 +1,6 @@
-"""The words the rows are made of: all is invented, and every address ends in .example.
+"""Words for generated rows. All are invented; every address ends in .example.
 
-The lists of choices are the enumerations of specification 1.1; where it has none, they are made up.
+The choices are the enumerations of specification 1.1; where it has none, they are invented.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORDS = (
 
 _YES_NO_PRIVACY = ("Everyone", "Logged on users only", "Group members only", "No one")
 
-# Looked up as "<stream>.<field>" first, then as "<field>".
+# Keys are "<stream>.<field>", looked up first, or "<field>".
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "events.privacyLevel": (
@@ -78,7 +78,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )  # fmt: skip
 
-# The stream a foreign key points into, by the name of the field.
+# Stream that a foreign key points to, by the name of the field.
 FOREIGN_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "eventId": "events",
@@ -113,12 +113,12 @@ FOREIGN_KEYS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Text fields that hold several foreign keys, separated by commas.
+# Text fields that hold a comma-separated list of foreign keys.
 FOREIGN_KEY_LISTS: Mapping[str, str] = MappingProxyType(
     {"cohostingGroupIds": "groups", "parentEventIds": "events"}
 )
 
-# Fields with nested rows of the stream tags; every other nested id is of a lookup value.
+# Fields with nested rows of the stream tags; every other nested id is that of a lookup value.
 TAG_FIELDS = frozenset(
     {
         "tags", "adminTags", "categoryTags", "mandatoryMembersTags", "personalInterests",

@@ -100,36 +100,36 @@ def tell(answer: CompleteResponse) -> CompleteResponse:
 
 @dataclass(frozen=True)
 class TellingWire:
-    """A wire that puts the sentinels into the head of every answer."""
+    """A connection that puts the sentinels into the head of every answer."""
 
-    wire: Connection
+    connection: Connection
     headers: Mapping[str, str]
 
     def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
         """Begin an answer with a reason and headers of its own."""
-        head = self.wire.format_head(status, {**self.headers, **headers})
+        head = self.connection.format_head(status, {**self.headers, **headers})
         line, _, rest = head.partition(b"\r\n")
         return line + f" {TOLD}".encode() + b"\r\n" + rest
 
     def send(self, head: bytes, body: bytes) -> None:
         """Send as it is."""
-        self.wire.send(head, body)
+        self.connection.send(head, body)
 
     def close(self) -> None:
         """Close the connection."""
-        self.wire.close()
+        self.connection.close()
 
     def reset(self) -> None:
         """Reset the connection."""
-        self.wire.reset()
+        self.connection.reset()
 
     def hold(self) -> bool:
         """Wait for the simulator's release."""
-        return self.wire.hold()
+        return self.connection.hold()
 
     def pause(self, seconds: float) -> bool:
         """Wait so long."""
-        return self.wire.pause(seconds)
+        return self.connection.pause(seconds)
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,9 @@ class Told:
         """The HTTP status that the client sees."""
         return self.outcome.status
 
-    def send(self, wire: Connection) -> None:
-        """Send it over a wire that tells."""
-        self.outcome.send(TellingWire(wire, self.headers))
+    def send(self, connection: Connection) -> None:
+        """Send it over a connection that tells."""
+        self.outcome.send(TellingWire(connection, self.headers))
 
 
 HEADERS = {
@@ -177,7 +177,7 @@ class Telling(FaultType):
         if isinstance(outcome, CompleteResponse):
             outcome = tell(outcome)
         elif isinstance(outcome, TruncatedResponse):
-            outcome = replace(outcome, answer=tell(outcome.answer))
+            outcome = replace(outcome, complete=tell(outcome.complete))
         return Told(outcome, HEADERS | {"Retry-After": self.retry_after})
 
 
@@ -367,7 +367,7 @@ ROW = {"id": 1, "updatedOn": "2025-06-01T00:00:00Z"}
 )
 @pytest.mark.parametrize("unknown_fields", ["capture", "fail"])
 @pytest.mark.parametrize("extra", [{}, {"stream_maps": {"events": {"more": "1"}}}], ids=["", "map"])
-def test_no_row_makes_the_tap_tell(  # noqa: PLR0913, PLR0917 - fixtures and a case
+def test_no_row_makes_the_tap_tell(
     simulator: Simulator,
     log: Log,
     failures: list[BaseException],
@@ -562,7 +562,7 @@ def test_batch_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = errors(done)
-    assert "Bad settings: " in line
+    assert "Invalid settings: " in line
     assert "batch_config" in line
     with pytest.raises(SettingsError, match="batch_config"):
         TapCampusGroups(config=settings_for(simulator) | BATCH)
