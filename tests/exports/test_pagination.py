@@ -274,7 +274,11 @@ def test_a_response_is_read_once() -> None:
         (500, {"message": "Query execution failed"}, 'HTTP 500: "Query execution failed"'),
         (500, {"message": "no row for jane.doe@uni.example"}, 'HTTP 500: "no row for *"'),
         (400, {"message": "Column 'Jane' of student 4711: bad value"}, "\"Column '*' of * *: bad"),
-        (200, {"Results": None, "jane.doe@uni.example": 1}, "Results: null, (another key): integer"),
+        (
+            200,
+            {"Results": None, "jane.doe@uni.example": 1},
+            "Results: null, (another key): integer",
+        ),
         (200, [1], "JSON of type array"),
         (200, {}, "an object of no keys"),
         (502, b"<html>jane.doe@uni.example</html>", "33 bytes that are not JSON"),
