@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.generate.picture import FIRST, LATE_ARRIVED, LATE_UPDATED, LOOKBACK, SECOND
+from scripts.generate.pictures.state import FIRST, LATE_ARRIVED, LATE_UPDATED, LOOKBACK, SECOND
 from tap_campusgroups.config import CONFIG
 
 ROOT = Path(__file__).parents[2]
@@ -47,9 +47,9 @@ def test_the_picture_s_nights_are_those_of_the_text() -> None:
     expected = {
         "the run starts": [night.started for night in (FIRST, SECOND)],
         "bookmark before it": [night.bookmark for night in (FIRST, SECOND)],
-        "reads `updatedOn` from": [night.reads_from for night in (FIRST, SECOND)],
+        "reads `updatedOn` from": [night.range_start for night in (FIRST, SECOND)],
         "newest row in the lake": [night.newest for night in (FIRST, SECOND)],
-        "bookmark after it": [night.leaves for night in (FIRST, SECOND)],
+        "bookmark after it": [night.next_bookmark for night in (FIRST, SECOND)],
     }
     for name, instants in expected.items():
         assert rows[name] == [f"{at:%a} {at.day} {at:%B %H:%M}" for at in instants]
@@ -60,5 +60,5 @@ def test_the_picture_s_nights_are_those_of_the_text() -> None:
 def test_the_example_shows_what_it_is_about() -> None:
     """The row is older than the bookmark, came after it, and lies in the lookback."""
     assert FIRST.started < LATE_ARRIVED < SECOND.started
-    assert SECOND.reads_from < LATE_UPDATED < FIRST.leaves
+    assert SECOND.range_start < LATE_UPDATED < FIRST.next_bookmark
     assert LOOKBACK.total_seconds() == 3600 * CONFIG["properties"]["lookback_hours"]["default"]
