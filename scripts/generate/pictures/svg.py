@@ -35,7 +35,7 @@ DARK: t.Final[Colors] = {
 
 
 def picture(width: int, height: int, title: str, colors: Colors, shapes: Iterable[str]) -> str:
-    """Return a picture on a sheet of its own color, independent of the page's background."""
+    """Return a picture on an opaque sheet, independent of the page's background."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
         f' height="{height}" role="img" font-family="system-ui, -apple-system, Segoe UI, Roboto,'
