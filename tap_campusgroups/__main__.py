@@ -1,17 +1,22 @@
-"""Entry point of the command `tap-campusgroups` and of `python -m tap_campusgroups`."""
+"""Entry point of `tap-campusgroups` and `python -m tap_campusgroups`."""
 
 from __future__ import annotations
 
+import logging
 import signal
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    # Before the imports: Python's own handler would print a traceback of them.
+    # Before the imports, during which Python's own handler would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from singer_sdk.metrics import METRICS_LOGGER_NAME  # noqa: PLC0415
+
     from tap_campusgroups.shutdown import SHUTDOWN  # noqa: PLC0415
     from tap_campusgroups.tap import TapCampusGroups  # noqa: PLC0415
 
+    # No METRIC lines, unless SINGER_SDK_LOG_CONFIG gives this logger a handler or propagation.
+    logging.getLogger(METRICS_LOGGER_NAME).propagate = False
     SHUTDOWN.run_process(TapCampusGroups.cli, TapCampusGroups.logger)
 
 

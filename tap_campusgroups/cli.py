@@ -1,4 +1,4 @@
-"""The command line: errors in one line, exit codes, and files that are what they should be."""
+"""The command line: the tap's errors as one line, and checks of its input files."""
 
 from __future__ import annotations
 
@@ -8,49 +8,34 @@ import typing as t
 
 import click
 from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
 
 from tap_campusgroups.exceptions import CampusGroupsError, output_error
 from tap_campusgroups.input_files import read_input
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if t.TYPE_CHECKING:
     import logging
     from typing import Self
 
-_HELP_OF_TEST: t.Final = (
-    "Check the settings, and which streams the secret may read, by a small export of each. Use "
-    "--test=schema to write the schemas."
+_TEST_HELP: t.Final = (
+    "Check the settings and run a small export of each selected stream to check access. Use "
+    "--test=schema to write the SCHEMA messages of the selected streams instead."
 )
 
-_ERRORS_OF_A_WRITE: t.Final = {
-    errno.EBADF,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-    errno.ENOSPC,
-}
+_WRITE_ERRORS: t.Final = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
 
 
 class Command(SingerCommand):
-    """The command line, on which the tap's own errors are one line and exit code 1."""
+    """The SDK's command, with one log line and exit code 1 for an error of the tap."""
 
     @classmethod
-    def like(cls, command: click.Command, logger: logging.Logger) -> Self:
-        """Make the command of one that the SDK has made.
-
-        Args:
-            command: The SDK's, with its options.
-            logger: For the line.
-        """
+    def wrap(cls, command: click.Command, logger: logging.Logger) -> Self:
+        """Return a copy of the SDK's command with this tap's options."""
         for option in command.params:
             if isinstance(option, click.Option) and option.name == "test":
-                option.help = _HELP_OF_TEST
+                option.help = _TEST_HELP
             elif option.name in {"catalog", "state"}:
-                option.is_eager = True  # as `--config`: the callback of `--test` comes later
+                option.is_eager = True  # like `--config`: read before the callback of `--test`
                 option.type = click.File("rb")
                 option.callback = read_input
         return cls(
@@ -67,10 +52,10 @@ class Command(SingerCommand):
         try:
             return super().main(*args, **kwargs)
         except CampusGroupsError as error:
-            self.logger.error("%s", error)  # noqa: TRY400 - no traceback: the line says it all
-            sys.exit(1)
-        except OSError as error:  # of `--discover` and `--about`, which print
-            if error.errno not in _ERRORS_OF_A_WRITE:
+            message = error
+        except OSError as error:  # `--discover` and `--about` print
+            if error.errno not in _WRITE_ERRORS:
                 raise
-            self.logger.error("%s", output_error(error))  # noqa: TRY400 - the message is complete
-            sys.exit(1)
+            message = output_error(error)
+        self.logger.error("%s", message)
+        sys.exit(1)

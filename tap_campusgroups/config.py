@@ -1,4 +1,4 @@
-"""The settings: what the tap can be told, its bounds and defaults, each in one place."""
+"""The settings: schema, defaults, validation and the typed form that the tap uses."""
 
 from __future__ import annotations
 
@@ -8,180 +8,44 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib import metadata
+from importlib import metadata, resources
 from urllib.parse import urlsplit
 
-from singer_sdk import typing as th
+from jsonschema import Draft202012Validator
 
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
+from tap_campusgroups.records.json_codec import decode_value
 from tap_campusgroups.records.values import parse_timestamp
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 class OnStreamError(enum.StrEnum):
-    """What to do with the other streams when one fails."""
+    """Handling of the remaining streams when one fails."""
 
     CONTINUE = "continue"
     ABORT = "abort"
 
 
 class ApiVersion(enum.StrEnum):
-    """Which of the vendor's descriptions of the API says what streams there are."""
+    """Version of the API, which decides what streams exist."""
 
     V1_0 = "1.0"
-    """The document: 23 endpoints."""
+    """23 endpoints, from the vendor's document."""
 
     V1_1 = "1.1"
-    """The specification: the same and four more."""
+    """27 endpoints, from the vendor's OpenAPI specification."""
 
 
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""Where a first run begins without `start_date`: before the service had any data."""
+"""Start of a first run without `start_date`: older than any data of the service."""
 
-CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
-    th.Property(
-        "api_secret",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="API secret",
-        description="API key of the school, made in the CampusGroups admin pages.",
-    ),
-    th.Property(
-        "school_code",
-        th.StringType(min_length=1),
-        required=True,
-        title="School code",
-        description="Code of the school: the first part of its CampusGroups service address.",
-    ),
-    th.Property(
-        "start_date",
-        th.StringType(),
-        title="Start date",
-        description=(
-            "Oldest updatedOn to read on a stream's first run, as a date or an ISO 8601 instant "
-            "(UTC unless it has an offset). Without it, everything is read."
-        ),
-    ),
-    th.Property(
-        "end_date",
-        th.StringType(),
-        title="End date",
-        description=(
-            "Newest updatedOn to read, in the forms of start_date. Without it, up to the start of "
-            "the run."
-        ),
-    ),
-    th.Property(
-        "api_url",
-        th.StringType(min_length=1),
-        title="API URL",
-        description=(
-            "Base URL of the API, if not https://{school_code}.service.campusgroups.com/data/v1. "
-            "Plain http is for loopback only."
-        ),
-    ),
-    th.Property(
-        "api_version",
-        th.StringType(allowed_values=[choice.value for choice in ApiVersion]),
-        default=ApiVersion.V1_0.value,
-        title="API version",
-        description=(
-            "Version of the Data Export API at the school, as text: 1.0 has 23 streams, 1.1 also "
-            "stores, store_products, announcements and announcement_recipients."
-        ),
-    ),
-    th.Property(
-        "page_size",
-        th.IntegerType(minimum=1, maximum=999),
-        default=999,
-        title="Page size",
-        description="Rows a page, 1 to 999.",
-    ),
-    th.Property(
-        "lookback_hours",
-        th.IntegerType(minimum=0, maximum=24 * 366),
-        default=48,
-        title="Lookback (hours)",
-        description=(
-            "How far before its bookmark a run reads again, because rows reach the service's data "
-            "lake late."
-        ),
-    ),
-    th.Property(
-        "export_window_days",
-        th.IntegerType(minimum=1, maximum=36_600),
-        title="Export window (days)",
-        description=(
-            "Longest range of updatedOn that one export asks for. The state is written after each, "
-            "so a long backfill that is interrupted goes on from there. Without it, one export "
-            "reads a stream's whole range."
-        ),
-    ),
-    th.Property(
-        "max_concurrent_exports",
-        th.IntegerType(minimum=1, maximum=32),
-        default=4,
-        title="Concurrent exports",
-        description=(
-            "How many exports may be queued or running at the service at once, all streams "
-            "together. With 1, each stream's export begins when the stream before it is done."
-        ),
-    ),
-    th.Property(
-        "poll_interval_max_seconds",
-        th.IntegerType(minimum=1, maximum=600),
-        default=30,
-        title="Longest poll interval (seconds)",
-        description="Longest pause between two questions whether an export has run.",
-    ),
-    th.Property(
-        "export_timeout_minutes",
-        th.IntegerType(minimum=1, maximum=24 * 60),
-        default=30,
-        title="Export timeout (minutes)",
-        description="How long one export may be queued or running.",
-    ),
-    th.Property(
-        "request_timeout_seconds",
-        th.IntegerType(minimum=1, maximum=3600),
-        default=60,
-        title="Request timeout (seconds)",
-        description="How long one request may stay without an answer.",
-    ),
-    th.Property(
-        "unknown_fields",
-        th.StringType(allowed_values=[choice.value for choice in UnknownFields]),
-        default=UnknownFields.CAPTURE.value,
-        title="Unknown fields",
-        description=(
-            "What to do with fields that the service sends and the schema does not have: capture "
-            "them in _extra, ignore them, or fail."
-        ),
-    ),
-    th.Property(
-        "on_stream_error",
-        th.StringType(allowed_values=[choice.value for choice in OnStreamError]),
-        default=OnStreamError.CONTINUE.value,
-        title="On stream error",
-        description=(
-            "Whether to continue with the other streams when one fails, or to abort. Either way "
-            "the exit code is 1."
-        ),
-    ),
-    th.Property(
-        "user_agent",
-        th.StringType(min_length=1),
-        title="User agent",
-        description="User-Agent header, if not tap-campusgroups/{version}.",
-    ),
-    additional_properties=False,
-).to_dict()
-"""JSON schema of the settings. Everything else takes titles, bounds and defaults from here."""
+CONFIG: t.Final[dict[str, t.Any]] = decode_value(
+    (resources.files(__package__) / "config.schema.json").read_text(encoding="utf-8")
+)
+"""JSON schema of the settings, the single source of titles, descriptions, bounds and defaults."""
 
 _DEFAULTS: t.Final[dict[str, t.Any]] = {
     name: definition["default"]
@@ -189,50 +53,46 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
     if "default" in definition
 }
 
-SHORTEST_HASH_KEY: t.Final = 16
-"""Characters of a key in `stream_map_config`, at least: a hash with a shorter one is guessed."""
+MIN_HASH_KEY_LENGTH: t.Final = 16
+"""Minimum length of a hash key in `stream_map_config`; hashes with a shorter one can be guessed."""
 
-_HASH_KEY = re.compile(r"(?:key|salt|pepper|secret)$", re.IGNORECASE)
+ENVIRONMENT_PREFIX: t.Final = "TAP_CAMPUSGROUPS_"
+"""Prefix of the settings' environment variables."""
+
+TYPE_NAMES: t.Final = {
+    "null": "null",
+    "boolean": "a boolean",
+    "string": "text",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "array": "a list",
+}
+
+_CONVERTERS: t.Final[Mapping[str, Callable[[str], object]]] = {
+    "integer": int,
+    "object": decode_value,
+    "array": decode_value,
+}
+_USER_AGENT = f"tap-campusgroups/{metadata.version('tap-campusgroups')}"
+_HASH_KEY_NAME = re.compile(r"(?:key|salt|pepper|secret)$", re.IGNORECASE)
 _SCHOOL_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
-def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
-    """Read the one setting that discovery depends on, and so is read before the others.
-
-    Args:
-        config: The tap's config, which need not be valid.
-
-    Raises:
-        SettingsError: If there is no such version.
-    """
-    try:
-        return ApiVersion(config.get("api_version", _DEFAULTS["api_version"]))
-    except ValueError:
-        problem = _not_a_choice("api_version", CONFIG["properties"]["api_version"])
-        raise SettingsError(bad_settings([problem])) from None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings, checked and in the types that the tap works with.
+    """The settings, validated and converted.
 
     Attributes:
-        api_secret: Never shown, not even by `repr`.
-        school_code: Sent with every request.
-        api_url: Base URL without a slash at its end.
-        start_date: First instant to read, aware, UTC.
-        end_date: Last instant to read, aware, UTC; `None` for the start of the run.
-        page_size: Rows.
-        lookback: How far before the bookmark to read.
-        export_window: Days that one export covers at most; `None` for a stream's whole range.
-        max_concurrent_exports: Exports at the service at once, all streams together.
-        poll_interval_max: Seconds.
-        export_timeout: Seconds.
-        request_timeout: Seconds.
-        unknown_fields: What to do with fields that a schema does not have.
-        on_stream_error: What to do with the other streams when one fails.
-        user_agent: Header value.
+        api_secret: Not shown by `repr`.
+        api_url: Base URL without a trailing slash.
+        start_date: Aware, UTC.
+        end_date: Aware, UTC; `None` for the start of the run.
+        export_window: In days; `None` for a stream's whole range.
+        poll_interval_max: In seconds.
+        export_timeout: In seconds.
+        request_timeout: In seconds.
     """
 
     api_secret: str = field(repr=False)
@@ -253,58 +113,22 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, t.Any]) -> Settings:
-        """Check what a JSON schema cannot, and convert.
-
-        Args:
-            config: The tap's config, valid against `CONFIG`; absent or null means the default.
-
-        Returns:
-            The settings.
+        """Convert a config that is valid against `CONFIG`; absent or null means the default.
 
         Raises:
-            SettingsError: If a setting makes no sense; the text names each and says what would.
+            SettingsError: If a setting is invalid in a way that a JSON schema cannot express.
         """
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
-        problems: list[str] = []
-
-        def instant(name: str) -> datetime | None:
-            value = config.get(name)
-            if value is None:
-                return None
-            if (parsed := parse_timestamp(value)) is None:
-                problems.append(
-                    f"{name} {value!r} is no date; write it like 2024-09-01 or 2024-09-01T00:00:00Z"
-                )
-            return parsed
-
-        start_date, end_date = instant("start_date"), instant("end_date")
-        if start_date and end_date and end_date < start_date:
-            problems.append("end_date is before start_date")
+        if problems := list(_problems(config)):
+            raise invalid_settings(problems)
         school_code = config["school_code"]
-        if not _SCHOOL_CODE.fullmatch(school_code):
-            # Not quoted: it might be the secret, in the wrong place.
-            problems.append("school_code is none; it has letters, digits and hyphens only")
-        if not _HEADER_VALUE.fullmatch(config["api_secret"]):
-            problems.append(
-                "api_secret has blanks or line breaks around it, or characters that no header takes"
-            )
-        user_agent = config.get("user_agent") or default_user_agent()
-        if not _HEADER_VALUE.fullmatch(user_agent):
-            problems.append("user_agent has characters that no header takes")
-        api_url = (
-            config.get("api_url") or f"https://{school_code}.service.campusgroups.com/data/v1"
-        ).rstrip("/")
-        if problem := _url_problem(api_url):
-            problems.append(f"api_url {problem}")
-        problems += _weak_keys(config.get("stream_map_config") or {})
-        if problems:
-            raise SettingsError(bad_settings(problems))
+        default_url = f"https://{school_code}.service.campusgroups.com/data/v1"
         return cls(
             api_secret=config["api_secret"],
             school_code=school_code,
-            api_url=api_url,
-            start_date=start_date or EARLIEST,
-            end_date=end_date,
+            api_url=config.get("api_url", default_url).rstrip("/"),
+            start_date=_timestamp(config, "start_date") or EARLIEST,
+            end_date=_timestamp(config, "end_date"),
             page_size=config["page_size"],
             lookback=timedelta(hours=config["lookback_hours"]),
             export_window=config.get("export_window_days"),
@@ -314,111 +138,130 @@ class Settings:
             request_timeout=config["request_timeout_seconds"],
             unknown_fields=UnknownFields(config["unknown_fields"]),
             on_stream_error=OnStreamError(config["on_stream_error"]),
-            user_agent=user_agent,
+            user_agent=config.get("user_agent", _USER_AGENT),
         )
 
 
-def _weak_keys(values: Mapping[str, t.Any]) -> list[str]:
-    """Find the keys for hashes that are none, such as a variable that the environment lacks."""
-    return [
-        f"stream_map_config has a {name} that is no text of {SHORTEST_HASH_KEY} or more "
-        "characters; is its environment variable set?"
-        for name, value in values.items()
-        if _HASH_KEY.search(name)
-        and not (isinstance(value, str) and len(value) >= SHORTEST_HASH_KEY)
-    ]
+def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
+    """Return the setting that discovery needs, also from a config that is not validated."""
+    version = config.get("api_version", _DEFAULTS["api_version"])
+    if version not in list(ApiVersion):
+        expected = _expectation(CONFIG["properties"]["api_version"])
+        raise invalid_settings([f"api_version must be {expected}"])
+    return ApiVersion(version)
 
 
-def bad_settings(problems: list[str]) -> str:
-    """Put all that is wrong with the settings into one line."""
-    return f"Bad settings: {'; '.join(problems)}."
+def _timestamp(config: Mapping[str, t.Any], name: str) -> datetime | None:
+    return parse_timestamp(config[name]) if name in config else None
 
 
-_QUOTED_KEY = re.compile(r" in config\['(?P<key>[^']*)'\](?:\[[^\]]*\])*$")
+def invalid_settings(problems: Iterable[str]) -> SettingsError:
+    """Return the error for some problems, which quote no value: it might be the secret."""
+    return SettingsError(f"Invalid settings: {'; '.join(dict.fromkeys(problems))}.")
 
 
-def redact_errors(problems: list[str]) -> list[str]:
-    """Take values out of the SDK's validation messages where they may be secrets.
-
-    Args:
-        problems: Messages such as `'' should be non-empty in config['api_secret']`.
-
-    Returns:
-        The messages; those about anything but a plain setting only name it.
-    """
-    hidden = []
-    for problem in problems:
-        found = _QUOTED_KEY.search(problem)
-        definition = CONFIG["properties"].get(found["key"]) if found else None
-        is_plain = definition is not None and not definition.get("secret")
-        if found and definition and "enum" in definition:
-            hidden.append(_not_a_choice(found["key"], definition))
-        elif found is None or is_plain:
-            hidden.append(problem)
-        elif definition is None:
-            hidden.append(f"{found['key']} is not valid")
-        else:
-            hidden.append(f"{found['key']} must be text and not empty")
-    return list(dict.fromkeys(hidden))
+def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> Iterator[str]:
+    """Validate a config by its JSON schema; the SDK's own messages quote the invalid values."""
+    settings = schema["properties"]
+    yield from (f"{name} is required" for name in schema["required"] if name not in config)
+    yield from (f"{quoted(name)} is not a known setting" for name in config if name not in settings)
+    for error in Draft202012Validator(schema).iter_errors(dict(config)):
+        match list(error.absolute_path):
+            case [name]:
+                yield f"{name} must be {_expectation(settings[name])}"
+            case [*path] if path:
+                yield f"{json_path(*path)} is invalid"
 
 
-def _not_a_choice(name: str, definition: Mapping[str, t.Any]) -> str:
-    """Say what a setting may be; in quotes, for YAML makes a number of 1.1 without."""
-    choices = ", ".join(f'"{choice}"' for choice in definition["enum"])
-    return f"{name} must be one of {choices}"
-
-
-ENVIRONMENT_PREFIX: t.Final = "TAP_CAMPUSGROUPS_"
-"""What the SDK puts before a setting's name in upper case."""
-
-
-def environment_problems(environment: Mapping[str, str]) -> list[str]:
-    """Find the variables that hold no number where the SDK's `--config ENV` wants one.
-
-    Args:
-        environment: The process's environment.
-
-    Returns:
-        A message each; the SDK alone would only say that some text is no integer.
-    """
-    problems = []
-    for name, definition in CONFIG["properties"].items():
+def environment_problems(
+    environment: Mapping[str, str], schema: Mapping[str, t.Any]
+) -> Iterator[str]:
+    """Find the variables that the SDK's `--config ENV` cannot convert."""
+    for name, definition in schema["properties"].items():
         variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
-        if "integer" in definition["type"] and variable in environment:
+        convert = _CONVERTERS.get(definition["type"][0])
+        if variable in environment and convert:
             try:
-                int(environment[variable])
+                convert(environment[variable])
             except ValueError:
-                problems.append(f"{variable} must be a whole number")
-    return problems
+                yield f"{variable} must be {_expectation(definition)}"
 
 
-@cache
-def default_user_agent() -> str:
-    """Make the User-Agent of this version, which is read from disk once."""
-    return f"tap-campusgroups/{metadata.version('tap-campusgroups')}"
+def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
+    """Find what a JSON schema cannot."""
+    start_date, end_date = _timestamp(config, "start_date"), _timestamp(config, "end_date")
+    for name, date in (("start_date", start_date), ("end_date", end_date)):
+        if name in config and date is None:
+            value = ascii(config[name])[1:-1]
+            yield f'{name} "{value}" is not a valid date; use 2024-09-01 or 2024-09-01T00:00:00Z'
+    if start_date and end_date and end_date < start_date:
+        yield "end_date must not be before start_date"
+    if not _SCHOOL_CODE.fullmatch(config["school_code"]):
+        yield "school_code is invalid: use only letters, digits and hyphens"
+    for name in ("api_secret", "user_agent"):
+        if name in config and not _HEADER_VALUE.fullmatch(config[name]):
+            yield (
+                f"{name} is not a valid header value: remove line breaks, leading and trailing "
+                "spaces, and characters outside ASCII"
+            )
+    if "api_url" in config:
+        yield from _url_problems(config["api_url"])
+    for name, value in (config.get("stream_map_config") or {}).items():
+        is_text = isinstance(value, str)
+        if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= MIN_HASH_KEY_LENGTH):
+            yield (
+                f"{json_path('stream_map_config', name)} must be text of at least "
+                f"{MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
+            )
 
 
-def _url_problem(url: str) -> str | None:
-    """Say what is wrong with a base URL, without quoting it: it might hold a password."""
+def _url_problems(url: str) -> Iterator[str]:
     try:
         parts = urlsplit(url)
         host = parts.hostname
         parts.port  # noqa: B018 - raises on a bad port
     except ValueError:
-        return "is no URL"
-    if parts.scheme not in {"https", "http"} or not host:
-        return "is no https URL"
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "must have neither a user, a query nor a fragment"
-    if parts.scheme == "http" and not _is_loopback(host):
-        return "must be https: plain http would show the secret on the network"
-    return None
+        host = None
+    if not host or parts.scheme not in {"https", "http"}:
+        yield "api_url is not a valid https URL"
+    elif parts.username or parts.password or parts.query or parts.fragment:
+        yield "api_url must not contain a user, a password, a query or a fragment"
+    elif parts.scheme == "http" and not _is_loopback(host):
+        yield "api_url must use https: plain http would send the secret unencrypted"
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _expectation(definition: Mapping[str, t.Any]) -> str:
+    """Describe a valid value of a setting, for example `an integer from 1 to 999`."""
+    if "enum" in definition:  # in quotes, because YAML reads 1.1 as a number
+        *others, last = (f'"{choice}"' for choice in definition["enum"])
+        return f"{', '.join(others)} or {last}"
+    kind = type_names(name for name in definition["type"] if name != "null")
+    if "minimum" in definition:
+        return f"{kind} from {definition['minimum']} to {definition['maximum']}"
+    return f"non-empty {kind}" if "minLength" in definition else kind
+
+
+def type_names(types: str | Iterable[str]) -> str:
+    """Name the types of a JSON schema."""
+    return " or ".join(TYPE_NAMES[name] for name in ([types] if isinstance(types, str) else types))
+
+
+def json_path(*parts: str | int) -> str:
+    """Return the path of a value as JSONPath writes it, without the leading `$.`."""
+    path = ""
+    for part in parts:
+        name = part if isinstance(part, int) else quoted(part)
+        path += f".{name}" if name == part and isinstance(part, str) else f"[{name}]"
+    return path.removeprefix(".") or "the top level"
+
+
+def quoted(name: str) -> str:
+    """Quote a name that is not an identifier, so that a message stays on one line."""
+    return name if name.isidentifier() else ascii(name)

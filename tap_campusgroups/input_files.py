@@ -1,233 +1,158 @@
-"""The catalog and the state that a run is given: read, and checked before anything uses them."""
+"""The catalog and the state: read from files and validated before anything uses them."""
 
 from __future__ import annotations
 
 import io
 import typing as t
 from collections import Counter
+from importlib import resources
 
 import click
+from jsonschema import Draft202012Validator, validators
 
+from tap_campusgroups.config import TYPE_NAMES, json_path, quoted, type_names
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-DEEPEST: t.Final = 50
-"""Levels of objects and lists; the SDK copies both by recursion."""
+    from jsonschema import ValidationError
 
-# Shapes are written as examples: "" stands for any text, a tuple for a choice, "*" for every other
-# key, and a key with "!" must be there. Keys that are not listed may hold anything.
-_Shape: t.TypeAlias = t.Any
+MAX_DEPTH: t.Final = 50
+"""Accepted levels of nesting: the SDK copies catalog and state by recursion."""
 
-_TEXT: t.Final = ("", None)
-_TEXTS: t.Final = ([""], None)
-_FLAG: t.Final = (False, None)
-_FIELD: t.Final[dict[str, _Shape]] = {"type": ("", [""]), "format": ""}
-_FIELD.update(properties={"*": _FIELD}, items=_FIELD)
-_FIELD.update({key: [_FIELD] for key in ("anyOf", "oneOf", "allOf")})
-_METADATA: t.Final = {
-    "inclusion": _TEXT,
-    "selected": _FLAG,
-    "selected-by-default": _FLAG,
-    "table-key-properties": _TEXTS,
-    "replication-key": _TEXT,
-    "forced-replication-method": _TEXT,
+_CATALOG: t.Final = decode_value(
+    (resources.files(__package__) / "catalog.schema.json").read_text(encoding="utf-8")
+)
+_BOOKMARK: t.Final = {
+    "type": "object",
+    "properties": {"replication_key_value": {"type": ["string", "null"]}},
 }
-_ENTRY: t.Final = {
-    "tap_stream_id!": "",
-    "stream": _TEXT,
-    "schema!": {**_FIELD, "properties!": {"*": _FIELD}},
-    "metadata!": [{"breadcrumb!": [""], "metadata!": _METADATA}],
-    "key_properties": _TEXTS,
-    "replication_key": _TEXT,
-    "replication_method": _TEXT,
-}
-_CATALOG: t.Final = {"streams!": [_ENTRY]}
-_STATE: t.Final[_Shape] = {"bookmarks": {}}
-_BOOKMARK: t.Final = {"replication_key_value": _TEXT}
-
 _FIXES: t.Final = {
-    "catalog": "Correct it, or make a new one with --discover.",
+    "catalog": "Correct it, or create a new one with --discover.",
     "state": "Correct it, or run without a state to read everything again.",
 }
 
+# The SDK's `catalog_dict` has tuples in it.
+_VALIDATOR: t.Final = validators.extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "array", lambda _, value: isinstance(value, list | tuple)
+    ),
+)
 
-class InputText(io.StringIO):
-    """The text of a file, with the file's name for error messages."""
 
-    def __init__(self, text: str, name: str) -> None:
-        """Keep both."""
+class InputFile(io.StringIO):
+    """The text of a file, as the SDK reads it, with its name and its decoded value."""
+
+    def __init__(self, text: str, name: str, value: dict[str, t.Any]) -> None:
         super().__init__(text)
         self.name = name
+        self.value = value
 
 
 def read_input(
     _: click.Context, option: click.Parameter, file: t.IO[bytes] | None
-) -> InputText | None:
-    """Read what an option of the command line names; the callback of `--catalog` and `--state`.
-
-    Returns:
-        The text of a JSON object.
-
-    Raises:
-        InputError: If it holds anything else; an interrupted job leaves an empty state file behind.
-    """
+) -> InputFile | None:
+    """Read the file of `--catalog` or `--state`; the callback of both options."""
     if file is None:
         return None
     try:
-        with file:  # which click would leave open at the end of `--test`
+        with file:  # click leaves it open at the end of `--test`
             text = file.read().decode()
         value = decode_value(text)
     except (JsonError, UnicodeDecodeError):
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict):  # an interrupted job leaves an empty state file behind
         msg = (
-            f"{option.opts[0]} {file.name}: no JSON object in the file (in UTF-8, without a byte "
+            f"{option.opts[0]} {file.name}: the file must contain one JSON object (UTF-8, no byte "
             f"order mark). {_FIXES[str(option.name)]}"
         )
         raise InputError(msg)
-    return InputText(text, file.name)
+    return InputFile(text, file.name, value)
 
 
 def origin(option: str) -> str:
-    """Name where an input comes from, for a message.
-
-    Args:
-        option: `catalog` or `state`.
-
-    Returns:
-        The option and the file; without a command line, the argument of the tap.
-    """
+    """Return where an input comes from: the option and its file, or the argument of the tap."""
     context = click.get_current_context(silent=True)
     file = context.params.get(option) if context else None
-    return f"--{option} {file.name}" if isinstance(file, InputText) else option
-
-
-def quoted(name: str) -> str:
-    """Quote a name that would not stay on one line, or in which a reader would get lost."""
-    return name if name.isidentifier() else ascii(name)
+    return f"--{option} {file.name}" if isinstance(file, InputFile) else option
 
 
 def check_catalog(catalog: Mapping[str, t.Any]) -> None:
-    """Check a catalog as far as the SDK and the tap read it.
+    """Validate a catalog.
 
     Raises:
-        InputError: If something else is in a place; the text names it.
+        InputError: If it is invalid; the text names the place and no value.
     """
-    _check("catalog", catalog, _CATALOG)
+    _validate("catalog", catalog, _CATALOG)
     names = Counter(entry["tap_stream_id"] for entry in catalog["streams"])
-    if repeated := [name for name, count in names.items() if count > 1]:
-        msg = (
-            f"{origin('catalog')}: more than one entry for {', '.join(map(quoted, repeated))}. "
-            f"{_FIXES['catalog']}"
-        )
-        raise InputError(msg)
+    if repeated := [quoted(name) for name, count in names.items() if count > 1]:
+        _fail("catalog", f"duplicate entries for {', '.join(repeated)}")
 
 
-def check_state(state: Mapping[str, t.Any]) -> None:
-    """Check a state, but for its entries: one of a stream that is not selected is never read.
+def check_state(state: Mapping[str, t.Any], selected: Collection[str]) -> dict[str, t.Any]:
+    """Validate a state and return its bookmarks, those of selected streams in canonical form.
+
+    Entries of other streams are never read, so they may hold anything.
 
     Raises:
-        InputError: If something else is in a place; the text names it.
+        InputError: If it is invalid; the text names the place and no value.
     """
-    _check("state", state, _STATE)
+    bookmarks = {"type": "object", "properties": dict.fromkeys(selected, _BOOKMARK)}
+    _validate("state", state, {"properties": {"bookmarks": bookmarks}})
+    return {
+        name: _canonical(name, entry) if name in selected else entry
+        for name, entry in state.get("bookmarks", {}).items()
+    }
 
 
-def checked_bookmark(stream: str, bookmark: t.Any) -> dict[str, t.Any]:
-    """Check a selected stream's entry in the state.
-
-    Args:
-        stream: The stream's name.
-        bookmark: The entry.
-
-    Returns:
-        The entry with the bookmark in canonical form, and without what only other taps write.
-
-    Raises:
-        InputError: If something else is in a place; the text names it.
-    """
-    place = _inner("bookmarks", stream)
-    _check("state", bookmark, _BOOKMARK, place)
-    # The SDK would take a bookmark from the markers.
-    kept = {k: v for k, v in bookmark.items() if k not in {"partitions", "progress_markers"}}
+def _canonical(stream: str, entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    # The SDK would take a bookmark from the progress markers of another tap.
+    kept = {k: v for k, v in entry.items() if k not in {"partitions", "progress_markers"}}
     if (value := kept.get("replication_key_value")) is not None:
-        if (instant := canonical_timestamp(value)) is None:
-            msg = (
-                f"{origin('state')}: {place}.replication_key_value is not a valid date. "
-                f"{_FIXES['state']}"
-            )
-            raise InputError(msg)
-        kept["replication_key_value"] = instant
+        kept["replication_key_value"] = canonical_timestamp(value)
+        if kept["replication_key_value"] is None:
+            place = json_path("bookmarks", stream, "replication_key_value")
+            _fail("state", f"{place} is not a valid date")
     return kept
 
 
-def _check(option: str, value: t.Any, shape: _Shape, place: str = "") -> None:
-    if _is_deeper(value, DEEPEST):
-        msg = f"{origin(option)}: more than {DEEPEST} levels of objects and lists. {_FIXES[option]}"
-        raise InputError(msg)
-    if problem := _problem(value, shape, place):
-        msg = f"{origin(option)}: {problem}. {_FIXES[option]}"
-        raise InputError(msg)
+def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
+    if _depth_exceeds(MAX_DEPTH, value):
+        _fail(option, f"more than {MAX_DEPTH} levels of nested objects and lists")
+    for error in _VALIDATOR(schema).iter_errors(value):
+        _fail(option, _describe(error))
 
 
-def _is_deeper(value: t.Any, levels: int) -> bool:
+def _describe(error: ValidationError) -> str:
+    path, value, wanted = (
+        error.absolute_path,
+        error.instance,
+        t.cast("t.Any", error.validator_value),
+    )
+    if error.validator == "required":
+        missing = next(name for name in wanted if name not in t.cast("t.Any", value))
+        return f"{json_path(*path, missing)} is required"
+    found = next(text for name, text in TYPE_NAMES.items() if _VALIDATOR({}).is_type(value, name))
+    return f"{json_path(*path)} must be {type_names(wanted)}, not {found}"
+
+
+def _fail(option: str, problem: str) -> t.NoReturn:
+    msg = f"{origin(option)}: {problem}. {_FIXES[option]}"
+    raise InputError(msg)
+
+
+def _depth_exceeds(limit: int, value: t.Any) -> bool:
     level = [value]
-    for _ in range(levels):
+    for _ in range(limit):
         level = [inner for one in level for inner in _contents(one)]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def _contents(value: t.Any) -> t.Iterable[t.Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list | tuple) else ()
-
-
-def _problem(value: t.Any, shape: _Shape, place: str) -> str | None:
-    """Describe the first place where a value does not have its shape."""
-    choice = shape if isinstance(shape, tuple) else (shape,)
-    kinds = [_kind(one) for one in choice]
-    if (kind := _kind(value)) not in kinds:
-        return f"{place or 'it'} must be {' or '.join(kinds)}, not {kind}"
-    match choice[kinds.index(kind)]:
-        case [item]:
-            parts = [(one, item, f"{place}[{index}]") for index, one in enumerate(value)]
-        case dict(known):
-            if missing := [k[:-1] for k in known if k.endswith("!") and k[:-1] not in value]:
-                return f"{place or 'it'} must have {missing[0]}"
-            parts = [
-                (one, known.get(f"{key}!", known.get(key, known.get("*"))), _inner(place, key))
-                for key, one in value.items()
-            ]
-        case _:
-            parts = []
-    problems = (_problem(*part) for part in parts if part[1] is not None)
-    return next(filter(None, problems), None)
-
-
-def _inner(place: str, key: str) -> str:
-    """Name a key of an object as JSONPath does."""
-    if (name := quoted(key)) != key:
-        return f"{place}[{name}]"
-    return f"{place}.{name}" if place else name
-
-
-def _kind(value: t.Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case str():
-            return "text"
-        case dict():
-            return "an object"
-        case list() | tuple():
-            return "a list"
-        case _:
-            return "a number"

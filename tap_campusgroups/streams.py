@@ -1,214 +1,68 @@
-"""The streams, each a path of the same name and a schema file."""
+"""The streams: one line per endpoint, because they differ in their names only.
+
+The name of a stream is also the path of its endpoint and the name of its schema file.
+"""
 
 from __future__ import annotations
 
 import typing as t
 
-from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.config import ApiVersion
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Events(CampusGroupsStream):
-    """Events with their place, registration settings, tags and custom fields."""
-
-    name = "events"
-
-
-class Rsvp(CampusGroupsStream):
-    """Answers to event invitations."""
-
-    name = "rsvp"
-
-
-class EventRegistrationOptions(CampusGroupsStream):
-    """Tickets and other options of an event's registration."""
-
-    name = "event_registration_options"
-
-
-class Payments(CampusGroupsStream):
-    """Payments and refunds, with their amounts and status."""
-
-    name = "payments"
-
-
-class Checkins(CampusGroupsStream):
-    """Check-ins and check-outs at events: who was there."""
-
-    name = "checkins"
-
-
-class Users(CampusGroupsStream):
-    """Accounts of students, staff and alumni. Personal data."""
-
-    name = "users"
-
-
-class AcademicExperiences(CampusGroupsStream):
-    """Studies that users list in their profile. Personal data."""
-
-    name = "academic_experiences"
-
-
-class WorkExperiences(CampusGroupsStream):
-    """Jobs that users list in their profile. Personal data."""
-
-    name = "work_experiences"
-
-
-class Groups(CampusGroupsStream):
-    """Clubs, departments and other groups."""
-
-    name = "groups"
-
-
-class Members(CampusGroupsStream):
-    """Memberships and officer roles: which user is in which group."""
-
-    name = "members"
-
-
-class Tags(CampusGroupsStream):
-    """Tags that other records carry."""
-
-    name = "tags"
-
-
-class Budgets(CampusGroupsStream):
-    """Budgets and what is allocated to them."""
-
-    name = "budgets"
-
-
-class BudgetTransactions(CampusGroupsStream):
-    """Expenses and revenues of a budget."""
-
-    name = "budget_transactions"
-
-
-class Surveys(CampusGroupsStream):
-    """Surveys, forms and quizzes."""
-
-    name = "surveys"
-
-
-class SurveySubmissions(CampusGroupsStream):
-    """Answers to a survey, question by question. Personal data."""
-
-    name = "survey_submissions"
-
-
-class Rooms(CampusGroupsStream):
-    """Rooms that can be reserved."""
-
-    name = "rooms"
-
-
-class RoomReservations(CampusGroupsStream):
-    """Reservations of rooms."""
-
-    name = "room_reservations"
-    path_alias = "/rooms_reservations"
-
-
-class Badges(CampusGroupsStream):
-    """Badges that users and groups can win."""
-
-    name = "badges"
-
-
-class BadgeCompletions(CampusGroupsStream):
-    """Badges won."""
-
-    name = "badge_completions"
-    path_alias = "/badges_completions"
-
-
-class FeedPosts(CampusGroupsStream):
-    """Posts of the feed, with their comments. Personal data."""
-
-    name = "feed_posts"
-
-
-class Tracks(CampusGroupsStream):
-    """Tracks: series of checklists."""
-
-    name = "tracks"
-
-
-class Checklists(CampusGroupsStream):
-    """Checklists of a track or group."""
-
-    name = "checklists"
-
-
-class ChecklistItems(CampusGroupsStream):
-    """Items of a checklist, with the rule that completes them."""
-
-    name = "checklist_items"
-
-
-class Stores(CampusGroupsStream):
-    """Stores of groups."""
-
-    name = "stores"
-
-
-class StoreProducts(CampusGroupsStream):
-    """Products that stores sell."""
-
-    name = "store_products"
-
-
-class Announcements(CampusGroupsStream):
-    """Announcements that were sent."""
-
-    name = "announcements"
-
-
-class AnnouncementRecipients(CampusGroupsStream):
-    """Who received which announcement."""
-
-    name = "announcement_recipients"
-
-
-_OF_THE_DOCUMENT: t.Final[tuple[type[CampusGroupsStream], ...]] = (
-    Events,
-    Rsvp,
-    EventRegistrationOptions,
-    Payments,
-    Checkins,
-    Users,
-    AcademicExperiences,
-    WorkExperiences,
-    Groups,
-    Members,
-    Tags,
-    Budgets,
-    BudgetTransactions,
-    Surveys,
-    SurveySubmissions,
-    Rooms,
-    RoomReservations,
-    Badges,
-    BadgeCompletions,
-    FeedPosts,
-    Tracks,
-    Checklists,
-    ChecklistItems,
+class StreamDefinition(t.NamedTuple):
+    """One endpoint of the API.
+
+    Attributes:
+        name: Name of the stream.
+        description: What its rows are.
+        path_alias: Another spelling of the path, found in a public client; tried after a 404.
+    """
+
+    name: str
+    description: str
+    path_alias: str | None = None
+
+
+_PERSONAL: t.Final = "Personal data."
+
+_STREAMS_1_0: t.Final = (
+    StreamDefinition("events", "Events with their location, registration settings and tags."),
+    StreamDefinition("rsvp", "RSVPs: answers to event invitations."),
+    StreamDefinition("event_registration_options", "Ticket types and other options of events."),
+    StreamDefinition("payments", "Payments and refunds with their amounts and status."),
+    StreamDefinition("checkins", "Check-ins and check-outs at events: who attended."),
+    StreamDefinition("users", f"Accounts of students, staff and alumni. {_PERSONAL}"),
+    StreamDefinition("academic_experiences", f"Education in user profiles. {_PERSONAL}"),
+    StreamDefinition("work_experiences", f"Work experience in user profiles. {_PERSONAL}"),
+    StreamDefinition("groups", "Clubs, departments and other groups."),
+    StreamDefinition("members", "Group memberships and officer roles of users."),
+    StreamDefinition("tags", "Tags that other records refer to."),
+    StreamDefinition("budgets", "Budgets and their allocations."),
+    StreamDefinition("budget_transactions", "Expenses and revenues of budgets."),
+    StreamDefinition("surveys", "Surveys, forms and quizzes."),
+    StreamDefinition("survey_submissions", f"Answers to surveys, per question. {_PERSONAL}"),
+    StreamDefinition("rooms", "Rooms that can be reserved."),
+    StreamDefinition("room_reservations", "Reservations of rooms.", "/rooms_reservations"),
+    StreamDefinition("badges", "Badges that users and groups can earn."),
+    StreamDefinition("badge_completions", "Badges that were earned.", "/badges_completions"),
+    StreamDefinition("feed_posts", f"Posts in the feed with their comments. {_PERSONAL}"),
+    StreamDefinition("tracks", "Tracks: series of checklists."),
+    StreamDefinition("checklists", "Checklists of tracks and groups."),
+    StreamDefinition("checklist_items", "Items of checklists with their completion rules."),
 )
 
-STREAMS: t.Final[Mapping[ApiVersion, tuple[type[CampusGroupsStream], ...]]] = {
-    ApiVersion.V1_0: _OF_THE_DOCUMENT,
+STREAMS: t.Final[Mapping[ApiVersion, tuple[StreamDefinition, ...]]] = {
+    ApiVersion.V1_0: _STREAMS_1_0,
     ApiVersion.V1_1: (
-        *_OF_THE_DOCUMENT,
-        Stores,
-        StoreProducts,
-        Announcements,
-        AnnouncementRecipients,
+        *_STREAMS_1_0,
+        StreamDefinition("stores", "Stores of groups."),
+        StreamDefinition("store_products", "Products sold in stores."),
+        StreamDefinition("announcements", "Announcements that were sent."),
+        StreamDefinition("announcement_recipients", "Recipients of announcements."),
     ),
 }
-"""The streams of each version of the API, in the order of the document and the specification."""
+"""The streams of each version of the API, in the order of the vendor's documentation."""

@@ -16,7 +16,7 @@ from tap_campusgroups.exports import scheduler
 from tap_campusgroups.shutdown import SHUTDOWN
 from tests.simulator import Dataset, Simulator
 from tests.support.harness import NEWEST, settings_for
-from tests.support.pipeline import link_sdk
+from tests.support.pipeline import PROJECT, link_sdk
 from tests.support.postgres import DSN_VARIABLE
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Itera
             if is_setting or name.lower().endswith("_proxy"):
                 patch.delenv(name)
         # The same for `--config ENV` in a process of its own, and in this one.
-        patch.setenv("PYTHONPATH", str(link_sdk(tmp_path_factory.mktemp("python"))))
+        folder = link_sdk(tmp_path_factory.mktemp("python"))
+        # The tap of this checkout, also where the environment has another one installed.
+        (folder / "tap_campusgroups").symlink_to(PROJECT / "tap_campusgroups")
+        patch.setenv("PYTHONPATH", str(folder))
         patch.setattr(DotEnv, "set_as_environment_variables", lambda _: False)
         yield
 

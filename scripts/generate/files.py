@@ -1,4 +1,4 @@
-"""Which files are generated, and by what."""
+"""The generated files and their generators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT: t.Final = Path(__file__).parents[2]
-"""The repository."""
+"""Root folder of the repository."""
 
 FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/images/architecture-dark.svg": partial(architecture.draw, DARK),
@@ -27,4 +27,4 @@ FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/hub/tap-campusgroups.yml": hub.text,
     "examples/masked.meltano.yml": masking.text,
 }
-"""Path of each generated file, from the repository's root, and what gives its text."""
+"""Generators by path of the file, relative to the root folder."""

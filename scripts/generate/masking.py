@@ -1,4 +1,4 @@
-"""The masking preset: a Meltano plugin that leaves the marked fields out, or hashes them."""
+"""The masking preset: a Meltano plugin that drops or hashes the marked fields."""
 
 from __future__ import annotations
 
@@ -20,28 +20,24 @@ MARK: t.Final = "x-direct-identifier"
 """Annotation of a property in a stream's schema: `hash` or `drop`."""
 
 KEY: t.Final = "pseudonym_key"
-"""Where the expressions find the key, in `stream_map_config`."""
+"""Name of the hash key in `stream_map_config`."""
 
 LOAD_SCHEMA: t.Final = "campusgroups_masked"
-"""Where loaders put the masked rows: beside clear names, the hashes would tell who is who."""
+"""Separate schema for masked records: unmasked ones beside them would reveal the hashes."""
 
-LEFT_OUT: t.Final = "__NULL__"
+DROPPED: t.Final = "__NULL__"
 
 _HEAD: t.Final = f"""\
 # Generated from the schemas by `make generate`; do not edit.
-# The tap with students' direct identifiers hashed or left out: `meltano run {PLUGIN} ...`.
-# The hashes need CAMPUSGROUPS_PSEUDONYM_KEY: at least 16 characters, secret, always the same.
-# Loaders follow `load_schema`. Never load masked rows and others into one schema: the ids that both
-# have would say whose hash is whose.
+# The tap with direct identifiers hashed or dropped: `meltano run {PLUGIN} ...`.
+# Set CAMPUSGROUPS_PSEUDONYM_KEY, the key of the hashes: at least 16 characters, secret, never
+# changed. Never load masked and unmasked records into one schema (`load_schema`):
+# their common ids would reveal whose hash is whose.
 """
 
 
 def text() -> str:
-    """Write the preset, for `include_paths` of `meltano.yml`.
-
-    Returns:
-        YAML: a plugin that inherits from `tap-campusgroups`, with stream maps for every stream.
-    """
+    """Return the preset as YAML, for `include_paths` of meltano.yml."""
     tap = TapCampusGroups(config={"api_version": ApiVersion.V1_1}, validate_config=False)
     plugin = {
         "name": PLUGIN,
@@ -55,32 +51,27 @@ def text() -> str:
             },
         },
     }
-    made: str = yaml.safe_dump(
+    preset: str = yaml.safe_dump(
         {"plugins": {"extractors": [plugin]}}, sort_keys=False, width=1000, allow_unicode=True
     )
-    return f"{_HEAD}{made}"
+    return f"{_HEAD}{preset}"
 
 
 def stream_map(schema: Schema) -> dict[str, str]:
-    """Make the stream map of a schema.
+    """Return the stream map of a stream: top-level fields that are marked or contain a mark.
 
-    Args:
-        schema: A stream's, with marks.
-
-    Returns:
-        An expression of the SDK's stream maps for each top-level field that is marked, or has a
-        marked field in it; `_extra` is left out, for it might hold any of them.
+    `_extra` is always dropped, because it may contain any field.
     """
     masked = {
-        name: hashed(name) if definition.get(MARK) == "hash" else LEFT_OUT
+        name: hashed(name) if definition.get(MARK) == "hash" else DROPPED
         for name, definition in schema["properties"].items()
         if is_marked(definition)
     }
-    return {**masked, EXTRA: LEFT_OUT}
+    return {**masked, EXTRA: DROPPED}
 
 
 def is_marked(definition: Schema) -> bool:
-    """Say whether a property, or one in it, is marked."""
+    """Return whether a field or one of its nested fields is marked."""
     inner = list(definition.get("properties", {}).values())
     if "items" in definition:
         inner.append(definition["items"])
@@ -88,12 +79,9 @@ def is_marked(definition: Schema) -> bool:
 
 
 def hashed(name: str) -> str:
-    """Write the expression of a keyed hash: equal values stay equal, and nobody can try them out.
+    """Return the expression of a keyed hash of a field; missing and empty values become null.
 
-    Twice with the key, as HMAC does it: the SDK's expressions have `sha256` and no `hmac`.
-
-    Args:
-        name: The field. A row without it, or with an empty value, gets null.
+    Nested like HMAC, because stream map expressions have `sha256` but no `hmac`.
     """
     key, value = f"config['{KEY}']", f"record.get('{name}')"
     return f"sha256({key} + sha256({key} + {value})) if {value} else None"

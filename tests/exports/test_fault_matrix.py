@@ -791,7 +791,7 @@ def test_abort_stops_at_once(simulator: Simulator, whole: Whole, kind: FaultType
     ],
     ids=["whole", "first", "middle", "abort"],
 )
-def test_exit_codes(  # noqa: PLR0913, PLR0917 - a case and its ending
+def test_exit_codes(
     tmp_path: Path,
     kind: FaultType,
     times: int | None,

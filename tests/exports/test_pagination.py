@@ -1,12 +1,10 @@
-"""The table of what an answer means, and the paginator's steps."""
+"""The steps of an export: submit, poll, follow tokens; and how it ends."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
-import requests
 
 from tap_campusgroups.exports.pagination import (
     MAX_EMPTY_PAGES,
@@ -16,189 +14,26 @@ from tap_campusgroups.exports.pagination import (
     Fetch,
     Submit,
 )
-from tap_campusgroups.exports.response import (
-    TRANSIENT,
-    WAITING,
-    ResponseKind,
-    classify,
-    describe,
-    read,
-)
+from tap_campusgroups.exports.response import WAITING, ResponseKind
+from tap_campusgroups.exports.window import Window
+from tests.support.exports import make_response
+from tests.support.response_table import RESPONSES_TO_GET, RESPONSES_TO_POST
 
-START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+ACCEPTED = make_response(200, {"queryId": "q1"}, "POST")
 
 
-def answer(status: int, body: bytes | object, method: str = "GET") -> requests.Response:
-    """Make a response as `requests` would."""
-    response = requests.Response()
-    response.status_code = status
-    response._content = body if isinstance(body, bytes) else msgspec.json.encode(body)  # noqa: SLF001 - there is no other way in
-    response.request = requests.Request(method, "https://school.example/data/v1/events").prepare()
-    return response
-
-
-SUBMITTED = [
-    (200, {"queryId": "q1"}, ResponseKind.ACCEPTED),
-    (201, {"queryId": "q1"}, ResponseKind.ACCEPTED),
-    (200, {"queryId": ""}, ResponseKind.UNRECOGNISED),
-    (200, {"queryId": 7}, ResponseKind.UNRECOGNISED),
-    (200, {}, ResponseKind.UNRECOGNISED),
-    (200, [], ResponseKind.UNRECOGNISED),
-    (200, {"Results": []}, ResponseKind.UNRECOGNISED),
-    (200, {"message": "Error running query"}, ResponseKind.FAILED),
-    (200, b"", ResponseKind.INVALID_JSON),
-    (200, b"<html>busy</html>", ResponseKind.INVALID_JSON),
-    (400, {"message": "updatedStart and updatedEnd are required"}, ResponseKind.REJECTED),
-    (401, {"message": "Error validating API key from API endpoint"}, ResponseKind.DENIED),
-    (403, b"", ResponseKind.DENIED),
-    (404, b"<html>", ResponseKind.REJECTED),
-    (422, {}, ResponseKind.REJECTED),
-    (408, b"", ResponseKind.BUSY),
-    (429, {"message": "Too many requests"}, ResponseKind.BUSY),
-    (500, {"message": "Query execution failed"}, ResponseKind.FAILED),
-    (500, {"message": "Error running query"}, ResponseKind.SERVER_ERROR),
-    (500, {"message": "Unknown query execution state"}, ResponseKind.SERVER_ERROR),
-    (500, {"message": "Error Parsing Start Date"}, ResponseKind.REJECTED),
-    (500, {"message": "Error validating API key from API endpoint"}, ResponseKind.SERVER_ERROR),
-    (200, {"QueryID": "q1"}, ResponseKind.ACCEPTED),
-    (200, {"queryId": "q1", "message": "Accepted"}, ResponseKind.ACCEPTED),
-    (200, {"queryId": "q1", "error": "no"}, ResponseKind.FAILED),
-    (500, b"", ResponseKind.SERVER_ERROR),
-    (502, b"<html>", ResponseKind.SERVER_ERROR),
-    (503, [], ResponseKind.SERVER_ERROR),
-    (307, b"", ResponseKind.REDIRECTED),
-]
-
-RETRIEVED = [
-    (201, {"message": "Query is queued and waiting to be executed"}, ResponseKind.QUEUED),
-    (202, {"message": "Accepted query and is running"}, ResponseKind.RUNNING),
-    (201, b"", ResponseKind.QUEUED),
-    (202, b"<html>", ResponseKind.RUNNING),
-    (200, {"Results": []}, ResponseKind.PAGE),
-    (200, {"Results": [{"id": 1}], "NextToken": "t"}, ResponseKind.PAGE),
-    (200, {"Results": [], "message": "Error"}, ResponseKind.FAILED),
-    (200, {"Results": [], "message": "Query still running"}, ResponseKind.RUNNING),
-    (200, {"Results": [], "message": "Query is queued"}, ResponseKind.QUEUED),
-    (200, {"Results": [], "message": "Not ready yet"}, ResponseKind.RUNNING),
-    (200, {"Results": [], "message": "Query execution was cancelled"}, ResponseKind.CANCELLED),
-    (200, {"Results": [], "message": "Please come back later"}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "message": {"text": "running"}}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "message": None}, ResponseKind.PAGE),
-    (200, {"Results": [], "message": ""}, ResponseKind.PAGE),
-    (200, {"Results": [], "message": "No records found"}, ResponseKind.PAGE),
-    (200, {"Results": [], "message": "Success"}, ResponseKind.PAGE),
-    (200, {"Results": [], "Message": "Query still running"}, ResponseKind.RUNNING),
-    (200, {"Results": [], "error": "no access"}, ResponseKind.FAILED),
-    (200, {"Results": [{"id": 1}], "errors": [{"code": 1}]}, ResponseKind.FAILED),
-    (200, {"Results": [], "error": None, "errors": []}, ResponseKind.PAGE),
-    (200, {"Results": [{"id": 1}], "message": "Query failed after 1 row"}, ResponseKind.FAILED),
-    (200, {"Results": [{"id": 1}], "message": "Query was cancelled"}, ResponseKind.CANCELLED),
-    (200, {"Results": [{"id": 1}], "message": "The query is complete"}, ResponseKind.PAGE),
-    (200, {"results": [{"id": 1}], "next_token": "t"}, ResponseKind.PAGE),
-    (200, {"Results": [], "results": [{"id": 1}]}, ResponseKind.PAGE),
-    (200, {"Results": [{"id": 2}], "results": [{"id": 1}]}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "NextToken": "a", "nextToken": "b"}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "NextToken": []}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "NextToken": 0}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "NextToken": False}, ResponseKind.UNRECOGNISED),
-    (200, {"message": "Query is still RUNNING"}, ResponseKind.RUNNING),
-    (200, {"message": "Query is queued and waiting to be executed"}, ResponseKind.QUEUED),
-    (200, {"message": "ERROR: something"}, ResponseKind.FAILED),
-    (200, {"message": "error while running"}, ResponseKind.FAILED),
-    (200, {"message": "Query execution was cancelled"}, ResponseKind.CANCELLED),
-    (200, {"message": "Good morning"}, ResponseKind.UNRECOGNISED),
-    (200, {"message": 5}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": None}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": {}}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": None, "message": "Query is still running"}, ResponseKind.RUNNING),
-    (200, {"Results": "[]"}, ResponseKind.UNRECOGNISED),
-    (200, {"Results": [], "NextToken": 5}, ResponseKind.UNRECOGNISED),
-    (200, {"NextToken": "t"}, ResponseKind.UNRECOGNISED),
-    (200, {"queryId": "q1"}, ResponseKind.UNRECOGNISED),
-    (200, {}, ResponseKind.UNRECOGNISED),
-    (200, [], ResponseKind.UNRECOGNISED),
-    (200, 5, ResponseKind.UNRECOGNISED),
-    (204, b"", ResponseKind.INVALID_JSON),
-    (206, {"Results": []}, ResponseKind.UNRECOGNISED),
-    (200, b'{"Results": [{"id": 1}', ResponseKind.INVALID_JSON),
-    (200, b"\x00\xff", ResponseKind.INVALID_JSON),
-    (302, b"", ResponseKind.REDIRECTED),
-    (400, {"message": "?"}, ResponseKind.EXPIRED),
-    (404, b"", ResponseKind.EXPIRED),
-    (405, b"", ResponseKind.REJECTED),
-    (401, {"message": "Error validating API key from API endpoint"}, ResponseKind.DENIED),
-    (403, b"", ResponseKind.DENIED),
-    (408, b"", ResponseKind.BUSY),
-    (410, {"message": "Query execution was cancelled"}, ResponseKind.CANCELLED),
-    (410, b"", ResponseKind.CANCELLED),
-    (429, b"", ResponseKind.BUSY),
-    (500, {"message": "Query execution failed"}, ResponseKind.FAILED),
-    (500, {"message": "Query execution was canceled"}, ResponseKind.CANCELLED),
-    (500, {"message": "error getting query execution status"}, ResponseKind.SERVER_ERROR),
-    (500, {"message": "Error retrieving query result"}, ResponseKind.SERVER_ERROR),
-    (500, {"message": "Error parsing query result"}, ResponseKind.SERVER_ERROR),
-    (500, {"message": "Error Parsing Start Date"}, ResponseKind.SERVER_ERROR),
-    (503, b"", ResponseKind.SERVER_ERROR),
-]
-
-
-@pytest.mark.parametrize(
-    ("method", "status", "body", "reply"),
-    [("POST", *row) for row in SUBMITTED] + [("GET", *row) for row in RETRIEVED],
-)
-def test_what_an_answer_means(
-    method: str, status: int, body: bytes | object, reply: ResponseKind
-) -> None:
-    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    assert classify(method, status, content).reply is reply
-
-
-def test_every_meaning_is_in_the_table() -> None:
-    shown = {row[2] for row in SUBMITTED + RETRIEVED}
-    assert shown == set(ResponseKind) - {
-        ResponseKind.TOKEN_REPEATED,
-        ResponseKind.ENDLESS,
-        ResponseKind.QUERY_ID_REPEATED,
-    }
-
-
-@pytest.mark.parametrize(
-    ("tail", "token"),
-    [
-        ({"NextToken": "a"}, "a"),
-        ({"nextToken": "b"}, "b"),
-        ({"NextToken": "a", "nextToken": "a"}, "a"),
-        ({"NextToken": "", "nextToken": "b"}, "b"),
-        ({"nextToken": "b", "NextToken": ""}, "b"),
-        ({"nexttoken": "c"}, "c"),
-        ({"NEXT_TOKEN": "c", "NextToken": None}, "c"),
-        ({"NextToken": None, "nextToken": "b"}, "b"),
-        ({"NextToken": None}, None),
-        ({"NextToken": ""}, None),
-        ({}, None),
-    ],
-    ids=repr,
-)
-def test_both_spellings_of_the_token_and_its_absence(
-    tail: dict[str, object], token: str | None
-) -> None:
-    reading = classify("GET", 200, msgspec.json.encode({"Results": [{"id": 1}], **tail}))
-    assert (reading.kind, reading.token) == (ResponseKind.PAGE, token)
-    assert reading.results is not None
-    assert bytes(reading.results) == b'[{"id":1}]'
-
-
-def test_the_steps_of_an_export() -> None:
-    paginator = ExportPaginator(Window(START, END))
+def test_steps_of_export_are_submit_polls_and_pages() -> None:
+    paginator = ExportPaginator(WINDOW)
     steps: list[object] = [paginator.current_value]
     for response in (
-        answer(200, {"queryId": "q1"}, "POST"),
-        answer(201, {"message": "Query is queued and waiting to be executed"}),
-        answer(202, {"message": "Accepted query and is running"}),
-        answer(200, {"Results": [{"id": 1}], "NextToken": "t1"}),
-        answer(202, b""),
-        answer(200, {"Results": [], "nextToken": "t2"}),
-        answer(200, {"Results": [{"id": 2}], "NextToken": None}),
+        ACCEPTED,
+        make_response(201, {"message": "Query is queued and waiting to be executed"}),
+        make_response(202, {"message": "Accepted query and is running"}),
+        make_response(200, {"Results": [{"id": 1}], "NextToken": "t1"}),
+        make_response(202, b""),
+        make_response(200, {"Results": [], "nextToken": "t2"}),
+        make_response(200, {"Results": [{"id": 2}], "NextToken": None}),
     ):
         assert not paginator.finished
         assert paginator.continue_if_empty(response)
@@ -206,7 +41,7 @@ def test_the_steps_of_an_export() -> None:
         steps.append(paginator.current_value)
     assert paginator.finished
     assert steps == [
-        Submit(Window(START, END)),
+        Submit(WINDOW),
         Fetch("q1"),
         Fetch("q1", polls=1),
         Fetch("q1", polls=2),
@@ -217,115 +52,85 @@ def test_the_steps_of_an_export() -> None:
     ]
 
 
-def test_an_export_without_rows_is_one_page() -> None:
-    paginator = ExportPaginator(Window(START, END))
-    paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
-    paginator.advance(answer(200, {"Results": []}))
+def test_export_without_rows_has_one_page() -> None:
+    paginator = ExportPaginator(WINDOW)
+    paginator.advance(ACCEPTED)
+    paginator.advance(make_response(200, {"Results": []}))
     assert paginator.finished
 
 
-@pytest.mark.parametrize("again", ["t1", "t2"])
-def test_a_token_handed_out_twice_ends_the_export(again: str) -> None:
-    paginator = ExportPaginator(Window(START, END))
-    paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
-    paginator.advance(answer(200, {"Results": [], "NextToken": "t1"}))
-    paginator.advance(answer(200, {"Results": [], "NextToken": "t2"}))
+@pytest.mark.parametrize("repeated", ["t1", "t2"])
+def test_token_repeated_by_the_service_ends_the_export(repeated: str) -> None:
+    paginator = ExportPaginator(WINDOW)
+    paginator.advance(ACCEPTED)
+    paginator.advance(make_response(200, {"Results": [], "NextToken": "t1"}))
+    paginator.advance(make_response(200, {"Results": [], "NextToken": "t2"}))
     with pytest.raises(ExportEnded) as ended:
-        paginator.advance(answer(200, {"Results": [], "NextToken": again}))
-    assert ended.value.reply is ResponseKind.TOKEN_REPEATED
+        paginator.advance(make_response(200, {"Results": [], "NextToken": repeated}))
+    assert ended.value.kind is ResponseKind.TOKEN_REPEATED
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "body", "reply"),
+    ("method", "status", "body", "kind"),
     [
-        (method, status, body, reply)
-        for method, table in (("POST", SUBMITTED), ("GET", RETRIEVED))
-        for status, body, reply in table
-        if reply not in {ResponseKind.ACCEPTED, ResponseKind.PAGE, *WAITING}
+        (method, status, body, kind)
+        for method, table in (("POST", RESPONSES_TO_POST), ("GET", RESPONSES_TO_GET))
+        for status, body, kind in table
+        if kind not in {ResponseKind.ACCEPTED, ResponseKind.PAGE, *WAITING}
     ],
     ids=repr,
 )
-def test_whatever_else_ends_the_export(
-    method: str, status: int, body: bytes | object, reply: ResponseKind
+def test_response_of_any_other_kind_ends_the_export(
+    method: str, status: int, body: bytes | object, kind: ResponseKind
 ) -> None:
-    """The transient ones, too: the stream tries those again before it asks the paginator."""
-    paginator = ExportPaginator(Window(START, END))
+    """Transient failures, too: the sender retries them before the paginator sees them."""
+    paginator = ExportPaginator(WINDOW)
     if method == "GET":
-        paginator.advance(answer(200, {"queryId": "q1"}, "POST"))
+        paginator.advance(ACCEPTED)
     with pytest.raises(ExportEnded) as ended:
-        paginator.advance(answer(status, body, method))
-    assert ended.value.reply is reply
+        paginator.advance(make_response(status, body, method))
+    assert ended.value.kind is kind
     assert f"HTTP {status}" in str(ended.value)
     assert not paginator.finished
 
 
-def test_transient_and_waiting_are_apart() -> None:
-    assert not TRANSIENT & WAITING
-
-
-def test_a_response_is_read_once() -> None:
-    response = answer(200, {"Results": [], "NextToken": "t"})
-    assert read(response) is read(response)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "words"),
-    [
-        (500, {"message": "Query execution failed"}, 'HTTP 500: "Query execution failed"'),
-        (500, {"message": "no row for jane.doe@uni.example"}, 'HTTP 500: "no row for *"'),
-        (400, {"message": "Column 'Jane' of student 4711: bad value"}, "\"Column '*' of * *: bad"),
-        (200, {"Results": None, "jane.doe@uni.example": 1}, "Results: null, (another key): number"),
-        (200, [1], "JSON of type array"),
-        (200, {}, "an object of no keys"),
-        (502, b"<html>jane.doe@uni.example</html>", "33 bytes that are no JSON"),
-    ],
-    ids=repr,
-)
-def test_an_answer_is_described_without_its_content(
-    status: int, body: bytes | object, words: str
-) -> None:
-    text = describe(answer(status, body))
-    assert words in text
-    assert "jane" not in text
-
-
 def follow(pages: list[list[dict[str, object]]]) -> int:
     """Advance over pages, each with a new token; return how many were taken."""
-    paginator = ExportPaginator(Window(START, END))
-    paginator.advance(answer(200, {"queryId": "q"}, "POST"))
+    paginator = ExportPaginator(WINDOW)
+    paginator.advance(ACCEPTED)
     for number, rows in enumerate(pages):
         try:
-            paginator.advance(answer(200, {"Results": rows, "NextToken": f"t{number}"}))
+            paginator.advance(make_response(200, {"Results": rows, "NextToken": f"t{number}"}))
         except ExportEnded as ended:
             assert ended.kind is ResponseKind.ENDLESS  # noqa: PT017 - the number of pages matters, too
             return number
     return len(pages)
 
 
-def test_empty_pages_end_the_export_when_there_are_too_many_in_a_row() -> None:
+def test_too_many_consecutive_empty_pages_end_the_export() -> None:
     assert follow([[]] * 200) == MAX_EMPTY_PAGES - 1 == 99
     almost: list[list[dict[str, object]]] = [[]] * (MAX_EMPTY_PAGES - 1)
     assert follow([*almost, [{"id": 1}], *almost]) == 2 * MAX_EMPTY_PAGES - 1
 
 
-def test_pages_that_come_again_end_the_export_wherever_they_stand() -> None:
+def test_too_many_repeated_pages_in_any_position_end_the_export() -> None:
     two: list[list[dict[str, object]]] = [[{"id": 1}], [{"id": 2}]]
     assert follow(two * 50) == 2 + MAX_REPEATED_PAGES - 1 == 11
     assert follow([[{"id": number}] for number in range(200)]) == 200
 
 
-@pytest.mark.parametrize("place", [0, 4_000, 8_000])
-def test_long_pages_of_one_length_differ_by_their_ends(place: int) -> None:
-    """A page is compared by its length and its ends, of 4 KiB each."""
+@pytest.mark.parametrize("position", [0, 4_000, 8_000])
+def test_long_pages_of_one_length_with_different_ends_are_not_repeated(position: int) -> None:
+    """Pages are compared by their length and the 4 KiB at each end."""
     text = "x" * 8_000
     pages: list[list[dict[str, object]]] = [
-        [{"id": text[:place] + f"{number:03}" + text[place:]}] for number in range(50)
+        [{"id": text[:position] + f"{number:03}" + text[position:]}] for number in range(50)
     ]
     assert follow(pages) == 50
 
 
-def test_paginator_tells_whether_it_is_submitting() -> None:
-    paginator = ExportPaginator(Window(START, END))
+def test_paginator_is_submitting_until_the_export_is_accepted() -> None:
+    paginator = ExportPaginator(WINDOW)
     assert paginator.is_submitting
-    paginator.advance(answer(200, {"queryId": "q"}, "POST"))
+    paginator.advance(ACCEPTED)
     assert not paginator.is_submitting

@@ -1,4 +1,4 @@
-"""What a run learns of the service: its clock, its queryIds, new keys of its pages."""
+"""What a run learns about the service: its clock, its queryIds, undocumented keys."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ HOUR = timedelta(hours=1)
 
 
 def now() -> datetime:
-    """Return the present time in whole seconds."""
+    """Return the current time in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def http(moment: datetime) -> str:
-    """Write an HTTP date."""
-    return format_datetime(moment, usegmt=True)
+def http_date(timestamp: datetime) -> str:
+    """Format an HTTP date."""
+    return format_datetime(timestamp, usegmt=True)
 
 
 @pytest.mark.parametrize("ahead", [-HOUR, HOUR])
-def test_start_is_the_earlier_of_both_clocks(ahead: timedelta) -> None:
+def test_start_of_run_with_different_clocks_follows_the_earlier_one(ahead: timedelta) -> None:
     started = now()
     monitor = ServiceMonitor(started, LOGGER)
-    monitor.observe_date(http(started + ahead))
+    monitor.observe_date(http_date(started + ahead))
     assert monitor.started == min(started, started + ahead)
 
 
-def test_first_readable_date_counts() -> None:
+def test_start_of_run_after_several_dates_follows_the_first_valid_one() -> None:
     started = now()
     monitor = ServiceMonitor(started, LOGGER)
-    for header in (None, "", "soon", http(started - HOUR), http(started - 2 * HOUR)):
+    for header in (None, "", "soon", http_date(started - HOUR), http_date(started - 2 * HOUR)):
         monitor.observe_date(header)
     assert monitor.started == started - HOUR
 
 
 @pytest.mark.parametrize(("minutes", "lines"), [(0, 0), (4, 0), (-4, 0), (6, 1), (-6, 1)])
-def test_clocks_that_differ_by_minutes_are_a_warning(
+def test_clocks_more_than_five_minutes_apart_are_one_warning(
     caplog: pytest.LogCaptureFixture, minutes: int, lines: int
 ) -> None:
     assert timedelta(minutes=5) == MAX_CLOCK_DIFFERENCE
     monitor = ServiceMonitor(now(), LOGGER)
-    monitor.observe_date(http(now() + timedelta(minutes=minutes)))
-    monitor.observe_date(http(now() + timedelta(minutes=minutes)))
+    monitor.observe_date(http_date(now() + timedelta(minutes=minutes)))
+    monitor.observe_date(http_date(now() + timedelta(minutes=minutes)))
     assert [record.levelname for record in caplog.records] == ["WARNING"] * lines
 
 
-def test_warning_about_clocks_says_what_both_show(caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_about_clocks_has_both_times(caplog: pytest.LogCaptureFixture) -> None:
     date = now() - HOUR
-    ServiceMonitor(now(), LOGGER).observe_date(http(date))
+    ServiceMonitor(now(), LOGGER).observe_date(http_date(date))
     words = re.fullmatch(
-        "Clocks differ: this machine's clock says (.*), the service's (.*)\\. Bookmarks follow the "
-        "earlier one\\. Correct the clock of this machine\\.",
+        r"Clocks differ: local=(\S+) service=(\S+)\. Bookmarks follow the earlier clock\. "
+        r"Correct the clock of this machine\.",
         caplog.records[0].getMessage(),
     )
     assert words is not None
@@ -70,7 +70,9 @@ def test_warning_about_clocks_says_what_both_show(caplog: pytest.LogCaptureFixtu
     assert words[2] == format_timestamp(date)
 
 
-def test_unknown_keys_are_one_warning_per_run(caplog: pytest.LogCaptureFixture) -> None:
+def test_undocumented_keys_of_several_pages_are_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monitor = ServiceMonitor(now(), LOGGER)
     for keys in ((), ("HasMore",), ("Cursor",)):
         monitor.observe_keys("events", keys)
@@ -78,13 +80,13 @@ def test_unknown_keys_are_one_warning_per_run(caplog: pytest.LogCaptureFixture) 
     assert (record.levelname, record.getMessage()) == (
         "WARNING",
         (
-            "Stream 'events': a page has keys that the API does not document (HasMore). Rows may "
-            "be missing if the API has a new way to page. Please report this line."
+            "Undocumented keys in a page: stream=events keys=HasMore. Rows may be missing if the "
+            "API has a new way of pagination. Please report this line."
         ),
     )
 
 
-def test_query_id_is_accepted_once() -> None:
+def test_query_id_accepted_before_is_not_new() -> None:
     monitor = ServiceMonitor(now(), LOGGER)
     assert [monitor.accept(query_id) for query_id in ("q1", "q2", "q1")] == [True, True, False]
 
@@ -110,6 +112,6 @@ def test_job_has_been_accepted_after_the_first_query_id() -> None:
     ],
 )
 @pytest.mark.usefixtures("local_time_of_new_york")
-def test_http_date_is_read_as_utc(value: str | None, expected: str | None) -> None:
+def test_http_date_of_any_zone_is_parsed_to_utc(value: str | None, expected: str | None) -> None:
     date = parse_http_date(value)
     assert (date and date.isoformat()) == expected

@@ -1,4 +1,4 @@
-"""Windows of exports: what they cover together, and how they are cut."""
+"""Windows: formats, splits and halves."""
 
 from __future__ import annotations
 
@@ -9,71 +9,95 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.exports.export import MIN_BISECTED, Window, format_bound
+from tap_campusgroups.exports.window import MIN_BISECTED, Window, format_bound
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
-WINDOWS = st.integers(0, 100 * 24 * 3600).map(
-    lambda seconds: Window(START, START + timedelta(seconds=seconds))
+TIMESTAMPS = st.datetimes(
+    datetime(2000, 1, 1),  # noqa: DTZ001 - `timezones` adds it
+    datetime(2030, 1, 1),  # noqa: DTZ001
+    timezones=st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours))),
+)
+LENGTHS = st.integers(0, 10 * 365 * 24 * 3600) | st.integers(3500, 7200)
+"""In seconds; also around the minimum length that is bisected."""
+
+WINDOWS = st.builds(
+    lambda start, seconds: Window.between(start, start + seconds * SECOND), TIMESTAMPS, LENGTHS
 )
 
 
 def assert_covered(window: Window, by: list[Window]) -> None:
-    """Check that windows cover another one without a gap, in ascending order."""
+    """Check that ascending windows cover a window, share their bounds, and are in seconds UTC."""
     assert by[0].start == window.start
     assert by[-1].end == window.end
     assert all(one.end == other.start for one, other in pairwise(by))
+    for part in by:
+        assert part.start < part.end or by == [window]
+        assert part.start.microsecond == part.end.microsecond == 0
+        assert part.start.tzinfo is part.end.tzinfo is UTC
 
 
-@given(window=WINDOWS, days=st.integers(1, 120))
-def test_split_window_is_covered_by_shorter_ones(window: Window, days: int) -> None:
+@given(window=WINDOWS, days=st.none() | st.integers(1, 36_600))
+def test_split_windows_cover_the_window_without_gaps(window: Window, days: int | None) -> None:
     parts = window.split(days)
     assert_covered(window, parts)
-    assert all(part.end - part.start <= timedelta(days=days) for part in parts)
-    assert all(part.end - part.start == timedelta(days=days) for part in parts[:-1])
+    length = timedelta(days=days or 36_600)
+    assert all(part.end - part.start == length for part in parts[:-1])
+    assert parts[-1].end - parts[-1].start <= length
 
 
-def test_split_window_of_exactly_the_length_is_one() -> None:
+@pytest.mark.parametrize(
+    ("hours", "days", "lengths"),
+    [(0, 1, [0]), (24, 1, [24]), (25, 1, [24, 1]), (72, 1, [24] * 3), (72, 2, [48, 24])],
+)
+def test_split_window_of_a_multiple_of_the_length_has_no_empty_rest(
+    hours: int, days: int, lengths: list[int]
+) -> None:
+    parts = Window(START, START + timedelta(hours=hours)).split(days)
+    assert [(part.end - part.start) / timedelta(hours=1) for part in parts] == lengths
+
+
+def test_split_of_window_of_the_maximum_length_is_one_window() -> None:
     window = Window(START, START + timedelta(days=7))
     assert window.split(7) == [window]
     assert len(window.split(6)) == 2
 
 
-def test_split_without_length_leaves_the_window_whole() -> None:
+def test_split_without_maximum_length_is_one_window() -> None:
     window = Window(START, START + timedelta(days=1000))
     assert window.split(None) == [window]
 
 
-def test_split_of_empty_window_asks_for_nothing() -> None:
+def test_split_of_empty_window_is_empty() -> None:
     window = Window(START, START - SECOND)
     assert window.split(7) == window.split(None) == []
 
 
-def test_split_of_a_single_second_asks_for_it() -> None:
+def test_split_of_window_of_one_second_is_that_window() -> None:
     window = Window(START, START)
     assert window.split(7) == window.split(None) == [window]
 
 
 @given(window=WINDOWS)
-def test_halves_cover_the_window_and_are_equally_long_to_a_second(window: Window) -> None:
-    bisect = window.bisect()
-    assert_covered(window, bisect)
-    if window.end - window.start > MIN_BISECTED:
-        first, second = (half.end - half.start for half in bisect)
-        assert timedelta() <= second - first <= SECOND
-        assert first.microseconds == 0
+def test_halves_cover_the_window_and_differ_by_a_second_at_most(window: Window) -> None:
+    halves = window.bisect()
+    assert_covered(window, halves)
+    assert len(halves) == (2 if window.end - window.start > MIN_BISECTED else 1)
+    lengths = [half.end - half.start for half in halves]
+    assert lengths[-1] - lengths[0] in (timedelta(), SECOND)
 
 
-def test_window_of_an_hour_is_not_halved() -> None:
-    hour = Window(START, START + timedelta(hours=1))
+def test_window_of_an_hour_is_not_bisected() -> None:
+    assert timedelta(hours=1) == MIN_BISECTED
+    hour = Window(START, START + MIN_BISECTED)
     longer = Window(START, hour.end + SECOND)
     assert hour.bisect() == [hour]
     assert len(longer.bisect()) == 2
 
 
 @pytest.mark.usefixtures("local_time_of_new_york")
-def test_window_has_whole_seconds_in_utc_whatever_the_local_time() -> None:
+def test_window_between_local_timestamps_has_whole_seconds_in_utc() -> None:
     east = timezone(timedelta(hours=5))
     window = Window.between(
         datetime(2024, 1, 1, 5, 0, 0, 999_999, tzinfo=east),
@@ -81,18 +105,24 @@ def test_window_has_whole_seconds_in_utc_whatever_the_local_time() -> None:
     )
     assert window == Window(START, START + timedelta(days=1))
     assert window.start.tzinfo is window.end.tzinfo is UTC
-    assert str(window) == "2024-01-01T00:00:00Z to 2024-01-02T00:00:00Z"
+    assert str(window) == "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z"
 
 
 @pytest.mark.parametrize(
-    ("moment", "written"),
+    ("bound", "text"),
     [
         (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
         (datetime(2024, 1, 1, 1, 2, 3, 999_999, tzinfo=UTC), "2024-01-01T01:02:03Z"),
         (datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2))), "2023-12-31T22:00:00Z"),
     ],
 )
-def test_bound_has_four_digits_of_the_year_and_whole_seconds_in_utc(
-    moment: datetime, written: str
+def test_bound_is_formatted_with_four_digit_year_and_whole_seconds_in_utc(
+    bound: datetime, text: str
 ) -> None:
-    assert format_bound(moment) == written
+    assert format_bound(bound) == text
+
+
+def test_window_is_empty_only_if_it_ends_before_it_starts() -> None:
+    assert not Window(START, START + SECOND).is_empty
+    assert not Window(START, START).is_empty
+    assert Window(START + SECOND, START).is_empty

@@ -58,7 +58,9 @@ SCHEMA: dict[str, Any] = {
 def convert(row: dict[str, Any], **options: Any) -> tuple[dict[str, Any], DataQualityCounters]:
     """Convert one row by `SCHEMA`."""
     quality = DataQualityCounters()
-    converter = Converter(SCHEMA, replication_key="updatedOn", quality=quality, **options)
+    converter = Converter(
+        SCHEMA, stream="events", replication_key="updatedOn", quality=quality, **options
+    )
     return converter(row), quality
 
 
@@ -226,7 +228,7 @@ def test_what_the_service_calls_extra_is_an_unknown_field() -> None:
 def test_without_extra_in_the_catalog_nothing_is_added() -> None:
     quality = DataQualityCounters()
     schema = {"properties": {"id": {"type": "integer"}}}
-    converter = Converter(schema, replication_key="updatedOn", quality=quality)
+    converter = Converter(schema, stream="events", replication_key="updatedOn", quality=quality)
     assert converter({"id": "x", "new": 1}) == {"id": None, "updatedOn": None}
     assert (set(quality.unknown_fields), set(quality.type_mismatches)) == ({"new"}, {"id"})
 
@@ -363,7 +365,9 @@ def test_path_of_a_value_two_objects_deep_is_whole() -> None:
     outer = {"type": ["object", "null"], "properties": {"b": inner}}
     quality = DataQualityCounters()
     schema = {"properties": {"a": outer, "updatedOn": {}, "_extra": {}}}
-    Converter(schema, replication_key="updatedOn", quality=quality)({"a": {"b": {"c": "x"}}})
+    Converter(schema, stream="events", replication_key="updatedOn", quality=quality)(
+        {"a": {"b": {"c": "x"}}}
+    )
     assert dict(quality.type_mismatches) == {"a.b.c": 1}
 
 
@@ -402,7 +406,9 @@ def test_value_of_a_schema_of_the_user_is_one_that_it_allows(
     """What it does not allow is null in the column and as it came in `_extra`."""
     quality = DataQualityCounters()
     schema = {"properties": {"field": definition, "updatedOn": {}, "_extra": {}}}
-    record = Converter(schema, replication_key="updatedOn", quality=quality)({"field": value})
+    record = Converter(schema, stream="events", replication_key="updatedOn", quality=quality)(
+        {"field": value}
+    )
     if expected == "odd":
         assert (record["field"], record["_extra"]) == (None, {"field": value})
         assert dict(quality.type_mismatches) == {"field": 1}

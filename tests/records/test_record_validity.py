@@ -57,7 +57,9 @@ def convert(schema: Mapping[str, Any], page: str) -> tuple[list[Any], list[Any]]
     """Convert a page on both roads, and read what is written of it."""
     read: list[list[Any]] = []
     for is_whole in (True, False):
-        converter = Converter(schema, replication_key=KEY, quality=DataQualityCounters())
+        converter = Converter(
+            schema, stream="events", replication_key=KEY, quality=DataQualityCounters()
+        )
         text = Raw(page.encode())
         if is_whole:
             convert_page = PageConverter(schema, converter, replication_key=KEY, primary_key="id")

@@ -58,7 +58,7 @@ def test_the_streams_are_the_document_s() -> None:
 def test_the_specification_has_four_more() -> None:
     assert [stream.name for stream in STREAMS[ApiVersion.V1_1]] == DOCUMENT + ADDED
     assert sorted(SCHEMAS) == sorted(DOCUMENT + ADDED)
-    assert all(stream.__doc__ for stream in STREAMS[ApiVersion.V1_1])
+    assert all(stream.description for stream in STREAMS[ApiVersion.V1_1])
 
 
 @STREAM

@@ -94,7 +94,7 @@ class Service:
         on_response: Called with every request and its response before it is sent.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument per setting
+    def __init__(
         self,
         dataset: Dataset,
         *,

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,13 @@ import pytest
 
 from tap_campusgroups.exceptions import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Dataset, Hang, JsonBody, Simulator
-from tests.support import pipeline
+from tests.simulator import Hang, JsonBody
 from tests.support.harness import catalog_of, settings_for, state_of, sync, wait_until
-from tests.support.pipes import pipe_into_jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from tests.simulator import Simulator
 
 AHEAD = "2025-06-01T12:30:00.000000Z"
 """A bookmark after every row of the simulator: no run moves it, and each finds rows again."""
@@ -176,55 +175,3 @@ def test_run_whose_target_is_gone_writes_nothing_more(
         assert not tap.message_writer.is_state_due  # type: ignore[attr-defined]
         with pytest.raises(BrokenPipeError):
             stdout.close()
-
-
-# With target-jsonl, which forgets the state that it has when a record comes
-
-NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-
-
-@pytest.fixture
-def service() -> Iterator[Simulator]:
-    """A service whose rows are within the lookback of tonight."""
-    with Simulator(Dataset({MOVING: 3, QUIET: 2}, newest=NEWEST)) as simulator:
-        yield simulator
-
-
-def pass_day(service: Simulator, night: int) -> str:
-    """Add a row to one of the streams; return where its bookmark has to be after the night."""
-    rows = service.dataset[MOVING]
-    newest = f"{NEWEST + timedelta(hours=night):%Y-%m-%dT%H:%M:%S}"
-    rows.append(rows[0] | {"id": 1000 + night, "updatedOn": f"{newest}Z"})
-    return f"{newest}.000000Z"
-
-
-def bookmarks_of(text: bytes | str) -> dict[str, str]:
-    """Read the bookmarks of a line of JSON."""
-    state = json.loads(text)
-    state = state.get("singer_state", state)
-    return {name: one["replication_key_value"] for name, one in state["bookmarks"].items()}
-
-
-def test_three_nights_through_a_pipe_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:
-    """As the README has it: the last line of the target is the next night's state."""
-    environment = pipeline.Workspace(tmp_path, service=service).environment
-    state: dict[str, Any] = {}
-    for night in range(3):
-        newest = pass_day(service, night)
-        tap = command(tmp_path, state, MOVING, QUIET)
-        written = pipe_into_jsonl(tap, environment, tmp_path / "files", tmp_path / "target.json")
-        assert bookmarks_of(written)[MOVING] == newest
-        state = json.loads(written)
-
-
-def test_three_nights_with_meltano_into_target_jsonl(service: Simulator, tmp_path: Path) -> None:
-    workspace = pipeline.Workspace(tmp_path, service=service)
-    select = json.dumps([f"{MOVING}.*", f"{QUIET}.*"])
-    variables = {"TAP_CAMPUSGROUPS__SELECT": select}
-    for night in range(3):
-        newest = pass_day(service, night)
-        finished = workspace.meltano("run", pipeline.TAP, "target-jsonl", variables=variables)
-        assert finished.code == 0, finished.output
-        states = workspace.meltano("state", "get", f"dev:{pipeline.TAP}-to-target-jsonl")
-        (line,) = (line for line in states.output.splitlines() if line.startswith("{"))
-        assert bookmarks_of(line)[MOVING] == newest

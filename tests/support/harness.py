@@ -1,4 +1,4 @@
-"""Runs the tap in this process and sorts what it wrote."""
+"""Runs of the tap in the test's process, and their settings, catalogs, states and output."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ NEWEST = datetime(2025, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 """`updatedOn` of the newest row of the tests' simulators."""
 
 STARTED = NEWEST + timedelta(hours=1)
-"""When the tests' runs start, as far as the tap knows."""
+"""Start of the tests' runs, as the tap sees it."""
 
 MAX_RETRY_DELAY = 60.0
 """Seconds after which a test that waits for an event fails instead of hanging."""
 
+ROW_BY_ROW = {"flattening_enabled": True, "flattening_max_depth": 1}
+"""Settings with which the SDK writes records one by one instead of the fast path in pages."""
+
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Return as soon as a condition holds; fail after `MAX_RETRY_DELAY`."""
+    """Wait until a condition holds; fail after `MAX_RETRY_DELAY`."""
     # `monotonic` by name: tests replace `time.monotonic`.
     deadline = monotonic() + MAX_RETRY_DELAY
     while not condition():
@@ -43,23 +46,18 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def time_out_when_held(simulator: Simulator, patch: pytest.MonkeyPatch) -> list[float]:
-    """Make the tap's reads time out once the simulator holds their request, and never otherwise.
+    """Replace the tap's request timeout: a read times out when the simulator holds its request.
 
-    The request timeout of the tap does not decide then: on a busy machine any request can take
-    longer than a timeout that is short enough for a test.
-
-    Args:
-        simulator: The service.
-        patch: What undoes it.
+    On a busy machine any request can take longer than a timeout short enough for a test.
 
     Returns:
-        The timeouts, in seconds, that the sockets of the held requests had; filled as reads fail.
+        The timeouts of the sockets of the held requests, in seconds; filled as reads fail.
     """
     timeouts: list[float] = []
     readinto = socket.SocketIO.readinto
 
     def read(raw: Any, buffer: Any) -> int | None:
-        connection = raw._sock  # noqa: SLF001 - a SocketIO does not tell otherwise
+        connection = raw._sock  # noqa: SLF001 - no public attribute has it
         timeout = connection.gettimeout()
         if timeout is None:  # the simulator's side
             return readinto(raw, buffer)
@@ -74,7 +72,7 @@ def time_out_when_held(simulator: Simulator, patch: pytest.MonkeyPatch) -> list[
                         timeouts.append(timeout)
                         raise
                     assert monotonic() < deadline
-                    raw._timeout_occurred = False  # noqa: SLF001 - or it refuses to read again
+                    raw._timeout_occurred = False  # noqa: SLF001 - otherwise it refuses to read again
         finally:
             connection.settimeout(timeout)
 
@@ -83,7 +81,7 @@ def time_out_when_held(simulator: Simulator, patch: pytest.MonkeyPatch) -> list[
 
 
 def settings_for(simulator: Simulator, **more: Any) -> dict[str, Any]:
-    """Make a config for a simulator."""
+    """Return settings for a simulator."""
     return {
         "api_secret": simulator.api_secret,
         "school_code": simulator.school_code,
@@ -92,8 +90,19 @@ def settings_for(simulator: Simulator, **more: Any) -> dict[str, Any]:
     }
 
 
+def environment_for(simulator: Simulator, **more: Any) -> dict[str, str]:
+    """Return settings for a simulator as environment variables."""
+    settings = settings_for(simulator, **more)
+    return {f"TAP_CAMPUSGROUPS_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def canonical(timestamp: datetime) -> str:
+    """Return a timestamp in UTC in the form that the tap emits."""
+    return f"{timestamp:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
 def state_of(**bookmarks: str) -> dict[str, Any]:
-    """Make a state."""
+    """Return a state with bookmarks."""
     return {
         "bookmarks": {
             name: {"replication_key": "updatedOn", "replication_key_value": value}
@@ -111,7 +120,7 @@ root: {level: INFO, handlers: [all]}
 
 
 def structured_logging(folder: Path) -> str:
-    """Write a file for `SINGER_SDK_LOG_CONFIG`: stderr has a JSON object a line; name the file."""
+    """Write a file for `SINGER_SDK_LOG_CONFIG` with one JSON object per line; return its path."""
     path = folder / "logging.yaml"
     path.write_text(_LOGGING)
     return str(path)
@@ -119,11 +128,12 @@ def structured_logging(folder: Path) -> str:
 
 @dataclass
 class Output:
-    """What a run wrote, and how it ended.
+    """Output of a run.
 
     Attributes:
-        messages: Singer messages in their order.
-        error: What ended the run early.
+        messages: The Singer messages.
+        error: The error that ended the run.
+        records: The records by stream.
     """
 
     messages: list[dict[str, Any]]
@@ -131,18 +141,18 @@ class Output:
     records: dict[str, list[dict[str, Any]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Sort the records by stream."""
+        """Group the records by stream."""
         self.records = {}
         for message in self.of_type("RECORD"):
             self.records.setdefault(message["stream"], []).append(message["record"])
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
-        """Pick the messages of a type."""
+        """Return the messages of a type."""
         return [message for message in self.messages if message["type"] == kind]
 
     @property
     def states(self) -> list[dict[str, Any]]:
-        """The states, in their order."""
+        """The values of the STATE messages."""
         return [message["value"] for message in self.of_type("STATE")]
 
     @property
@@ -155,7 +165,7 @@ class Output:
 
 
 def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
-    """Make a catalog in which only some streams are selected."""
+    """Return a catalog in which only some streams are selected."""
     chosen = set(streams)
     catalog: dict[str, Any] = TapCampusGroups(validate_config=False).catalog_dict
     for stream in catalog["streams"]:
@@ -171,14 +181,14 @@ def sync(
     catalog: dict[str, Any] | None = None,
     started: datetime | None = STARTED,
 ) -> Output:
-    """Run the tap; an error is kept in the output, for what was written before it matters.
+    """Run the tap in this process and return its output, also if it ends with an error.
 
     Args:
         config: The settings.
-        *streams: The streams to select; all of them if none is named.
-        state: State of an earlier run.
-        catalog: A catalog in place of `streams`.
-        started: When the run starts, as far as the tap knows; now if `None`.
+        *streams: The selected streams; all of them without any name.
+        state: The state of an earlier run.
+        catalog: A catalog instead of `streams`.
+        started: Start of the run as the tap sees it; `None` for now.
     """
     written = io.BytesIO()
     error: Exception | None = None
@@ -194,7 +204,7 @@ def sync(
                 state=json.loads(json.dumps(state or {})),
                 catalog=catalog or (catalog_of(streams) if streams else None),
             ).sync_all()
-        except Exception as caught:  # noqa: BLE001 - tests look at it
+        except Exception as caught:  # noqa: BLE001 - for the test
             error = caught
         stdout.flush()
     return Output([json.loads(line) for line in written.getvalue().splitlines()], error)

@@ -1,7 +1,8 @@
-"""Runs this project's Meltano, dbt and Dagster out of reach of whatever the user has configured.
+"""This project's Meltano, dbt and Dagster, isolated from everything that the user has configured.
 
-All demonstrations and tests start these programs by a `Workspace`, which a test checks: a user's
-`.env`, environment, home and Meltano state lead to the user's own service and warehouse.
+A user's `.env`, environment, home and Meltano state lead to the user's own service and warehouse.
+All demos and tests start these programs through a `Workspace`; `tests/pipelines/test_isolation.py`
+checks that they do.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -36,7 +38,7 @@ LOAD: Final = ("run", TAP, "target-postgres")
 """Meltano's command that loads."""
 
 MODEL: Final = ("run", "dbt-postgres:build")
-"""Meltano's command that makes the models of `transform` and tests them."""
+"""Meltano's command that builds and tests the models of `examples/dbt`."""
 
 _EXECUTABLES: Final = {
     TAP: f"extractors/{TAP}/venv/bin/{TAP}",
@@ -44,11 +46,11 @@ _EXECUTABLES: Final = {
     "target-jsonl": "loaders/target-jsonl/venv/bin/target-jsonl",
     "dbt-postgres": "utilities/dbt-postgres/venv/bin/dbt",
 }
-_LONGEST_SECONDS: Final = 300.0
-_SECONDS_TO_END: Final = 10.0
+_MAX_SECONDS: Final = 300.0
+_MAX_SECONDS_TO_END: Final = 10.0
 
 _COPIED: Final = ("meltano.yml", "examples")
-"""What a workspace has of the project; `.env` is not among it."""
+"""The parts of the project that a workspace has. `.env` is not one of them."""
 
 _PASSED_ON: Final = frozenset(
     {
@@ -56,7 +58,7 @@ _PASSED_ON: Final = frozenset(
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
     }
 )
-"""What programs get of this process's environment, beside `LC_*`: nothing that configures them."""
+"""Environment variables that programs inherit, besides `LC_*`: none of them configures a plugin."""
 
 
 class ForeignDatabaseError(Exception):
@@ -68,8 +70,8 @@ class Finished:
     """How a command ended.
 
     Attributes:
-        code: Its exit code.
-        output: What it wrote to stdout and stderr, in order.
+        code: Exit code.
+        output: Everything written to stdout and stderr, in order.
     """
 
     code: int
@@ -82,15 +84,15 @@ def plugin(name: str) -> Path:
 
 
 def missing_plugins() -> list[str]:
-    """List the plugins that `meltano install` has not installed."""
+    """Return the names of the plugins that `meltano install` has not installed."""
     return [name for name in _EXECUTABLES if not plugin(name).exists()]
 
 
 def bare_environment(home: Path) -> dict[str, str]:
-    """Return an environment for a program that must find nothing of the user's.
+    """Return an environment without any of the user's settings.
 
     Args:
-        home: A folder of the program's own, in which a link to the Singer SDK is made.
+        home: A folder for the program's own files; a link to the Singer SDK is created in it.
     """
     kept = {
         name: value
@@ -101,10 +103,10 @@ def bare_environment(home: Path) -> dict[str, str]:
 
 
 def link_sdk(folder: Path) -> Path:
-    """Make a folder for PYTHONPATH by which `--config ENV` finds no `.env` of the user.
+    """Create a folder for PYTHONPATH with which `--config ENV` does not find the user's `.env`.
 
-    The SDK looks for `.env` in the folders above its own, which a virtual environment in this
-    project has in common with the user's `.env`, and prefers it to the environment.
+    The SDK looks for `.env` in the folders above its own, and prefers it to the environment. The
+    folders above a virtual environment in this project include the project itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "singer_sdk"
@@ -113,13 +115,32 @@ def link_sdk(folder: Path) -> Path:
     return folder
 
 
+def tap_settings(service: Simulator) -> dict[str, str]:
+    """Return the environment variables that point the tap at a service."""
+    return {
+        "TAP_CAMPUSGROUPS_API_URL": service.url,
+        "TAP_CAMPUSGROUPS_API_SECRET": service.api_secret,
+        "TAP_CAMPUSGROUPS_SCHOOL_CODE": service.school_code,
+    }
+
+
+def meltano_states(system_folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the Singer states in Meltano's system database by state id."""
+    with closing(sqlite3.connect(system_folder / "meltano.db")) as connection:
+        found = connection.execute("SELECT state_id, completed_state FROM state").fetchall()
+    return {state_id: json.loads(state)["singer_state"] for state_id, state in found}
+
+
 class Workspace:
-    """A Meltano project in a folder of its own, with the plugins that are installed in this one.
+    """A Meltano project in a folder of its own, with the plugins installed in this project.
 
     Attributes:
         folder: The project's folder.
         environment: The environment of every command.
     """
+
+    _checked: ClassVar[set[bytes]] = set()
+    """Contents of the `meltano.yml` files that passed the check of the database settings."""
 
     def __init__(
         self,
@@ -129,19 +150,18 @@ class Workspace:
         database: Postgres | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Make the folder, and check that Meltano loads into the given database.
+        """Create the folder and check that Meltano loads into the given database.
 
         Args:
-            home: A folder for all that the programs keep.
-            service: What the tap reads.
-            database: What target-postgres loads into, and dbt reads.
-            folder: A Meltano project to use as it is, in place of a copy of this one.
+            home: A folder for everything that the programs write.
+            service: The service that the tap reads.
+            database: The database that target-postgres loads into and dbt reads.
+            folder: An existing Meltano project to use instead of a copy of this one.
 
         Raises:
-            ForeignDatabaseError: See there.
+            ForeignDatabaseError: Meltano's settings lead to another database.
         """
         self._home = home
-        self._database = database
         self.folder = home / "project" if folder is None else folder
         self.environment = {
             **bare_environment(home),
@@ -149,14 +169,10 @@ class Workspace:
         }
         if folder is None:
             _copy_project(self.folder)
-            # The plugins are those of this project, and are to stay as they are.
+            # The plugins belong to this project and must not be changed.
             self.environment["MELTANO_AUTO_INSTALL"] = "false"
         if service is not None:
-            self.environment |= {
-                "TAP_CAMPUSGROUPS_API_URL": service.url,
-                "TAP_CAMPUSGROUPS_API_SECRET": service.api_secret,
-                "TAP_CAMPUSGROUPS_SCHOOL_CODE": service.school_code,
-            }
+            self.environment |= tap_settings(service)
         if database is not None:
             parts = conninfo_to_dict(database.url)
             models = {
@@ -169,16 +185,19 @@ class Workspace:
                 **{f"DBT_POSTGRES_{name.upper()}": value for name, value in models.items()},
             }
             if (self.folder / ".env").exists():
-                # Dagster prefers it to the environment, which is what the checks go by.
+                # Dagster prefers it to the environment.
                 message = "the workspace has a .env, which may lead to another database"
                 raise ForeignDatabaseError(message)
-            self._check("target-postgres", {"sqlalchemy_url": database.sqlalchemy_url})
-            self._check("dbt-postgres", models)
+            self._check_database(database, models)
 
     @property
     def system_folder(self) -> Path:
-        """Where Meltano keeps its state, its logs and the plugins."""
+        """Folder of Meltano's state, logs and plugins."""
         return self.folder / ".meltano"
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Return the Singer states that Meltano has stored by state id."""
+        return meltano_states(self.system_folder)
 
     def meltano(
         self,
@@ -189,12 +208,12 @@ class Workspace:
         """Run Meltano.
 
         Args:
-            *command: What Meltano is to do.
-            variables: Environment variables of this command, more than the workspace's.
-            on_line: Given each line of the log as it comes.
+            *command: Arguments of Meltano.
+            variables: Additional environment variables.
+            on_line: Called with each line of the log as it arrives.
 
         Raises:
-            TimeoutError: If it had to be ended.
+            TimeoutError: The command did not end in time and was killed.
         """
         meltano = Path(sys.executable).with_name("meltano")
         words = [str(meltano), "--log-format=uncolored", *command]
@@ -203,23 +222,20 @@ class Workspace:
     def dagster(self, *command: str) -> Finished:
         """Run Dagster.
 
-        Args:
-            *command: What Dagster is to do.
-
         Raises:
-            TimeoutError: If it had to be ended.
+            TimeoutError: The command did not end in time and was killed.
         """
         return self._run_module("dagster", *command)
 
     def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
-        """Run a script of the documentation, in which `meltano` is a command.
+        """Run a shell script of the documentation with `meltano` on the path.
 
         Args:
-            script: What to run, up to the first command that fails.
-            variables: Environment variables, more than the workspace's.
+            script: The script; it stops at the first command that fails.
+            variables: Additional environment variables.
 
         Raises:
-            TimeoutError: If it had to be ended.
+            TimeoutError: The script did not end in time and was killed.
         """
         path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
         return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
@@ -229,19 +245,27 @@ class Workspace:
         if not home.exists():
             home.mkdir()
             shutil.copy(self.folder / "examples" / "dagster" / "dagster.yaml", home)
-        # The copy of `orchestrate` comes before this project's, wherever Dagster imports it.
+        # Dagster imports the workspace's copy of `examples`, not this project's.
         path = os.pathsep.join((str(self.folder), self.environment["PYTHONPATH"]))
         words = [sys.executable, "-m", *command]
         return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
 
-    def _check(self, plugin: str, expected: dict[str, str]) -> None:
-        """Ask Meltano what a plugin's settings are, with all that it goes by."""
+    def _check_database(self, database: Postgres, models: dict[str, str]) -> None:
+        """Check that no setting overrides the environment; once per content of `meltano.yml`."""
+        text = (self.folder / "meltano.yml").read_bytes()
+        if text in self._checked:
+            return
+        self._check_settings("target-postgres", {"sqlalchemy_url": database.sqlalchemy_url})
+        self._check_settings("dbt-postgres", models)
+        self._checked.add(text)
+
+    def _check_settings(self, plugin: str, expected: dict[str, str]) -> None:
         printed = self.meltano("--log-level=error", "config", "--unsafe", "print", plugin)
         with suppress(ValueError):
             found = json.loads(printed.output)
             if all(str(found.get(name)) == value for name, value in expected.items()):
                 return
-        # Neither the settings nor the output: they may hold a password.
+        # Neither the settings nor the output, which may hold a password.
         message = f"{plugin} is not configured for the database of this run"
         raise ForeignDatabaseError(message)
 
@@ -253,7 +277,7 @@ class Workspace:
         on_line: Callable[[str], None] | None = None,
     ) -> Finished:
         lines = []
-        # A session of its own, so that Meltano, tap and loader can be ended together.
+        # A session of its own, so that Meltano, tap and loader can be killed together.
         with subprocess.Popen(
             words,
             cwd=self.folder,
@@ -265,7 +289,7 @@ class Workspace:
             errors="replace",
             start_new_session=True,
         ) as process:
-            overdue = Timer(_LONGEST_SECONDS, _signal, (process, signal.SIGKILL))
+            overdue = Timer(_MAX_SECONDS, _signal, (process, signal.SIGKILL))
             overdue.start()
             try:
                 for line in process.stdout or ():
@@ -280,13 +304,13 @@ class Workspace:
                 overdue.cancel()
         if code == -signal.SIGKILL:
             name = Path(words[0]).name
-            message = f"{name} did not end within {_LONGEST_SECONDS:.0f} s:\n{''.join(lines[-20:])}"
+            message = f"{name} did not end within {_MAX_SECONDS:.0f} s:\n{''.join(lines[-20:])}"
             raise TimeoutError(message)
         return Finished(code, "".join(lines))
 
 
 def _copy_project(folder: Path) -> None:
-    """Copy what Meltano, dbt and Dagster need; of the plugins, link the virtual environments."""
+    """Copy what Meltano, dbt and Dagster need; link the virtual environments of the plugins."""
     folder.mkdir()
     for name in _COPIED:
         source = PROJECT / name
@@ -302,10 +326,10 @@ def _copy_project(folder: Path) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process and its children, and wait for it."""
+    """Stop a process and its children, and wait for it."""
     _signal(process, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_SECONDS_TO_END)
+        process.wait(_MAX_SECONDS_TO_END)
     _signal(process, signal.SIGKILL)
     process.wait()
 

@@ -1,10 +1,10 @@
-"""The tap in a pipe with target-jsonl, as the README has it."""
+"""The tap in a pipe with target-jsonl."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.support import pipeline
 
@@ -12,22 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+TAP_COMMAND: Final = (pipeline.plugin(pipeline.TAP), "--config", "ENV")
+"""The tap that Meltano installed, with its settings in the environment."""
+
 
 def pipe_into_jsonl(
-    tap_command: Sequence[str | Path], environment: Mapping[str, str], folder: Path, config: Path
+    tap_command: Sequence[str | Path], environment: Mapping[str, str], folder: Path
 ) -> bytes:
-    """Run a tap and target-jsonl to their ends, and check that both succeed.
+    """Run a tap into target-jsonl, check that both succeed, and return the target's state.
 
     Args:
-        tap_command: The tap, with its options.
-        environment: Environment of both.
-        folder: Folder of the files that are loaded.
-        config: Where to write the target's settings.
-
-    Returns:
-        What the target wrote: the state.
+        tap_command: The tap with its options.
+        environment: Environment of both processes.
+        folder: Folder for `target.json`, the target's settings, and `files`, what it loads.
     """
-    settings = {"destination_path": str(folder), "do_timestamp_file": False}
+    (folder / "files").mkdir(exist_ok=True)
+    config = folder / "target.json"
+    settings = {"destination_path": str(folder / "files"), "do_timestamp_file": False}
     config.write_text(json.dumps(settings), encoding="utf-8")
     with subprocess.Popen(
         tap_command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -367,7 +367,7 @@ ROW = {"id": 1, "updatedOn": "2025-06-01T00:00:00Z"}
 )
 @pytest.mark.parametrize("unknown_fields", ["capture", "fail"])
 @pytest.mark.parametrize("extra", [{}, {"stream_maps": {"events": {"more": "1"}}}], ids=["", "map"])
-def test_no_row_makes_the_tap_tell(  # noqa: PLR0913, PLR0917 - fixtures and a case
+def test_no_row_makes_the_tap_tell(
     simulator: Simulator,
     log: Log,
     failures: list[BaseException],
@@ -562,7 +562,7 @@ def test_batch_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = errors(done)
-    assert "Bad settings: " in line
+    assert "Invalid settings: " in line
     assert "batch_config" in line
     with pytest.raises(SettingsError, match="batch_config"):
         TapCampusGroups(config=settings_for(simulator) | BATCH)

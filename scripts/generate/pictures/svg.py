@@ -48,7 +48,7 @@ def picture(width: int, height: int, title: str, colors: Colors, shapes: Iterabl
     return "\n".join([head, f"<title>{escape(title)}</title>", sheet, *shapes, "</svg>", ""])
 
 
-def text(  # noqa: PLR0913 - attributes of a text
+def text(
     x: float,
     y: float,
     content: str,

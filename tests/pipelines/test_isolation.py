@@ -1,7 +1,7 @@
-"""Demonstrations and tests use nothing that a user has configured.
+"""Demos and tests use nothing that the user has configured.
 
-A hostile `.env`, home and environment lead to the user's service, warehouse and files. Each program
-runs as the user would run it, in a copy of the project's folder; nothing of the user's is reached.
+A user's `.env`, home and environment lead to the user's service, warehouse and files. Each program
+runs as the user would run it, in a copy of the project, and must not reach any of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from tests.simulator import Dataset, Simulator
-from tests.support.pipeline import PROJECT, ForeignDatabaseError, Workspace, missing_plugins
+from tests.support.pipeline import PROJECT, ForeignDatabaseError, Workspace, tap_settings
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ LEFT_OUT = shutil.ignore_patterns(
 
 
 @dataclass
-class Place:
+class Machine:
     """A user's machine.
 
     Attributes:
-        root: Above all of the user's files.
+        root: Folder of all of the user's files.
         project: The user's copy of this project, with a `.env`.
-        service: The service that the user's settings name.
-        warehouse: The database that the user's settings name.
-        settings: The user's settings, as in `.env` and in the environment.
+        service: The service in the user's settings.
+        warehouse: The database in the user's settings.
+        settings: The user's settings, both in `.env` and in the environment.
     """
 
     root: Path
@@ -60,8 +60,8 @@ class Place:
         """Run Python as the user, in the project's folder and virtual environment.
 
         Args:
-            *arguments: Its command line.
-            **more: Environment variables, more than the user's settings.
+            *arguments: Arguments of Python.
+            **more: Additional environment variables.
         """
         kept = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
         return subprocess.run(
@@ -76,66 +76,56 @@ class Place:
         )
 
     def files(self) -> dict[str, str]:
-        """Return a digest of each of the user's files, but for Python's caches."""
+        """Return a digest of each of the user's files except Python's caches."""
         return {
             str(path.relative_to(self.root)): sha256(path.read_bytes()).hexdigest()
             for path in self.root.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
 
-    def tables(self) -> list[str]:
-        """List the tables of the warehouse."""
-        query = (
-            "SELECT schemaname || '.' || tablename FROM pg_tables"
-            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        )
-        with self.warehouse.connect() as connection:
-            return [name for (name,) in connection.execute(query)]
-
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+def machine(postgres_server: str) -> Iterator[Machine]:
     """The user's machine."""
-    if missing := missing_plugins():
-        pytest.fail(f"not installed: {', '.join(missing)}; run `make test`, which does it")
     with tempfile.TemporaryDirectory(prefix="tap-campusgroups-user-") as folder:
-        # Run by root, PostgreSQL's programs have an account of their own, and are in here.
+        # PostgreSQL's programs, which run as another user when started by root, are in here.
         Path(folder).chmod(0o755)
-        with furnish(Path(folder)) as place:
-            yield place
+        with set_up(Path(folder), postgres_server) as machine:
+            yield machine
 
 
 @contextmanager
-def furnish(root: Path) -> Iterator[Place]:
-    """Make the user's machine in a folder."""
+def set_up(root: Path, postgres_server: str) -> Iterator[Machine]:
+    """Create the user's machine in a folder."""
     project = root / "work" / "project"
     shutil.copytree(PROJECT, project, ignore=LEFT_OUT)
-    # A path through the project's folder: the SDK looks for `.env` above its own files.
+    # In the project's folder, because the SDK looks for `.env` in the folders above its own files.
     (project / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     (project / ".meltano").mkdir()
     for kind in ("extractors", "loaders", "utilities"):
         (project / ".meltano" / kind).symlink_to(PROJECT / ".meltano" / kind)
-    with ExitStack() as stack:
-        service = stack.enter_context(Simulator(Dataset(1, newest=datetime.now(UTC))))
-        warehouse = stack.enter_context(postgres())
-        settings = hostile(root, project, service, warehouse)
+    with (
+        Simulator(Dataset(1, newest=datetime.now(UTC))) as service,
+        postgres(postgres_server) as warehouse,
+    ):
+        settings = user_settings(root, project, service, warehouse)
         lines = "".join(f"{name}='{text}'\n" for name, text in settings.items())
         for folder in (project, root / "work", root / "home"):
             folder.mkdir(exist_ok=True)
             (folder / ".env").write_text(lines, encoding="utf-8")
         write_home(root / "home")
-        yield Place(root, project, service, warehouse, settings)
+        yield Machine(root, project, service, warehouse, settings)
 
 
-def hostile(root: Path, project: Path, service: Simulator, warehouse: Postgres) -> dict[str, str]:
-    """Make settings of every program that a demonstration or a test starts."""
+def user_settings(
+    root: Path, project: Path, service: Simulator, warehouse: Postgres
+) -> dict[str, str]:
+    """Return settings of every program that a demo or a test starts."""
     user = root / "user"
     user.mkdir()
     (user / "schools.yml").write_text("schools: []\ngroups: [nightly]\nworkers: 1\n")
     return {
-        "TAP_CAMPUSGROUPS_API_URL": service.url,
-        "TAP_CAMPUSGROUPS_API_SECRET": service.api_secret,
-        "TAP_CAMPUSGROUPS_SCHOOL_CODE": service.school_code,
+        **tap_settings(service),
         "TAP_CAMPUSGROUPS__LOAD_SCHEMA": "of_the_user",
         "TARGET_POSTGRES_SQLALCHEMY_URL": warehouse.sqlalchemy_url,
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "of_the_user",
@@ -154,7 +144,7 @@ def hostile(root: Path, project: Path, service: Simulator, warehouse: Postgres) 
         "DBT_PROFILES_DIR": str(root / "home" / ".dbt"),
         "DBT_TARGET_PATH": str(user / "target"),
         "DBT_LOG_PATH": str(user / "logs"),
-        # No server listens there: a program that follows these fails.
+        # No server listens there: a program that uses these fails.
         "PGHOSTADDR": "127.0.0.1",
         "PGPORT": "9",
         "PGSERVICE": "of_the_user",
@@ -166,7 +156,7 @@ def hostile(root: Path, project: Path, service: Simulator, warehouse: Postgres) 
 
 
 def write_home(home: Path) -> None:
-    """Write what programs look for in a user's home, and in the folders above a project."""
+    """Write the files that programs look for in a home and in the folders above a project."""
     (home / ".dbt").mkdir()
     (home / ".dbt" / "profiles.yml").write_text("campusgroups: {target: of_the_user}\n")
     (home / ".pg_service.conf").write_text("[of_the_user]\nhostaddr=127.0.0.1\nport=9\n")
@@ -175,103 +165,117 @@ def write_home(home: Path) -> None:
     (home.parent / "work" / "meltano.yml").write_text("project_id: of-the-user\n")
 
 
-ROWS = dict.fromkeys(STREAMS, 5)
 PROGRAMS = {
-    "make demo": ("-c", f"from demo.__main__ import main; raise SystemExit(main({ROWS!r}))"),
+    "make demo": (
+        "-c",
+        "from examples.demo.__main__ import main; raise SystemExit(main(0.05))",
+    ),
     "make orchestrate": (
         "-c",
-        "from demo.scale_out import main; raise SystemExit(main(['north'], ['money']))",
+        "from examples.demo.scale_out import main; raise SystemExit(main(['north'], ['money']))",
     ),
     "make test": (
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         "tests/tap/test_connection_test.py::test_a_wrong_secret_is_one_request_and_one_line",
-        "tests/tap/test_sdk_contract.py::test_invoke_syncs_by_our_override",
-        "tests/pipelines/test_end_to_end.py::test_plain_pipe_into_jsonl",
-        "tests/pipelines/test_meltano_config_test.py::test_invoke_tells_which_streams_may_be_read",
+        "tests/tap/test_sdk_contract.py::test_invoke_calls_our_override_of_sync_all",
+        "tests/pipelines/test_plain_pipe.py::test_pipe_loads_every_row_and_returns_the_state",
+        (
+            "tests/pipelines/test_jsonl_pipeline.py"
+            "::test_config_test_with_wrong_secret_shows_the_reason_after_one_request"
+        ),
     ),
 }
-SAID = {
-    "make demo": f"All {len(STREAMS)} tables have every row of the service, each once.",
+OUTPUT = {
+    "make demo": f"All {len(STREAMS)} tables hold every row of the service exactly once.",
     "make orchestrate": "north: 300 rows at the service, 300 in PostgreSQL",
     "make test": "4 passed",
 }
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("isolation")
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_program_with_hostile_settings_uses_nothing_of_the_user(place: Place, name: str) -> None:
-    before = place.files()
+def test_program_on_a_configured_machine_uses_nothing_of_the_user(
+    machine: Machine, name: str
+) -> None:
+    before = machine.files()
     assert "work/project/.env" in before
-    place.service.reset_log()
-    done = place.run(*PROGRAMS[name])
+    machine.service.reset_log()
+    done = machine.run(*PROGRAMS[name])
     assert done.returncode == 0, done.stdout + done.stderr
-    assert SAID[name] in done.stdout
-    assert place.service.requests == []
-    assert place.tables() == []
-    assert place.files() == before
+    assert OUTPUT[name] in done.stdout
+    assert machine.service.requests == []
+    assert machine.warehouse.schemas() == {}
+    assert machine.files() == before
 
 
-def test_hostile_settings_would_be_used_by_a_program_that_is_not_kept_away(place: Place) -> None:
-    """The test above can fail: for the tap, the user's `.env` comes before the environment."""
-    place.service.reset_log()
-    done = place.run(
+@pytest.mark.xdist_group("isolation")
+def test_program_without_isolation_uses_the_user_s_env_file(machine: Machine) -> None:
+    """So the test above can fail: the tap prefers the user's `.env` to the environment."""
+    machine.service.reset_log()
+    done = machine.run(
         *("-m", "tap_campusgroups", "--config", "ENV", "--test"),
         TAP_CAMPUSGROUPS_API_URL="http://127.0.0.1:9",
         NO_PROXY="127.0.0.1",
     )
-    assert place.service.requests, done.stderr
+    assert machine.service.requests, done.stderr
 
 
-def test_workspace_with_env_file_is_refused(tmp_path: Path) -> None:
+def test_workspace_with_env_file_is_refused(postgres_server: str, tmp_path: Path) -> None:
     folder = Workspace(tmp_path / "first").folder
     (folder / ".env").touch()
-    with postgres() as database, pytest.raises(ForeignDatabaseError, match=r"has a \.env"):
+    with (
+        postgres(postgres_server) as database,
+        pytest.raises(ForeignDatabaseError, match=r"has a \.env"),
+    ):
         Workspace(tmp_path / "second", database=database, folder=folder)
 
 
-def test_workspace_with_another_database_is_refused(tmp_path: Path) -> None:
-    """`env:` of a meltano.yml comes before the environment."""
+def test_workspace_with_another_database_is_refused(postgres_server: str, tmp_path: Path) -> None:
+    """Meltano prefers `env:` in meltano.yml to the environment."""
     folder = Workspace(tmp_path / "first").folder
     project = yaml.safe_load((folder / "meltano.yml").read_text(encoding="utf-8"))
     project["env"]["TARGET_POSTGRES_SQLALCHEMY_URL"] = "postgresql+psycopg:///of_the_user"
     (folder / "meltano.yml").write_text(yaml.safe_dump(project), encoding="utf-8")
-    with postgres() as database, pytest.raises(ForeignDatabaseError) as error:
+    with (
+        postgres(postgres_server) as database,
+        pytest.raises(ForeignDatabaseError) as error,
+    ):
         Workspace(tmp_path / "second", database=database, folder=folder)
     assert str(error.value) == "target-postgres is not configured for the database of this run"
 
 
-# One way to start them
+# How programs are started
 
-STARTER = PROJECT / "tests" / "support" / "pipeline.py"
-SOURCES = [
-    path
-    for folder in ("examples", "scripts", "tests")
-    for path in sorted((PROJECT / folder).rglob("*.py"))
-]
+STARTER = "tests/support/pipeline.py"
 PROGRAM = re.compile(r"(?:.*/)?(?:meltano|dagster|dbt)")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_meltano_dagster_and_dbt_are_started_by_a_workspace_only(path: Path) -> None:
-    """Whoever starts them needs their names, or the path of an installed plugin."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = [
-        f"{node.lineno}: {node.value}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant)
-        if isinstance(node.value, str)
-        if PROGRAM.fullmatch(node.value)
-    ]
-    found += [
-        f"{node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        if ast.unparse(node.func).split(".")[-1] == "plugin"
-        if ast.unparse(node.args[0]) != "'target-jsonl'"
-    ]
-    assert bool(found) == (path == STARTER), found
+def names_of_programs(path: Path) -> set[str]:
+    """Return the programs that a module names, if it starts any."""
+    text = path.read_text(encoding="utf-8")
+    if "import subprocess" not in text:
+        return set()
+    constants = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    return {
+        node.value
+        for node in constants
+        if isinstance(node.value, str) and PROGRAM.fullmatch(node.value)
+    }
 
 
-def test_make_installs_plugins_without_the_user_s_settings_of_meltano() -> None:
+def test_only_a_workspace_starts_meltano_dagster_and_dbt() -> None:
+    """`examples/dagster` is not searched: Dagster runs it in a workspace."""
+    found = {
+        str(path.relative_to(PROJECT))
+        for folder in ("examples/demo", "scripts", "tests")
+        for path in (PROJECT / folder).rglob("*.py")
+        if names_of_programs(path)
+    }
+    assert found == {STARTER}
+
+
+def test_make_installs_plugins_without_the_user_s_meltano_settings() -> None:
     lines = (PROJECT / "Makefile").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if "$(BIN)/meltano " in line]
     for word in ("--env-file=/dev/null", "$(MELTANO_OF_THIS_FOLDER)"):
@@ -281,9 +285,11 @@ def test_make_installs_plugins_without_the_user_s_settings_of_meltano() -> None:
         assert f"MELTANO_{name}=" in variables
 
 
-def test_libpq_s_variables_are_back_after_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libpq_variables_are_restored_after_a_database(
+    postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
     monkeypatch.setenv("PGPORT", "9")
-    with postgres() as database, database.connect():
+    with postgres(postgres_server) as database, database.connect():
         assert "PGHOSTADDR" not in os.environ
     assert os.environ["PGHOSTADDR"] == "127.0.0.1"

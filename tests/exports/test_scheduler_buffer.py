@@ -1,0 +1,145 @@
+"""The buffer of prefetched pages: its limit, backpressure, and no deadlock."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.exports import (
+    SECONDS,
+    BufferProbe,
+    background,
+    fake_job,
+    page_texts,
+    scheduled,
+    take_all,
+    texts,
+    with_timeout,
+)
+from tests.support.harness import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tap_campusgroups.exports.export import Page
+
+pytestmark = pytest.mark.usefixtures("no_threads_left")
+
+
+def test_pages_that_are_not_taken_fill_the_buffer_up_to_its_limit(small_buffer: int) -> None:
+    probe = BufferProbe()
+    all_begin = threading.Barrier(3)
+
+    def begin(number: int) -> None:
+        if number == 1:
+            all_begin.wait(SECONDS)
+
+    jobs = [fake_job(name, itertools.repeat(100), probe=probe, before=begin) for name in "abc"]
+    with scheduled(*jobs) as scheduler:
+        pages = scheduler.pages(jobs[0])
+        for _ in range(20):
+            probe.take(100)
+            next(pages)
+            wait_until(lambda: probe.buffered >= small_buffer)
+    assert probe.peak <= small_buffer + 100
+    assert probe.fetched.total() <= 20 + small_buffer / 100 + 1
+    assert min(probe.fetched[name] for name in "abc") > 0
+
+
+def test_first_pages_of_many_exports_stay_within_the_buffer(small_buffer: int) -> None:
+    """Also those of exports that were submitted before any page was there."""
+    probe = BufferProbe()
+    begun: list[int] = []
+    gate = threading.Event()
+
+    def hold(number: int) -> None:
+        if number == 1:
+            begun.append(number)
+            assert gate.wait(SECONDS)
+
+    jobs = [fake_job(str(number), [100] * 5, probe=probe, before=hold) for number in range(20)]
+
+    def take() -> None:
+        for job in jobs:
+            for page in scheduler.pages(job):
+                probe.take(page.size)
+
+    with (
+        scheduled(*jobs, max_concurrent=20) as scheduler,
+        background(take, release=scheduler.close) as taking,
+    ):
+        wait_until(lambda: len(begun) >= small_buffer / 100)
+        gate.set()
+        taking.result(SECONDS)
+    assert probe.fetched.total() == 100
+    # Beyond the buffer: the current job's page, and the one that was just taken.
+    assert probe.peak <= small_buffer + 200
+
+
+def test_current_job_with_full_buffer_still_fetches(small_buffer: int) -> None:
+    probe = BufferProbe()
+
+    def let_others_first(number: int) -> None:
+        if number == 2:
+            wait_until(lambda: probe.fetched["b"] + probe.fetched["c"] >= 9)
+
+    sizes = [100] + 9 * [600]
+    first, *_ = jobs = [
+        fake_job("a", sizes, probe=probe, before=let_others_first),
+        fake_job("b", itertools.repeat(100), probe=probe),
+        fake_job("c", itertools.repeat(100), probe=probe),
+    ]
+
+    def take() -> Iterator[Page]:
+        pages = scheduler.pages(first)
+        for size in sizes:
+            probe.take(size)
+            yield next(pages)
+        yield from pages
+
+    with scheduled(*jobs) as scheduler:
+        assert with_timeout(lambda: texts(take()), scheduler) == page_texts("a", 10)
+    assert probe.peak <= small_buffer + 600
+
+
+def test_page_larger_than_the_buffer_is_fetched(small_buffer: int) -> None:
+    with scheduled(*(fake_job(name, [5 * small_buffer] * 4) for name in "abc")) as scheduler:
+        found = with_timeout(lambda: take_all(scheduler), scheduler)
+    assert found == [text for name in "abc" for text in page_texts(name, 4)]
+
+
+@pytest.mark.usefixtures("small_buffer")
+def test_dropped_jobs_free_the_buffer_and_do_not_start() -> None:
+    probe = BufferProbe()
+
+    def wait_for(stream: str, own: int) -> Callable[[int], None]:
+        def wait(number: int) -> None:
+            if number == own:
+                wait_until(lambda: probe.fetched[stream])
+
+        return wait
+
+    jobs = [
+        fake_job("a", [100], probe=probe, before=wait_for("b", 1), error=ValueError("broken")),
+        fake_job("b", [600] + 9 * [100], probe=probe),
+        # The buffer has no room for a second page of 600 bytes, so `c` waits.
+        fake_job("c", 9 * [100], probe=probe),
+        fake_job("d", 9 * [100], probe=probe, before=wait_for("e", 2)),
+        fake_job("e", 9 * [100], probe=probe),
+    ]
+
+    def take() -> list[str]:
+        found: list[str] = []
+        with pytest.raises(ValueError, match="broken"):
+            found.extend(bytes(page.results).decode() for page in scheduler.pages(jobs[0]))
+        scheduler.drop(jobs[:3])
+        return found + [text for job in jobs[3:] for text in texts(scheduler.pages(job))]
+
+    with scheduled(*jobs, max_concurrent=2) as scheduler:
+        found = with_timeout(take, scheduler)
+    assert found == ["a 1", *page_texts("d", 9), *page_texts("e", 9)]
+    assert probe.fetched["b"] <= 2
+    assert probe.fetched["c"] == 0

@@ -1,0 +1,247 @@
+"""Signals at every write and at every request of a run: whole lines, true states, nothing left.
+
+The runs are in this process, so that the moment of the signal is exact.
+"""
+
+from __future__ import annotations
+
+import io
+import signal
+import threading
+from contextlib import contextmanager, redirect_stdout
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from tap_campusgroups.records.writer import PageWriter
+from tap_campusgroups.shutdown import SHUTDOWN, TerminationSignal
+from tap_campusgroups.tap import TapCampusGroups
+from tests.simulator import Dataset, Simulator
+from tests.support import messages
+from tests.support.fake_target import FakeTarget
+from tests.support.harness import NEWEST, ROW_BY_ROW, STARTED, catalog_of, settings_for
+from tests.support.notify import CallAtRequest
+from tests.support.tap_process import EXIT_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+
+DAY = timedelta(days=1)
+STREAMS = ("checkins", "rooms")
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A service with a few rows of two streams."""
+    rows = dict.fromkeys(STREAMS, 5)
+    with Simulator(Dataset(rows, newest=NEWEST, span=1.9 * DAY)) as simulator:
+        yield simulator
+
+
+class Output(io.BytesIO):
+    """A stdout in which a signal can arrive when half of a write is done.
+
+    Attributes:
+        writes: The data of each write.
+    """
+
+    def __init__(self, number: signal.Signals, at: int | None) -> None:
+        """Choose the signal and the number of the write, if any."""
+        super().__init__()
+        self._signal = number
+        self._at = at
+        self.writes: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        """Write everything, with the signal in between."""
+        text = bytes(data)
+        if text:
+            self.writes.append(text)
+        if text and len(self.writes) == self._at:
+            super().write(text[: len(text) // 2])
+            signal.raise_signal(self._signal)
+            return super().write(text[len(text) // 2 :]) + len(text) // 2
+        return super().write(text)
+
+
+def run(
+    simulator: Simulator, state: dict[str, Any], output: io.BytesIO, **more: Any
+) -> TerminationSignal | None:
+    """Run the tap and return the signal that ended it, if any."""
+    config = settings_for(
+        simulator,
+        start_date=(STARTED - 2 * DAY).isoformat(),
+        export_window_days=1,
+        lookback_hours=6,
+        page_size=2,
+        **more,
+    )
+    milliseconds = int(STARTED.timestamp() * 1000)
+    SHUTDOWN.signal = None
+    with (
+        redirect_stdout(io.TextIOWrapper(output, encoding="utf-8")) as text,
+        patch.object(TapCampusGroups, "initialized_at", milliseconds),
+    ):
+        ended = None
+        try:
+            TapCampusGroups(config=config, state=state, catalog=catalog_of(STREAMS)).sync_all()
+        except TerminationSignal as terminated:
+            ended = terminated
+        finally:
+            text.flush()
+            text.detach()
+    return ended
+
+
+def check_ended(
+    simulator: Simulator, log: pytest.LogCaptureFixture, before: Collection[threading.Thread]
+) -> None:
+    """Check that a run left no thread and wrote one summary, if it had submitted an export."""
+    for thread in set(threading.enumerate()) - set(before):
+        if "campusgroups" in thread.name:
+            thread.join(30)
+            assert not thread.is_alive()
+    summaries = sum(messages.SUMMARY in record.getMessage() for record in log.records)
+    # A GET shows that an export was accepted. A POST may still be on its way.
+    is_accepted = any(request.method == "GET" for request in simulator.requests)
+    assert summaries == 1 if is_accepted else summaries <= 1
+
+
+def check_output(simulator: Simulator, output: io.BytesIO, **more: Any) -> None:
+    """Check lines and states of an output, and that the next run completes it."""
+    target = FakeTarget(simulator)
+    target.load(output.getvalue())
+    rest = io.BytesIO()
+    assert run(simulator, target.state, rest, **more) is None
+    target.load(rest.getvalue())
+    assert target.missing(STARTED) == set()
+
+
+# At every write
+
+
+@contextmanager
+def signal_around_write(at: int, number: signal.Signals, moment: str) -> Iterator[None]:
+    """Send a signal before or after a write of the tap."""
+    original, count = vars(PageWriter)["_write"], iter(range(1, 10_000))
+
+    def write(writer: PageWriter, data: bytes, **options: Any) -> None:
+        is_chosen = len(data) > 0 and next(count) == at
+        if is_chosen and moment == "before":
+            signal.raise_signal(number)
+        original(writer, data, **options)
+        if is_chosen and moment == "after":
+            signal.raise_signal(number)
+
+    with patch.object(PageWriter, "_write", write):
+        yield
+
+
+def writes_of(simulator: Simulator, **more: Any) -> list[bytes]:
+    """Return the writes of a complete run."""
+    output = Output(signal.SIGTERM, None)
+    assert run(simulator, {}, output, **more) is None
+    assert len(output.writes) > 8
+    return output.writes
+
+
+def is_schema(text: bytes) -> bool:
+    """Return whether a write is a SCHEMA."""
+    return text.startswith(b'{"type":"SCHEMA"')
+
+
+def interrupt(
+    simulator: Simulator, at: int, moment: str, log: pytest.LogCaptureFixture, **more: Any
+) -> Output:
+    """Run the tap with a signal before, during or after a write."""
+    number = signal.SIGTERM if at % 2 else signal.SIGINT
+    log.clear()
+    simulator.reset_log()
+    output = Output(number, at if moment == "during" else None)
+    with signal_around_write(at, number, moment):
+        ended = run(simulator, {}, output, **more)
+    assert ended is not None
+    assert ended.code == EXIT_CODES[number]
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "more"),
+    [("before", {}), ("during", {}), ("during", ROW_BY_ROW)],
+    ids=["before a page", "in a page", "in a record"],
+)
+def test_signal_at_any_write_leaves_whole_lines_and_a_true_state(
+    simulator: Simulator, moment: str, more: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for at, text in enumerate(writes_of(simulator, **more), 1):
+        threads = threading.enumerate()
+        output = interrupt(simulator, at, moment, caplog, **more)
+        if not is_schema(text):  # see the next test
+            check_ended(simulator, caplog, threads)
+        check_output(simulator, output, **more)
+
+
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+def test_signal_between_two_streams_ends_the_workers_with_a_summary(
+    simulator: Simulator, moment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    writes = writes_of(simulator)
+    first, second = [at for at, text in enumerate(writes, 1) if is_schema(text)]
+    for at in (first, second):
+        threads = threading.enumerate()
+        interrupt(simulator, at, moment, caplog)
+        check_ended(simulator, caplog, threads)
+
+
+# At every request
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cap", [1, 4])
+def test_signal_at_any_request_leaves_whole_lines_and_a_true_state(
+    simulator: Simulator, cap: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    assert run(simulator, {}, io.BytesIO()) is None
+    requests = len(simulator.requests)
+    assert requests > 8
+    for at in range(requests):
+        number = signal.SIGTERM if at % 2 else signal.SIGINT
+        caplog.clear()
+        simulator.reset_log()
+        simulator.inject(
+            CallAtRequest(partial(signal.pthread_kill, main_thread, number)).on(after=at)
+        )
+        output, threads = io.BytesIO(), threading.enumerate()
+        ended = run(simulator, {}, output, max_concurrent_exports=cap)
+        assert ended is not None
+        assert ended.code == EXIT_CODES[number]
+        simulator.clear_faults()
+        check_ended(simulator, caplog, threads)
+        check_output(simulator, output)
+
+
+# Without a signal
+
+
+class ShortOutput(io.BytesIO):
+    """A stdout that accepts only part of each write, like a pipe when a signal arrives."""
+
+    def write(self, data: Any) -> int:
+        """Write at most 100 bytes."""
+        return super().write(bytes(data)[:100])
+
+
+def test_output_that_accepts_part_of_each_write_gets_everything(simulator: Simulator) -> None:
+    """With PYTHONUNBUFFERED, `sys.stdout.buffer` is the file itself and may write less."""
+    output = ShortOutput()
+    assert run(simulator, {}, output) is None
+    target = FakeTarget(simulator)
+    target.load(output.getvalue())
+    assert target.missing(STARTED) == set()

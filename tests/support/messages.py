@@ -1,0 +1,23 @@
+"""Parts of the tap's log lines and errors that several test modules look for."""
+
+from __future__ import annotations
+
+ABANDONED = "Export abandoned: "
+CHECK_SECRET = "Check api_secret and school_code"  # noqa: S105 - not a secret
+CONNECTION_TEST = "Connection test: "
+DENIED = "the service denied access (HTTP "
+NO_STREAM_SELECTED = "No stream is selected: --catalog "
+OUTPUT_CLOSED = "Output pipe closed: the target exited early."
+OUTPUT_FAILED = "Cannot write the output: "
+STREAM_BEGINS = "Beginning sync of '"
+SUMMARY = "Summary: "
+
+
+def stopped_by(signal_name: str) -> str:
+    """Return the last line of a run that a signal has ended."""
+    return f"Stopped by {signal_name}. The next run resumes from the last saved state."
+
+
+def testing_selected(count: int, of: int) -> str:
+    """Return the connection test's line about the catalog's selection."""
+    return f"Testing {count} of {of} streams, as selected by --catalog "
