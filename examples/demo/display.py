@@ -90,7 +90,9 @@ class Display:
                 if status is not None and (stream := _STREAM.search(line)):
                     status.update(f"{stream[1]} ...")
                 if is_warning:
-                    self._console.print(Padding(Text(text), (0, 0, 0, 2)), style="yellow")
+                    self._console.print(
+                        Padding(Text(text), (0, 0, 0, 2), expand=False), style="yellow"
+                    )
                 elif text:
                     self._console.print(
                         f"  {text}",
