@@ -10,7 +10,7 @@ from singer_sdk.helpers._flattening import flatten_record, flatten_schema
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
 from tap_campusgroups.exceptions import SettingsError
-from tests.simulator import Dataset, WrongJson
+from tests.simulator import Dataset, JsonBody
 from tests.support.fast_path import (
     NEUTRAL_MAP,
     PAGE_SIZE,
@@ -132,7 +132,7 @@ def test_unknown_field_of_any_name_is_captured_or_ignored(tap: Tap, name: str) -
 
 def test_unknown_field_with_fail_ends_both_paths_with_same_error(tap: Tap) -> None:
     def run(**more: Any) -> Run:
-        fault = WrongJson({"Results": [{"id": 7, "shoeSize": SENTINEL}]}).on("events", "later_page")
+        fault = JsonBody({"Results": [{"id": 7, "shoeSize": SENTINEL}]}).on("events", "later_page")
         # With concurrency, the progress of the other export would be random.
         return tap(
             *("events", "users"),
@@ -264,7 +264,7 @@ def test_row_that_is_not_an_object_is_left_out_and_fails_the_stream(
     tap: Tap, odd: object, after: int
 ) -> None:
     def run(**more: Any) -> Run:
-        bad = WrongJson({"Results": [{"id": 99, "name": 1}, odd, {"id": 100}]})
+        bad = JsonBody({"Results": [{"id": 99, "name": 1}, odd, {"id": 100}]})
         fault = bad.on("events", "later_page" if after else "first_page")
         state = state_of(events="2024-01-01T00:00:00.000000Z")
         # With concurrency, the progress of the other export would be random.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tap_campusgroups.client import CampusGroupsStream
-from tests.simulator import Dataset, WrongJson
+from tests.simulator import Dataset, JsonBody
 from tests.support.fast_path import (
     NEUTRAL_MAP,
     STARTED,
@@ -73,7 +73,7 @@ def test_bookmark_is_the_same(
     state = state_of(events=before, users="2024-01-01T00:00:00.000000Z") if before else None
 
     def run(**more: Any) -> Run:
-        fault = WrongJson({"Results": rows}).on("events", "first_page")
+        fault = JsonBody({"Results": rows}).on("events", "first_page")
         # The bookmark moves to the start of the lookback in any case; keep that far back.
         return tap(
             "events", faults=[fault], state=state, end_date=LAST, lookback_hours=24 * 300, **more

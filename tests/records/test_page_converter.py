@@ -20,8 +20,8 @@ from tap_campusgroups.records.json_codec import (
 )
 from tap_campusgroups.records.quality import DataQualityCounters
 from tests.simulator import Dataset
-from tests.simulator.rows import tap_schemas
-from tests.simulator.timestamps import ODD_FORMS, parse_timestamp, to_milliseconds
+from tests.simulator.dataset import tap_schemas
+from tests.simulator.timestamps import UNUSUAL_FORMATS, parse_timestamp, to_milliseconds
 from tests.support.conversion import (
     FIELDS,
     KEY,
@@ -47,7 +47,7 @@ def with_odd_timestamps(value: Any, number: int) -> Any:
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[T ]", value):
         timestamp = parse_timestamp(value)
         assert timestamp is not None
-        return ODD_FORMS[number](to_milliseconds(timestamp))
+        return UNUSUAL_FORMATS[number](to_milliseconds(timestamp))
     return value
 
 
@@ -55,8 +55,8 @@ def with_odd_timestamps(value: Any, number: int) -> Any:
 def test_service_rows_convert_alike(stream: str) -> None:
     dataset = Dataset(40, newest=NEWEST)
     full = dataset.full_row(stream)
-    odd = [with_odd_timestamps(full, number) for number in range(len(ODD_FORMS))]
-    assert len({str(row) for row in odd}) == len(ODD_FORMS)
+    odd = [with_odd_timestamps(full, number) for number in range(len(UNUSUAL_FORMATS))]
+    assert len({str(row) for row in odd}) == len(UNUSUAL_FORMATS)
     pair = assert_same(
         tap_schemas()[stream],
         json.dumps(dataset[stream]),

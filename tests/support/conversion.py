@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 KEY = "updatedOn"
-Outcome = tuple[str, str | None, int, bool] | type[Exception]
+Response = tuple[str, str | None, int, bool] | type[Exception]
 """Records as text, newest key, rows without id, invalid Unicode; or the class of the error."""
 
 
@@ -142,7 +142,7 @@ class ConverterPair:
             schema, converter, replication_key=KEY, primary_key=primary_key
         )
 
-    def row_by_row(self, page: bytes) -> Outcome:
+    def row_by_row(self, page: bytes) -> Response:
         """Convert a page like the SDK's path."""
         try:
             rows, non_object_rows, has_invalid_unicode = decode_rows(Raw(page))
@@ -159,7 +159,7 @@ class ConverterPair:
         rows_without_key = len(records) - len(kept) + non_object_rows
         return as_written(kept), newest, rows_without_key, has_invalid_unicode
 
-    def as_page(self, page: bytes) -> Outcome:
+    def as_page(self, page: bytes) -> Response:
         """Convert a page like the fast path."""
         try:
             converted = self.convert_page(Raw(page))
