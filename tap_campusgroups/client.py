@@ -30,7 +30,6 @@ from tap_campusgroups.exceptions import (
     RunAborted,
     StreamMapError,
     UnexpectedError,
-    UnknownFieldError,
 )
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.pagination import Fetch, Step, Submit
@@ -93,7 +92,6 @@ class CampusGroupsStream(RESTStream[Step]):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def __init__(self, tap: Tap, definition: StreamDefinition) -> None:
-        """Create the stream of a tap."""
         super().__init__(tap, name=definition.name, path=f"/{definition.name}")
         self.path_alias = definition.path_alias
         self.jobs: list[ExportJob] = []
@@ -163,16 +161,6 @@ class CampusGroupsStream(RESTStream[Step]):
 
     # Exports
 
-    @property
-    def limits(self) -> ExportLimits:
-        """Time limits and retry limits of the stream's exports."""
-        settings = self.settings
-        return ExportLimits(
-            request_timeout=settings.request_timeout,
-            poll=PollPolicy(settings.poll_interval_max, settings.export_timeout),
-            retry=self.retry_policy,
-        )
-
     def export_jobs(
         self, windows: Iterable[Window], limits: ExportLimits, monitor: ServiceMonitor
     ) -> list[ExportJob]:
@@ -228,9 +216,14 @@ class CampusGroupsStream(RESTStream[Step]):
 
     def plan(self, monitor: ServiceMonitor) -> list[ExportJob]:
         """Plan the windows of a run and return their jobs, in ascending order."""
-        self.monitor = monitor
-        windows = self.window().split(self.settings.export_window)
-        self.jobs = self.export_jobs(windows, self.limits, monitor)
+        self.monitor, settings = monitor, self.settings
+        limits = ExportLimits(
+            request_timeout=settings.request_timeout,
+            poll=PollPolicy(settings.poll_interval_max, settings.export_timeout),
+            retry=self.retry_policy,
+        )
+        windows = self.window().split(settings.export_window)
+        self.jobs = self.export_jobs(windows, limits, monitor)
         return self.jobs
 
     def _windows(self) -> Generator[tuple[ExportJob, Iterator[Page]], None, None]:
@@ -259,10 +252,7 @@ class CampusGroupsStream(RESTStream[Step]):
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        try:
-            record = self._converter(row)
-        except UnknownFieldError as error:
-            raise self._unknown_field(error) from None
+        record = self._converter(row)
         if self._has_id and record.get(PRIMARY_KEY) is None:
             self.quality.rows_without_key += 1
             return None
@@ -297,11 +287,7 @@ class CampusGroupsStream(RESTStream[Step]):
         )
 
     def _sync_windows(self, *, is_written: bool) -> Generator[Record, None, None]:
-        """Sync one window after the other, and move the bookmark after each.
-
-        Yields:
-            The records, except those written as whole pages.
-        """
+        """Sync one window after the other; yield the records that are not written as pages."""
         began = time.monotonic()
         writer = self._tap.message_writer
         is_fast_path = is_written and self._can_write_pages
@@ -323,10 +309,9 @@ class CampusGroupsStream(RESTStream[Step]):
                 self._end_window(job)
                 if is_written:
                     self._tap.state_writer.write_state(self.tap_state)
-        rows = sum(job.emitted for job in self.jobs)
         self.logger.info(
-            "Stream completed: stream=%s records=%s elapsed=%.1fs",
-            *(self.name, f"{rows:,}", time.monotonic() - began),
+            "Stream completed: stream=%s records=%d elapsed=%.1fs",
+            *(self.name, sum(job.emitted for job in self.jobs), time.monotonic() - began),
         )
 
     @property
@@ -348,10 +333,7 @@ class CampusGroupsStream(RESTStream[Step]):
     def _write_page(self, page: Page, job: ExportJob, writer: PageWriter) -> int:
         """Write the rows of a page at once (fast path); return how many were written."""
         time_extracted = datetime.now(UTC)
-        try:
-            converted = self._page_converter(page.results)
-        except UnknownFieldError as error:
-            raise self._unknown_field(error) from None
+        converted = self._page_converter(page.results)
         lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
         writer.write_lines(lines)
         job.emitted += lines.count(b"\n")
@@ -406,6 +388,7 @@ class CampusGroupsStream(RESTStream[Step]):
     def _converter(self) -> Converter:
         return Converter(
             self.effective_schema,
+            stream=self.name,
             replication_key=REPLICATION_KEY,
             quality=self.quality,
             unknown_fields=self.settings.unknown_fields,
@@ -430,12 +413,6 @@ class CampusGroupsStream(RESTStream[Step]):
         """Whether the schema has the primary key; the schema of a catalog may not."""
         return PRIMARY_KEY in self.effective_schema["properties"]
 
-    def _unknown_field(self, error: UnknownFieldError) -> UnknownFieldError:
-        return UnknownFieldError(
-            f"Stream '{self.name}': field {error} is not in the schema, and unknown_fields is "
-            '"fail".'
-        )
-
     # State
 
     @override
@@ -443,11 +420,7 @@ class CampusGroupsStream(RESTStream[Step]):
         return None  # the window has the upper bound
 
     def _check_bookmark(self) -> None:
-        """Refuse a bookmark that is later than the clocks allow.
-
-        Raises:
-            FutureBookmarkError: If it is; rows before it may never have been read.
-        """
+        """Refuse a bookmark that is later than the clocks allow: rows may have been skipped."""
         bookmark, started = parse_timestamp(self._bookmark), self.monitor.started
         if self._is_incremental and bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
             msg = (
@@ -459,25 +432,20 @@ class CampusGroupsStream(RESTStream[Step]):
             raise FutureBookmarkError(msg)
 
     def _end_window(self, job: ExportJob) -> None:
-        """Check that all rows of a window were emitted, then move the bookmark.
-
-        Raises:
-            RowsMissingError: If they were not; the bookmark stays.
-        """
+        """Check that all rows of a window were emitted, then move the bookmark."""
         job.is_complete = True
-        received, emitted = job.received, job.emitted
         without_key = self.quality.rows_without_key
-        if received != emitted + without_key:
+        if job.received != job.emitted + without_key:
             msg = (
-                f"Stream '{self.name}': {received} rows were received and {emitted} emitted for "
+                f"Stream '{self.name}': {job.received} rows received, {job.emitted} emitted for "
                 f"{job.window}. Please report this line."
             )
             raise RowsMissingError(msg)
         if without_key:
             msg = (
                 f"Stream '{self.name}': {without_key} row{'s' * (without_key > 1)} of "
-                f"{job.window} without a usable id skipped; all others were emitted. Report "
-                "it to CampusGroups."
+                f"{job.window} without a usable id skipped; all others were emitted. Report it to "
+                "CampusGroups."
             )
             raise RowsMissingError(msg)
         if self._is_incremental:

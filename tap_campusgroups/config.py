@@ -8,11 +8,10 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib import metadata
+from importlib import metadata, resources
 from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
-from singer_sdk import typing as th
 
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
@@ -43,152 +42,9 @@ class ApiVersion(enum.StrEnum):
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Start of a first run without `start_date`: older than any data of the service."""
 
-CONFIG: t.Final[dict[str, t.Any]] = th.PropertiesList(
-    th.Property(
-        "api_secret",
-        th.StringType(min_length=1),
-        required=True,
-        secret=True,
-        title="API secret",
-        description=(
-            "API secret of the school, created in CampusGroups under Admin > Settings > "
-            "General Settings > Integration & API."
-        ),
-    ),
-    th.Property(
-        "school_code",
-        th.StringType(min_length=1),
-        required=True,
-        title="School code",
-        description=(
-            "Code of the school: the first part of its service address, "
-            "https://{school_code}.service.campusgroups.com."
-        ),
-    ),
-    th.Property(
-        "start_date",
-        th.StringType(),
-        title="Start date",
-        description=(
-            "Earliest updatedOn to export on a stream's first run, as a date or an ISO 8601 "
-            "timestamp, in UTC unless it has an offset (default: all data)."
-        ),
-    ),
-    th.Property(
-        "end_date",
-        th.StringType(),
-        title="End date",
-        description=(
-            "Latest updatedOn to export, in the same format as start_date (default: the start of "
-            "the run)."
-        ),
-    ),
-    th.Property(
-        "api_url",
-        th.StringType(min_length=1),
-        title="API URL",
-        description=(
-            "Base URL of the API (default https://{school_code}.service.campusgroups.com/data/v1). "
-            "Plain http is allowed for loopback addresses only."
-        ),
-    ),
-    th.Property(
-        "api_version",
-        th.StringType(allowed_values=[choice.value for choice in ApiVersion]),
-        default=ApiVersion.V1_0.value,
-        title="API version",
-        description=(
-            "Version of the Data Export API at the school, as a quoted string (default 1.0). "
-            "1.0 has 23 streams; 1.1 adds stores, store_products, announcements and "
-            "announcement_recipients."
-        ),
-    ),
-    th.Property(
-        "page_size",
-        th.IntegerType(minimum=1, maximum=999),
-        default=999,
-        title="Page size",
-        description="Rows per page, from 1 to 999 (default 999).",
-    ),
-    th.Property(
-        "lookback_hours",
-        th.IntegerType(minimum=0, maximum=24 * 366),
-        default=48,
-        title="Lookback (hours)",
-        description=(
-            "Overlap re-read before the bookmark to catch late-arriving rows, in hours "
-            "(default 48)."
-        ),
-    ),
-    th.Property(
-        "export_window_days",
-        th.IntegerType(minimum=1, maximum=36_600),
-        title="Export window (days)",
-        description=(
-            "Maximum updatedOn range of one export, in days (default: one export for a stream's "
-            "whole range). The state is written after each window, so an interrupted backfill "
-            "resumes after the last completed window."
-        ),
-    ),
-    th.Property(
-        "max_concurrent_exports",
-        th.IntegerType(minimum=1, maximum=32),
-        default=4,
-        title="Concurrent exports",
-        description=(
-            "Maximum number of exports queued or running at the service, across all streams "
-            "(default 4). With 1, a stream's export starts after the previous stream is complete."
-        ),
-    ),
-    th.Property(
-        "poll_interval_max_seconds",
-        th.IntegerType(minimum=1, maximum=600),
-        default=30,
-        title="Maximum poll interval (seconds)",
-        description="Maximum interval between status polls, in seconds (default 30).",
-    ),
-    th.Property(
-        "export_timeout_minutes",
-        th.IntegerType(minimum=1, maximum=24 * 60),
-        default=30,
-        title="Export timeout (minutes)",
-        description="Maximum time an export may be queued or running, in minutes (default 30).",
-    ),
-    th.Property(
-        "request_timeout_seconds",
-        th.IntegerType(minimum=1, maximum=3600),
-        default=60,
-        title="Request timeout (seconds)",
-        description="Maximum time without a response to a request, in seconds (default 60).",
-    ),
-    th.Property(
-        "unknown_fields",
-        th.StringType(allowed_values=[choice.value for choice in UnknownFields]),
-        default=UnknownFields.CAPTURE.value,
-        title="Unknown fields",
-        description=(
-            "Handling of fields that are not in the schema: capture them in _extra, ignore them, "
-            "or fail the stream (default capture)."
-        ),
-    ),
-    th.Property(
-        "on_stream_error",
-        th.StringType(allowed_values=[choice.value for choice in OnStreamError]),
-        default=OnStreamError.CONTINUE.value,
-        title="On stream error",
-        description=(
-            "Handling of the remaining streams when one fails: continue or abort (default "
-            "continue). The exit code is 1 in both cases."
-        ),
-    ),
-    th.Property(
-        "user_agent",
-        th.StringType(min_length=1),
-        title="User agent",
-        description="User-Agent header of all requests (default tap-campusgroups/{version}).",
-    ),
-    additional_properties=False,
-).to_dict()
+CONFIG: t.Final[dict[str, t.Any]] = decode_value(
+    (resources.files(__package__) / "config.schema.json").read_text(encoding="utf-8")
+)
 """JSON schema of the settings, the single source of titles, descriptions, bounds and defaults."""
 
 _DEFAULTS: t.Final[dict[str, t.Any]] = {
@@ -197,11 +53,7 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
     if "default" in definition
 }
 
-MIN_HASH_KEY_LENGTH: t.Final = 16
-"""Minimum length of a hash key in `stream_map_config`; hashes with a shorter one can be guessed."""
-
-ENVIRONMENT_PREFIX: t.Final = "TAP_CAMPUSGROUPS_"
-"""Prefix of the settings' environment variables."""
+_MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
 
 TYPE_NAMES: t.Final = {
     "null": "null",
@@ -263,15 +115,14 @@ class Settings:
             SettingsError: If a setting is invalid in a way that a JSON schema cannot express.
         """
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
-        school_code = config["school_code"]
-        config.setdefault("api_url", f"https://{school_code}.service.campusgroups.com/data/v1")
-        config.setdefault("user_agent", _USER_AGENT)
         if problems := list(_problems(config)):
             raise invalid_settings(problems)
+        school_code = config["school_code"]
+        default_url = f"https://{school_code}.service.campusgroups.com/data/v1"
         return cls(
             api_secret=config["api_secret"],
             school_code=school_code,
-            api_url=config["api_url"].rstrip("/"),
+            api_url=config.get("api_url", default_url).rstrip("/"),
             start_date=_timestamp(config, "start_date") or EARLIEST,
             end_date=_timestamp(config, "end_date"),
             page_size=config["page_size"],
@@ -283,52 +134,38 @@ class Settings:
             request_timeout=config["request_timeout_seconds"],
             unknown_fields=UnknownFields(config["unknown_fields"]),
             on_stream_error=OnStreamError(config["on_stream_error"]),
-            user_agent=config["user_agent"],
+            user_agent=config.get("user_agent", _USER_AGENT),
         )
 
 
 def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
-    """Return the one setting that discovery needs, also from a config that is not validated.
-
-    Raises:
-        SettingsError: If there is no such version.
-    """
-    try:
-        return ApiVersion(config.get("api_version", _DEFAULTS["api_version"]))
-    except ValueError:
-        problem = f"api_version must be {_expectation(CONFIG['properties']['api_version'])}"
-        raise invalid_settings([problem]) from None
+    """Return the setting that discovery needs, also from a config that is not validated."""
+    version = config.get("api_version", _DEFAULTS["api_version"])
+    if version not in list(ApiVersion):
+        expected = _expectation(CONFIG["properties"]["api_version"])
+        raise invalid_settings([f"api_version must be {expected}"])
+    return ApiVersion(version)
 
 
 def _timestamp(config: Mapping[str, t.Any], name: str) -> datetime | None:
     return parse_timestamp(config[name]) if name in config else None
 
 
-# No problem quotes a value, apart from a date: it might be the secret, in the wrong place.
-
-
 def invalid_settings(problems: Iterable[str]) -> SettingsError:
-    """Return the error for some problems."""
+    """Return the error for some problems, which quote no value: it might be the secret."""
     return SettingsError(f"Invalid settings: {'; '.join(dict.fromkeys(problems))}.")
 
 
 def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> Iterator[str]:
     """Validate a config by its JSON schema; the SDK's own messages quote the invalid values."""
     settings = schema["properties"]
+    yield from (f"{name} is required" for name in schema["required"] if name not in config)
+    yield from (f"{quoted(name)} is not a known setting" for name in config if name not in settings)
     for error in Draft202012Validator(schema).iter_errors(dict(config)):
         match list(error.absolute_path):
-            case []:
-                yield from (
-                    f"{name} is required" for name in schema["required"] if name not in config
-                )
-                yield from (
-                    f"{quoted(name)} is not a known setting"
-                    for name in config
-                    if name not in settings
-                )
             case [name]:
                 yield f"{name} must be {_expectation(settings[name])}"
-            case path:
+            case [*path] if path:
                 yield f"{json_path(*path)} is invalid"
 
 
@@ -337,7 +174,7 @@ def environment_problems(
 ) -> Iterator[str]:
     """Find the variables that the SDK's `--config ENV` cannot convert."""
     for name, definition in schema["properties"].items():
-        variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+        variable = f"TAP_CAMPUSGROUPS_{name.upper()}"
         convert = _CONVERTERS.get(definition["type"][0])
         if variable in environment and convert:
             try:
@@ -348,31 +185,29 @@ def environment_problems(
 
 def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
     """Find what a JSON schema cannot."""
-    dates = {
-        name: _timestamp(config, name) for name in ("start_date", "end_date") if name in config
-    }
-    for name, date in dates.items():
-        if date is None:
+    start_date, end_date = _timestamp(config, "start_date"), _timestamp(config, "end_date")
+    for name, date in (("start_date", start_date), ("end_date", end_date)):
+        if name in config and date is None:
             value = ascii(config[name])[1:-1]
             yield f'{name} "{value}" is not a valid date; use 2024-09-01 or 2024-09-01T00:00:00Z'
-    start_date, end_date = dates.get("start_date"), dates.get("end_date")
     if start_date and end_date and end_date < start_date:
         yield "end_date must not be before start_date"
     if not _SCHOOL_CODE.fullmatch(config["school_code"]):
         yield "school_code is invalid: use only letters, digits and hyphens"
     for name in ("api_secret", "user_agent"):
-        if not _HEADER_VALUE.fullmatch(config[name]):
+        if name in config and not _HEADER_VALUE.fullmatch(config[name]):
             yield (
                 f"{name} is not a valid header value: remove line breaks, leading and trailing "
                 "spaces, and characters outside ASCII"
             )
-    yield from _url_problems(config["api_url"])
+    if "api_url" in config:
+        yield from _url_problems(config["api_url"])
     for name, value in (config.get("stream_map_config") or {}).items():
         is_text = isinstance(value, str)
-        if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= MIN_HASH_KEY_LENGTH):
+        if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= _MIN_HASH_KEY_LENGTH):
             yield (
                 f"{json_path('stream_map_config', name)} must be text of at least "
-                f"{MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
+                f"{_MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
             )
 
 

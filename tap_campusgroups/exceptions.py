@@ -21,7 +21,6 @@ class AccessDeniedError(CampusGroupsError, FatalAPIError):
     """The service rejects the secret or the school (401 or 403)."""
 
     def __init__(self, message: str, *, status: int) -> None:
-        """Store the HTTP status."""
         super().__init__(message)
         self.status = status
 
@@ -34,7 +33,6 @@ class ExportTimeoutError(ExportFailedError):
     """An export was still queued or running after `export_timeout_minutes`."""
 
     def __init__(self, message: str, *, is_running: bool) -> None:
-        """Store whether the export was running."""
         super().__init__(message)
         self.is_running = is_running
 
@@ -54,7 +52,6 @@ class RunAborted(SystemExit):
     """
 
     def __init__(self, reason: CampusGroupsError) -> None:
-        """Store the error to raise when the workers have stopped."""
         super().__init__(1)
         self.reason = reason
 

@@ -36,7 +36,6 @@ class TerminationSignal(SystemExit):
     """Raised at a safe point after a signal; the exit code is 128 plus the signal's number."""
 
     def __init__(self, number: signal.Signals) -> None:
-        """Set the exit code."""
         super().__init__(128 + number)
 
 
@@ -50,7 +49,6 @@ class Shutdown:
     """
 
     def __init__(self) -> None:
-        """Start without a signal."""
         self.signal: signal.Signals | None = None
         self.log_abandoned: Callable[[], None] | None = None
         # A signal handler may use this queue, but no other: its `put` is reentrant.

@@ -19,13 +19,7 @@ if t.TYPE_CHECKING:
 def range_start(
     bookmark: datetime | None, *, start_date: datetime, lookback: timedelta
 ) -> datetime:
-    """Return the inclusive start of a run's range of `updatedOn`; all timestamps are aware.
-
-    Args:
-        bookmark: The stream's bookmark; `None` on its first run.
-        start_date: The setting.
-        lookback: How much later than its `updatedOn` a row may reach the data lake.
-    """
+    """Return the inclusive start of a run's range; all timestamps are aware."""
     # The difference is compared because `bookmark - lookback` may lie before the year 1.
     if bookmark is None or bookmark - start_date <= lookback:
         return start_date
@@ -36,9 +30,9 @@ def next_bookmark(bookmark: str | None, *, newest: str | None, end: str, waterma
     """Return the bookmark after a complete window; canonical forms compare as strings.
 
     Args:
-        bookmark: The bookmark before the window; `None` on the first run.
-        newest: The newest `updatedOn` of the window's records; `None` without a valid one.
+        bookmark: The bookmark before the window.
+        newest: The newest `updatedOn` of the window's records.
         end: The end of the window.
-        watermark: The start of the run less the lookback: rows up to it are not expected any more.
+        watermark: The start of the run less the lookback: older rows have arrived by now.
     """
     return max(bookmark or "", min(newest or "", end), min(end, watermark))

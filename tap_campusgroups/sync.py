@@ -18,7 +18,7 @@ from tap_campusgroups.exceptions import (
     StreamsFailedError,
 )
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
-from tap_campusgroups.summary import StreamSummary, log_summary
+from tap_campusgroups.summary import log_summary
 
 if t.TYPE_CHECKING:
     import logging
@@ -33,7 +33,6 @@ class SyncRun:
     """Context of one sync of several streams; the workers have ended after it."""
 
     def __init__(self, streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
-        """Plan the exports of the selected streams, at least one, in the order of their sync."""
         self._logger = logger
         self._streams = streams
         self._began = time.monotonic()
@@ -70,12 +69,8 @@ class SyncRun:
         for stream in self._streams:
             stream.scheduler = stream.should_continue_after = None
         if self._monitor.has_accepted_job:  # otherwise the error says it all
-            log_summary(
-                self._logger,
-                [StreamSummary.of(one, self._failures.get(one.name)) for one in self._streams],
-                seconds=time.monotonic() - self._began,
-                unknown_fields=self._streams[0].settings.unknown_fields,
-            )
+            seconds = time.monotonic() - self._began
+            log_summary(self._logger, self._streams, self._failures, seconds=seconds)
         if isinstance(error, RunAborted):
             raise error.reason from None
         if error is None and self._failures:

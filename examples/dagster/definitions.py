@@ -1,6 +1,6 @@
-"""What Dagster loads: an asset for each group of streams of each school, a job, a schedule.
+"""Dagster definitions: one asset per group of streams and school, a job and a schedule.
 
-No `from __future__ import annotations` here: Dagster reads the annotations.
+Without `from __future__ import annotations`: Dagster reads the annotations at run time.
 """
 
 from multiprocessing import get_all_start_methods
@@ -23,11 +23,11 @@ from examples.dagster.plan import Plan, School, load
 from examples.dagster.steps import StepFailedError, run
 
 SCHOOL_TAG = "campusgroups/school"
-"""Tag of every step, with the code of its school: the executor counts by it."""
+"""Tag of every step with its school's code; the executor limits concurrency by it."""
 
 
-def make_asset(plan: Plan, school: School, group: str) -> AssetsDefinition:
-    """Make the asset of a group of streams of a school."""
+def create_asset(plan: Plan, school: School, group: str) -> AssetsDefinition:
+    """Return the asset for a group of streams of a school."""
 
     @asset(
         name=group,
@@ -38,7 +38,7 @@ def make_asset(plan: Plan, school: School, group: str) -> AssetsDefinition:
         retry_policy=RetryPolicy(max_retries=plan.retries, delay=plan.retry_delay_seconds),
     )
     def load_group(context: AssetExecutionContext) -> None:
-        context.log.info("%d exports at once", plan.exports_of(school))
+        context.log.info("Maximum concurrent exports: %d", plan.exports_per_worker(school))
         try:
             run(plan, school, group)
         except StepFailedError as error:
@@ -47,13 +47,13 @@ def make_asset(plan: Plan, school: School, group: str) -> AssetsDefinition:
     return load_group
 
 
-def definitions(plan: Plan) -> Definitions:
-    """Make the definitions of a plan."""
+def create_definitions(plan: Plan) -> Definitions:
+    """Return the definitions for a plan."""
     limits = [
-        {"key": SCHOOL_TAG, "value": school.code, "limit": plan.workers_of(school)}
+        {"key": SCHOOL_TAG, "value": school.code, "limit": plan.workers_for(school)}
         for school in plan.schools
     ]
-    # Dagster is imported once in place of once a step, where the system can do that.
+    # A fork server imports Dagster once instead of once per step.
     method: dict[str, Any] = (
         {"forkserver": {"preload_modules": [__name__]}}
         if "forkserver" in get_all_start_methods()
@@ -73,11 +73,11 @@ def definitions(plan: Plan) -> Definitions:
     )
     return Definitions(
         assets=[
-            make_asset(plan, school, group) for school in plan.schools for group in plan.groups
+            create_asset(plan, school, group) for school in plan.schools for group in plan.groups
         ],
         jobs=[job],
         schedules=[ScheduleDefinition(job=job, cron_schedule="0 5 * * *")],
     )
 
 
-defs = definitions(load())
+defs = create_definitions(load())

@@ -1,4 +1,4 @@
-"""What is run, and how a school's cap of exports is divided among the workers."""
+"""The plan: which schools are read, and how the limit of exports is divided among workers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 """The folder of `meltano.yml`."""
 
 FILE_VARIABLE: Final = "CAMPUSGROUPS_SCHOOLS"
-"""Environment variable with the path of a file in place of `examples/dagster/schools.yml`."""
+"""Environment variable with the path of a plan other than `examples/dagster/schools.yml`."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class School:
     """A school.
 
     Attributes:
-        code: Its code, the tap's `school_code`.
-        api_secret_variable: Name of the environment variable that has its API secret.
-        schema: Where in PostgreSQL its tables are.
-        max_concurrent_exports: The vendor's cap: its exports that may be queued or running at once.
-        api_url: Base URL of its API, if not the usual one.
+        code: The tap's `school_code`.
+        api_secret_variable: Name of the environment variable that holds the API secret.
+        schema: PostgreSQL schema of its tables.
+        max_concurrent_exports: Maximum number of exports that may be queued or running.
+        api_url: Base URL of its API, if not the default.
     """
 
     code: str
@@ -37,14 +37,13 @@ class School:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """A plan.
 
     Attributes:
-        schools: The schools.
-        groups: The jobs of `meltano.yml` that are run for each.
-        workers: How many `meltano run` at once.
-        retries: How often a group that failed is run again.
-        retry_delay_seconds: How long after.
+        groups: Jobs of `meltano.yml` to run for each school.
+        workers: Number of concurrent `meltano run` processes.
+        retries: How often a failed group is retried.
+        retry_delay_seconds: Delay before a retry.
     """
 
     schools: tuple[School, ...]
@@ -54,10 +53,10 @@ class Plan:
     retry_delay_seconds: float = 300
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run.
+        """Validate the plan.
 
         Raises:
-            ValueError: If a number is too small, or two schools would share a schema or a state.
+            ValueError: If a number is too small, or two schools share a code or a schema.
         """
         numbers = {"workers": self.workers} | {
             f"max_concurrent_exports of {school.code}": school.max_concurrent_exports
@@ -67,26 +66,26 @@ class Plan:
             if number < 1:
                 message = f"{name} must be 1 or more"
                 raise ValueError(message)
-        for kind in ("code", "schema"):
-            if len({getattr(school, kind) for school in self.schools}) < len(self.schools):
-                message = f"two schools have the same {kind}"
+        for field in ("code", "schema"):
+            if len({getattr(school, field) for school in self.schools}) < len(self.schools):
+                message = f"two schools have the same {field}"
                 raise ValueError(message)
 
-    def workers_of(self, school: School) -> int:
-        """Say how many groups of a school may run at once: each needs an export of its own."""
+    def workers_for(self, school: School) -> int:
+        """Return how many groups of a school may run at once; each needs at least one export."""
         return min(self.workers, len(self.groups), school.max_concurrent_exports)
 
-    def exports_of(self, school: School) -> int:
-        """Say how many exports each of them may have: together never more than the cap."""
-        return school.max_concurrent_exports // self.workers_of(school)
+    def exports_per_worker(self, school: School) -> int:
+        """Return how many exports each group may have; together they stay within the limit."""
+        return school.max_concurrent_exports // self.workers_for(school)
 
 
 def load() -> Plan:
-    """Read the plan from `examples/dagster/schools.yml`, or the file that `FILE_VARIABLE` names.
+    """Load the plan from `examples/dagster/schools.yml` or the file of `FILE_VARIABLE`.
 
     Raises:
-        TypeError: If the file has an unknown key, or lacks one.
-        ValueError: See `Plan`.
+        TypeError: If a key is unknown or missing.
+        ValueError: If the plan is invalid.
     """
     path = Path(os.environ.get(FILE_VARIABLE) or Path(__file__).with_name("schools.yml"))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))

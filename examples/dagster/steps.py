@@ -1,4 +1,4 @@
-"""One step: `meltano run` for a group of streams of a school, apart from all others."""
+"""A step: `meltano run` for one group of streams of one school, isolated from the others."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from examples.dagster.plan import Plan, School
 
-_ERROR: Final = re.compile(r"\[(?:error|critical) *\] (?P<who>\S+) +(?P<text>.*)")
-_SECONDS_TO_END: Final = 20.0
+_ERROR: Final = re.compile(r"\[(?:error|critical) *\] (?P<logger>\S+) +(?P<text>.*)")
+_TERMINATION_SECONDS: Final = 20.0
 
 
 class StepFailedError(Exception):
-    """A group did not run to its end; the message is the tap's own last line."""
+    """A group failed; the message is the last error in the log."""
 
 
 def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
-    """Make the environment of a step's process. It has the secret of its own school only.
+    """Return the environment of a step's process; it holds only its own school's secret.
 
     Raises:
-        StepFailedError: If the variable that should have the secret is not set.
+        StepFailedError: If the variable of the secret is not set.
     """
     secrets = {other.api_secret_variable for other in plan.schools}
     environment = {name: value for name, value in os.environ.items() if name not in secrets}
@@ -38,13 +38,13 @@ def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
     if not secret:
         message = f"{school.api_secret_variable} is not set"
         raise StepFailedError(message)
-    # The group's own variable: meltano.yml has a value for the group, which comes before
-    # TAP_CAMPUSGROUPS_MAX_CONCURRENT_EXPORTS.
+    # meltano.yml sets a value for each group, which takes precedence over
+    # TAP_CAMPUSGROUPS_MAX_CONCURRENT_EXPORTS: override the group's own variable.
     exports = f"TAP_CAMPUSGROUPS__{group.upper().replace('-', '_')}_MAX_CONCURRENT_EXPORTS"
     environment |= {
         "TAP_CAMPUSGROUPS_API_SECRET": secret,
         "TAP_CAMPUSGROUPS_SCHOOL_CODE": school.code,
-        exports: str(plan.exports_of(school)),
+        exports: str(plan.exports_per_worker(school)),
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": school.schema,
         "MELTANO_SYS_DIR_ROOT": str(_system_folder(school, group)),
     }
@@ -54,17 +54,17 @@ def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
 
 
 def run(plan: Plan, school: School, group: str) -> None:
-    """Run a group of streams of a school; what Meltano writes goes to stdout.
+    """Run a group of streams of a school; Meltano's log goes to stdout.
 
     Raises:
-        StepFailedError: If it fails.
+        StepFailedError: If the run fails.
     """
     command: list[str | Path] = [
         Path(sys.executable).with_name("meltano"),
         "--log-format=uncolored",
         *("run", "--no-install", f"--state-id-suffix={school.code}", group),
     ]
-    # A session of its own, so that Meltano, tap and loader can be ended together.
+    # A new session: Meltano, tap and loader can be terminated together.
     with subprocess.Popen(  # noqa: S603 - the names come from the plan
         command,
         cwd=PROJECT,
@@ -77,10 +77,10 @@ def run(plan: Plan, school: School, group: str) -> None:
         start_new_session=True,
     ) as process:
         try:
-            reason = _last_error(process.stdout or ())
+            reason = _forward(process.stdout or ())
             code = process.wait()
         except BaseException:
-            _end(process)
+            _terminate(process)
             raise
     if code != 0:
         message = reason or f"meltano ended with exit code {code}"
@@ -88,10 +88,10 @@ def run(plan: Plan, school: School, group: str) -> None:
 
 
 def _system_folder(school: School, group: str) -> Path:
-    """Make a step's own folder for what is in `.meltano` otherwise, but for the plugins.
+    """Return a system folder for one step, with links to the installed plugins.
 
-    Meltano keeps a run's catalog and state in files by the name of the plugin: two runs of one
-    plugin at once would read each other's. The first runs would make the same system database, too.
+    Meltano keeps catalog and state of a run in files named after the plugin: two concurrent runs
+    of one plugin in one folder would read each other's files.
     """
     root = Path(os.environ.get("MELTANO_SYS_DIR_ROOT") or PROJECT / ".meltano")
     folder = root / "steps" / school.code / group
@@ -103,23 +103,23 @@ def _system_folder(school: School, group: str) -> Path:
     return folder
 
 
-def _last_error(lines: Iterable[str]) -> str | None:
-    """Pass a log on, and return its last error, the tap's if it has one."""
-    last: dict[bool, str] = {}
+def _forward(lines: Iterable[str]) -> str | None:
+    """Forward a log to stdout and return its last error, preferably one of the tap."""
+    errors: dict[bool, str] = {}
     for line in lines:
         sys.stdout.write(line)
         sys.stdout.flush()
         if found := _ERROR.search(line):
-            last[found["who"].startswith("tap-")] = found["text"]
-    return last.get(True) or last.get(False)
+            errors[found["logger"].startswith("tap-")] = found["text"]
+    return errors.get(True) or errors.get(False)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a process and its children, and wait for it."""
+def _terminate(process: subprocess.Popen[str]) -> None:
+    """Terminate a process and its children and wait for it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_SECONDS_TO_END)
+        process.wait(_TERMINATION_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

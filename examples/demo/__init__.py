@@ -1,1 +1,1 @@
-"""The demo: from a simulated service through Meltano into a real PostgreSQL."""
+"""The demo: a simulated service, Meltano, a real PostgreSQL and dbt."""

@@ -1,4 +1,4 @@
-"""Two simulated schools with Dagster: `python -m examples.demo.scale_out`."""
+"""Load two simulated schools with Dagster: `make orchestrate`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
+from dagster import DagsterEventType, DagsterInstance
 from psycopg import sql
 
 from tests.simulator import Dataset, Simulator
@@ -22,34 +23,43 @@ if TYPE_CHECKING:
     from tests.support.postgres import Postgres
 
 JOB: Final = "campusgroups"
+MAX_CONCURRENT_EXPORTS: Final = 4
+
+_EVENTS: Final = {
+    DagsterEventType.STEP_START: "started",
+    DagsterEventType.STEP_RESTARTED: "started again",
+    DagsterEventType.STEP_SUCCESS: "succeeded",
+    DagsterEventType.STEP_FAILURE: "failed",
+    DagsterEventType.STEP_UP_FOR_RETRY: "failed, will be retried",
+}
 
 
 def prepare(
     schools: Mapping[str, Simulator], database: Postgres, home: Path, **plan: Any
 ) -> pipeline.Workspace:
-    """Make a workspace for Dagster with a plan for some schools.
+    """Create a workspace for Dagster with a plan for some schools.
 
     Args:
-        schools: The schools by the name of their PostgreSQL schema, which is made.
+        schools: The schools by PostgreSQL schema; the schemas are created.
         database: Where to load to.
         home: An empty folder.
-        **plan: More of the plan; `max_concurrent_exports` is each school's.
+        **plan: Further keys of the plan; `max_concurrent_exports` applies to each school.
 
     Raises:
-        ForeignDatabaseError: If Meltano would load into any other database.
+        ForeignDatabaseError: If Meltano would load into another database.
     """
     workspace = pipeline.Workspace(home, database=database)
-    cap = plan.pop("max_concurrent_exports", 4)
-    secrets = {f"{schema.upper()}_SECRET": one.api_secret for schema, one in schools.items()}
+    limit = plan.pop("max_concurrent_exports", MAX_CONCURRENT_EXPORTS)
+    secrets = {f"{schema.upper()}_SECRET": school.api_secret for schema, school in schools.items()}
     entries = [
         {
-            "code": one.school_code,
+            "code": school.school_code,
             "api_secret_variable": variable,
             "schema": schema,
-            "max_concurrent_exports": cap,
-            "api_url": one.url,
+            "max_concurrent_exports": limit,
+            "api_url": school.url,
         }
-        for (schema, one), variable in zip(schools.items(), secrets, strict=True)
+        for (schema, school), variable in zip(schools.items(), secrets, strict=True)
     ]
     with database.connect() as connection:
         for schema in schools:
@@ -61,22 +71,34 @@ def prepare(
 
 
 def execute(workspace: pipeline.Workspace) -> pipeline.Finished:
-    """Run the job on its own executor."""
+    """Run the job with its own executor."""
     return workspace.dagster("job", "execute", "-m", "examples.dagster.definitions", "-j", JOB)
+
+
+def step_events(home: Path) -> list[tuple[datetime, str, str]]:
+    """Return time, step and event of every start and end of a step, from Dagster's event log."""
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        (run,) = instance.get_run_records()
+        return [
+            (
+                datetime.fromtimestamp(record.timestamp, UTC),
+                record.dagster_event.step_key or "",
+                _EVENTS[record.dagster_event.event_type],
+            )
+            for record in instance.all_logs(run.dagster_run.run_id)
+            if record.dagster_event is not None and record.dagster_event.event_type in _EVENTS
+        ]
 
 
 def main(
     names: Sequence[str] = ("north_college", "south_college"),
     groups: Sequence[str] = ("events", "people", "money", "content"),
 ) -> int:
-    """Run the demo.
+    """Run the demo and return the exit code.
 
     Args:
-        names: Of the schools' schemas.
-        groups: Which groups of streams to run.
-
-    Returns:
-        The exit code.
+        names: PostgreSQL schemas of the schools.
+        groups: Groups of streams to run.
     """
     newest = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
     with ExitStack() as stack:
@@ -94,23 +116,32 @@ def main(
             for seed, schema in enumerate(names)
         }
         workspace = prepare(schools, database, home, workers=2, groups=list(groups))
+        write(
+            f"Dagster runs {len(groups)} groups of streams for {len(names)} schools, two at once."
+        )
         finished = execute(workspace)
-        print(workspace.timeline().output)  # noqa: T201
+        for time, step, event in step_events(home):
+            write(f"  {time:%H:%M:%S}  {step.replace('__', ' / '):26} {event}")
         is_complete = finished.code == 0
         for schema, school in schools.items():
-            asked = {one.stream for one in school.requests}
+            exported = {request.stream for request in school.requests}
             rows = sum(
-                len(school.dataset[name]) for name in school.dataset.streams if name in asked
+                len(school.dataset[name]) for name in school.dataset.streams if name in exported
             )
             loaded = count(database, schema)
             is_complete &= loaded == rows > 0
-            print(  # noqa: T201
+            write(
                 f"{schema}: {rows:,} rows at the service, {loaded:,} in PostgreSQL; at most"
-                f" {school.peak_active} exports at once, of 4"
+                f" {school.peak_active} of {MAX_CONCURRENT_EXPORTS} allowed exports at once"
             )
         if not is_complete:
             print(finished.output, file=sys.stderr)  # noqa: T201
         return 0 if is_complete else 1
+
+
+def write(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)  # noqa: T201
 
 
 def count(database: Postgres, schema: str) -> int:

@@ -1,4 +1,4 @@
-"""What arrived in PostgreSQL."""
+"""Queries on the demo's PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date, datetime
+    from decimal import Decimal
 
     from psycopg import Connection
 
@@ -19,9 +20,9 @@ SCHEMA: Final = "campusgroups"
 """The loader's `default_target_schema` in `meltano.yml`."""
 
 BUSIEST_EVENTS: Final = resources.files(__package__).joinpath("busiest_events.sql").read_bytes()
-"""A query on a model of `transform`: the events with the most attendees."""
+"""Query for the events with the most attendees."""
 
-_ATTENDANCE: Final = "SELECT week, going, attendees FROM analytics.attendance_by_week"
+_ATTENDANCE: Final = "SELECT week, going, attendees, show_up_rate FROM analytics.attendance_by_week"
 
 _COUNTS: Final = sql.SQL(
     "SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE _sdc_batched_at >= %s),"
@@ -30,14 +31,13 @@ _COUNTS: Final = sql.SQL(
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What a table holds.
+class TableCounts:
+    """Row counts of a table.
 
     Attributes:
-        rows: Its rows.
-        ids: Its different ids.
-        since: Rows that were loaded since the given moment.
-        newest: The newest `updatedOn`, in UTC.
+        ids: Distinct ids.
+        since: Rows loaded since a given time.
+        newest: Newest `updatedOn`, in UTC.
     """
 
     rows: int
@@ -45,55 +45,43 @@ class Counts:
     since: int
     newest: datetime | None
 
-    def are_each_once(self, rows: int) -> bool:
-        """Tell whether so many rows of the service are there, and none of them twice."""
+    def matches(self, rows: int) -> bool:
+        """Return whether the table holds this number of rows without duplicates."""
         return self.rows == self.ids == rows
 
 
 @dataclass(frozen=True)
 class Week:
-    """A week's events.
+    """Attendance in a week.
 
     Attributes:
-        monday: Its first day.
-        going: RSVPs of those who mean to come.
-        attendees: Who came.
+        going: RSVPs that say yes.
+        rate: Attendees per RSVP that says yes.
     """
 
     monday: date
     going: int
     attendees: int
+    rate: Decimal | None
 
 
-def attendance(connection: Connection[tuple[Any, ...]], *, until: date, weeks: int) -> list[Week]:
-    """Read the model of attendance over time; a week without events is there, too.
-
-    Args:
-        connection: To the database, in which the models are.
-        until: A day of the newest week.
-        weeks: How many weeks to read.
-    """
+def attendance(connection: Connection[tuple[Any, ...]], *, before: date, weeks: int) -> list[Week]:
+    """Return the weeks before the week of a date; a week without events has zeros."""
     found = {monday: counts for monday, *counts in connection.execute(_ATTENDANCE)}
-    newest = until - timedelta(days=until.weekday())
-    mondays = [newest - timedelta(weeks=ago) for ago in reversed(range(weeks))]
-    return [Week(monday, *found.get(monday, (0, 0))) for monday in mondays]
+    end = before - timedelta(days=before.weekday())
+    mondays = [end - timedelta(weeks=ago) for ago in range(weeks, 0, -1)]
+    return [Week(monday, *found.get(monday, (0, 0, None))) for monday in mondays]
 
 
-def count(
+def count_rows(
     connection: Connection[tuple[Any, ...]], streams: Iterable[str], *, since: datetime
-) -> dict[str, Counts]:
-    """Count the rows of every stream's table.
-
-    Args:
-        connection: To the database.
-        streams: The streams.
-        since: See `Counts`.
-    """
-    # The loader's columns have no time zone; they hold UTC.
-    moment = since.replace(tzinfo=None)
+) -> dict[str, TableCounts]:
+    """Count the rows of every stream's table."""
+    # The loader's timestamp columns have no time zone and hold UTC.
+    loaded_since = since.replace(tzinfo=None)
     counts = {}
     for stream in streams:
         query = _COUNTS.format(sql.Identifier(SCHEMA, stream))
-        (found,) = connection.execute(query, [moment]).fetchall()
-        counts[stream] = Counts(*found)
+        (found,) = connection.execute(query, [loaded_since]).fetchall()
+        counts[stream] = TableCounts(*found)
     return counts

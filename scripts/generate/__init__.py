@@ -1,4 +1,5 @@
-"""Files of this repository that are made of the tap itself, so that they cannot drift from it.
+"""Generators of the files that are derived from the tap, so that they cannot drift from it.
 
-`python -m scripts.generate` (or `make generate`) writes them; tests/project/test_generated.py compares.
+`make generate` (`python -m scripts.generate`) writes the files; tests/project/test_generated.py
+checks that they are up to date.
 """

@@ -1,4 +1,4 @@
-"""The reference of the streams, docs/streams.md, made of their classes and schemas."""
+"""The stream reference, docs/streams.md, generated from the streams and their schemas."""
 
 from __future__ import annotations
 
@@ -14,49 +14,80 @@ from tap_campusgroups.streams import STREAMS
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.streams import StreamDefinition
 
     Schema: t.TypeAlias = dict[str, t.Any]
 
 _INTRODUCTION: t.Final = """\
 # Streams
 
-Every stream of the tap, with every field of its schema. This page is generated from the schemas
-(`make generate`); do not edit it.
+Every field of every stream. This page is generated from the schemas by `make generate`; do not
+edit it.
 
-- All streams have the primary key `id` and the replication key `updatedOn`.
-- Every field but `id` may be null, also where nothing else is said, and so may the items of arrays.
-- `a.b` is the field `b` of the object `a`; `a[].b` is the field `b` of each object in the array
+- Every stream has the primary key `id` and the replication key `updatedOn`.
+- Every field except `id` is nullable, and so are the items of arrays.
+- `a.b` is the field `b` of the object `a`. `a[].b` is the field `b` of each object in the array
   `a`.
-- A type in parentheses is the format of a text: `date` is a day, `2024-05-01`; `date-time` is an
-  instant, `2024-05-01T10:00:00Z`, without the `Z` if the service sends no offset.
-- `_extra` is the tap's own: see "Odd values" in the [README](../README.md#odd-values).
 """
 
 _IDENTIFIERS: t.Final = """\
-- A field with a mark in the column *identifier* names a person or leads to one. `hash`: something
-  to join by, which a keyed hash can stand for. `drop`: a name, a picture, an address or the like,
-  which few analyses need. A field without a mark may hold personal data all the same: people type
-  what they like into texts, and the ids of users are people's, too.
-  [masked.meltano.yml](../examples/masked.meltano.yml) is made of these marks.
+- The column *identifier* marks direct identifiers: fields that name a person or lead to one.
+  `hash` marks values that are useful as join keys, such as email addresses. `drop` marks names,
+  pictures, addresses and similar values. The [masking preset](masking.md#use-the-preset) is
+  generated from these marks. Fields without a mark can still contain personal data: people type it
+  into free text, and the ids of users identify people, too.
+"""
+
+_VALUES: t.Final = """
+## Values
+
+Values are converted to the declared type of their field:
+
+| declared type | accepted values |
+| --- | --- |
+| integer, number | Numbers, and text such as `"7"` or `"12.50"`. Decimals keep all their digits. |
+| boolean | `true` and `false`, 1 and 0, and the same as text. |
+| string | Text, and numbers and booleans as text. Empty text stays empty. |
+| string (date) | `2024-05-01`. |
+| string (date-time) | `2024-05-01T10:00:00`, with or without fractions of a second. With an \
+offset, the value is converted to UTC. Without one, it stays as it is: only the school knows its \
+time zone. |
+| object, array | JSON objects and arrays, and text that contains one. |
+
+In all types except string, empty text is null. The text `null` is null in any type except string.
+
+Every record is valid against its schema. The field `_extra` is an object, and null in most
+records. It contains, under its original name and as it was received:
+
+- every field that the schema does not declare (see the setting `unknown_fields`);
+- every value that cannot be converted, such as the date `2024-02-30`. The field itself is then
+  null;
+- the whole value of an object or array if any part of it is unknown or cannot be converted.
+
+Deselected fields never appear in `_extra`. If you mask fields with stream maps, mask `_extra`,
+too: see [Masking](masking.md). Integers of more than 4,300 digits, values nested more than 100
+levels deep, and NaN are stored in `_extra` as text, because most JSON parsers reject them. Invalid
+Unicode is replaced with U+FFFD, and the summary counts the affected pages.
+
+In your own catalog, keep every field nullable. You may add constraints such as `enum` or
+`pattern`: a value that violates one is null in its field and kept in `_extra`. A field that you
+add to the schema becomes a column.
+
+## Overview
 """
 
 
 def text() -> str:
-    """Write the page.
-
-    Returns:
-        Markdown.
-    """
+    """Return the page as Markdown."""
     streams = {stream.name: stream for stream in STREAMS[max(ApiVersion)]}
     fields = {name: list(_fields(_schema(name))) for name in streams}
     has_identifiers = any(MARK in field for rows in fields.values() for _, field in rows)
     return "\n".join(
         [
-            _INTRODUCTION + _IDENTIFIERS * has_identifiers,
-            *("| stream | what a row is | fields |", "| --- | --- | --- |"),
+            _INTRODUCTION + _IDENTIFIERS * has_identifiers + _VALUES,
+            *("| stream | contents | fields |", "| --- | --- | --- |"),
             *(
-                f"| [`{name}`](#{name}) | {_what(stream)} | {len(fields[name])} |"
+                f"| [`{name}`](#{name}) | {_description(stream)} | {len(fields[name])} |"
                 for name, stream in streams.items()
             ),
             *(line for name, stream in streams.items() for line in _section(stream, fields[name])),
@@ -70,18 +101,21 @@ def _schema(name: str) -> Schema:
     return t.cast("Schema", json.loads(file.read_text(encoding="utf-8")))
 
 
-def _what(stream: type[CampusGroupsStream]) -> str:
-    """Say what a row is, and when the stream is there at all."""
-    said = stream.description
-    versions = [version for version, streams in STREAMS.items() if stream in streams]
-    return said if min(ApiVersion) in versions else f'{said} With `api_version: "{min(versions)}"`.'
+def _description(stream: StreamDefinition) -> str:
+    """Return the stream's description, and the API version that it requires."""
+    first = min(version for version, streams in STREAMS.items() if stream in streams)
+    return (
+        stream.description
+        if first is min(ApiVersion)
+        else f'{stream.description} Requires `api_version: "{first}"`.'
+    )
 
 
-def _section(stream: type[CampusGroupsStream], fields: list[tuple[str, Schema]]) -> Iterator[str]:
-    """Write the lines of a stream."""
+def _section(stream: StreamDefinition, fields: list[tuple[str, Schema]]) -> Iterator[str]:
+    """Yield the lines of a stream's section."""
     is_marked = any(MARK in field for _, field in fields)
     columns = ["field", "type", *["identifier"] * is_marked, "description"]
-    yield from ("", f"## {stream.name}", "", _what(stream), "", _row(columns))
+    yield from ("", f"## {stream.name}", "", _description(stream), "", _row(columns))
     yield _row(["---"] * len(columns))
     for path, field in fields:
         mark = [f"`{field[MARK]}`" if MARK in field else ""] * is_marked
@@ -93,7 +127,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _fields(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
-    """Walk the fields, each followed by those within it."""
+    """Yield the fields depth first, each with its path."""
     for name, field in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
         yield path, field
@@ -102,11 +136,11 @@ def _fields(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
 
 
 def _type(field: Schema) -> str:
-    """Write a type without `null`, which is among all of them."""
-    kinds = [field["type"]] if isinstance(field["type"], str) else field["type"]
-    said = " or ".join(kind for kind in kinds if kind != "null")
+    """Return a field's type for the table, without `null`."""
+    types = [field["type"]] if isinstance(field["type"], str) else field["type"]
+    text = " or ".join(name for name in types if name != "null")
     if "format" in field:
-        said += f" ({field['format']})"
+        text += f" ({field['format']})"
     if "items" in field:
-        said += f" of {_type(field['items'])}s"
-    return said
+        text += f" of {_type(field['items'])}s"
+    return text

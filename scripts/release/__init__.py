@@ -1,4 +1,5 @@
-"""Checks of a release, with nothing but Python's own library; the release workflow runs them, too.
+"""Checks that a release must pass, without dependencies outside the standard library.
 
-`python -m scripts.release.changelog v1.2.0` and `python -m scripts.release.package dist`.
+The release workflow runs `python -m scripts.release.changelog v1.2.0` and
+`python -m scripts.release.package dist`.
 """

@@ -1,4 +1,7 @@
-"""Release check: `python -m scripts.release.changelog v1.2.0` needs a changelog section."""
+"""Check that the changelog has a section for a release.
+
+Usage: `python -m scripts.release.changelog v1.2.0`.
+"""
 
 from __future__ import annotations
 
@@ -12,46 +15,39 @@ _TAG = re.compile(r"v(?P<version>\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)")
 
 
 class UnfitForReleaseError(Exception):
-    """Something that a release must have is not there; the text says what."""
+    """The release is incomplete; the message names the reason."""
 
 
 def section(changelog: str, tag: str) -> str:
-    """Find what the changelog says of a release.
+    """Return the changelog's section for a release.
 
     Args:
-        changelog: The text of CHANGELOG.md.
-        tag: For instance `v1.2.0` or `v1.2.0rc1`.
+        changelog: The content of CHANGELOG.md.
+        tag: A version tag, such as `v1.2.0` or `v1.2.0rc1`.
 
     Returns:
-        The text under the heading `## 1.2.0 - 2026-01-31`.
+        The text below the heading `## 1.2.0 - 2026-01-31`.
 
     Raises:
-        UnfitForReleaseError: If the tag is none of a version, or the section is missing or empty.
+        UnfitForReleaseError: If the tag is not a version, or if the section is missing or empty.
     """
     if (found := _TAG.fullmatch(tag)) is None:
-        msg = f"{tag} is no tag of a version; write it like v1.2.0 or v1.2.0rc1"
+        msg = f"{tag} is not a version tag; use a tag such as v1.2.0 or v1.2.0rc1"
         raise UnfitForReleaseError(msg)
     version = re.escape(found["version"])
     heading = re.search(rf"^## {version} - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
     if heading is None:
-        msg = f"CHANGELOG.md has no heading like: ## {found['version']} - 2026-01-31"
+        msg = f'CHANGELOG.md has no section "## {found["version"]} - YYYY-MM-DD"'
         raise UnfitForReleaseError(msg)
     text = re.split(r"^## ", changelog[heading.end() :], maxsplit=1, flags=re.MULTILINE)[0].strip()
     if not text:
-        msg = f"CHANGELOG.md says nothing of {found['version']}"
+        msg = f"The section of {found['version']} in CHANGELOG.md is empty"
         raise UnfitForReleaseError(msg)
     return text
 
 
 def main(arguments: list[str]) -> int:
-    """Check the changelog for a tag.
-
-    Args:
-        arguments: The tag.
-
-    Returns:
-        The exit code.
-    """
+    """Print the section of a tag, and return the exit code."""
     (tag,) = arguments
     try:
         print(section((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), tag))  # noqa: T201

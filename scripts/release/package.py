@@ -1,6 +1,6 @@
-"""Check the wheel and the source archive: `python -m scripts.release.package dist`.
+"""Check that the wheel and the source archive contain the right files.
 
-Needs the checkout that they were built from.
+Usage: `python -m scripts.release.package dist`, in the checkout that they were built from.
 """
 
 from __future__ import annotations
@@ -23,21 +23,15 @@ if t.TYPE_CHECKING:
 PACKAGE: t.Final = "tap_campusgroups"
 
 METADATA: t.Final = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
-"""What a wheel has beside the package."""
+"""Metadata files of a wheel."""
 
 ALWAYS_IN_SDIST: t.Final = {"PKG-INFO", "pyproject.toml", ".gitignore"}
-"""What hatchling puts into a source archive unasked."""
+"""Files that hatchling always adds to a source archive."""
 
 
 @dataclass(frozen=True)
 class Distributions:
-    """The two files of a release.
-
-    Attributes:
-        wheel: The wheel.
-        sdist: The source archive.
-        version: What both say of themselves.
-    """
+    """The wheel and the source archive of one version."""
 
     wheel: Path
     sdist: Path
@@ -45,59 +39,49 @@ class Distributions:
 
     @classmethod
     def find(cls, folder: Path) -> Distributions:
-        """Find them in a folder.
-
-        Args:
-            folder: With one wheel and one source archive.
+        """Find the wheel and the source archive in a folder.
 
         Raises:
-            UnfitForReleaseError: If there are more or fewer, or if their versions differ.
+            UnfitForReleaseError: If there is not exactly one of each, or if their versions differ.
         """
         wheels, sdists = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
         if len(wheels) != 1 or len(sdists) != 1:
-            msg = (
-                f"{folder} has {len(wheels)} wheels and {len(sdists)} source archives, not one each"
-            )
+            msg = f"{folder} has {len(wheels)} wheels and {len(sdists)} source archives, not 1 each"
             raise UnfitForReleaseError(msg)
         (wheel,), (sdist,) = wheels, sdists
         version = sdist.name.removeprefix(f"{PACKAGE}-").removesuffix(".tar.gz")
         if wheel.name != f"{PACKAGE}-{version}-py3-none-any.whl":
-            msg = f"{wheel.name} and {sdist.name} are not of one version"
+            msg = f"{wheel.name} and {sdist.name} have different versions"
             raise UnfitForReleaseError(msg)
         return cls(wheel, sdist, version)
 
 
 def check_version(distributions: Distributions, tag: str) -> None:
-    """Make sure that the version is the tag's.
+    """Check that the version matches the tag.
 
     Raises:
-        UnfitForReleaseError: If not.
+        UnfitForReleaseError: If they differ.
     """
     if tag != f"v{distributions.version}":
-        msg = f"the version is {distributions.version}, and the tag {tag}"
+        msg = f"version {distributions.version} does not match tag {tag}"
         raise UnfitForReleaseError(msg)
 
 
 def check_same(what: str, found: Collection[str], expected: Collection[str]) -> None:
-    """Make sure that an archive has what it should have, and nothing else.
-
-    Args:
-        what: The archive's name.
-        found: Names of the files in it.
-        expected: Names of the files that should be.
+    """Check that an archive contains exactly the expected files.
 
     Raises:
-        UnfitForReleaseError: If they differ; the text names the files.
+        UnfitForReleaseError: If not; the message names the files.
     """
     problems = [f"{name} is missing" for name in sorted(set(expected) - set(found))]
-    problems += [f"{name} should not be there" for name in sorted(set(found) - set(expected))]
+    problems += [f"{name} is not expected" for name in sorted(set(found) - set(expected))]
     if problems:
         msg = f"{what}: {'; '.join(problems)}"
         raise UnfitForReleaseError(msg)
 
 
 def tracked(*paths: str) -> set[str]:
-    """List the files that git knows, below some paths of the checkout."""
+    """Return the names of the tracked files below some paths of the checkout."""
     done = subprocess.run(  # noqa: S603 - the paths are those of pyproject.toml
         ["git", "ls-files", "-z", "--", *paths],  # noqa: S607 - the user's git
         cwd=ROOT,
@@ -109,7 +93,7 @@ def tracked(*paths: str) -> set[str]:
 
 
 def check_wheel(distributions: Distributions) -> None:
-    """Make sure that the wheel has the package, its metadata, and nothing else.
+    """Check that the wheel contains exactly the package and its metadata.
 
     Raises:
         UnfitForReleaseError: If not.
@@ -119,13 +103,13 @@ def check_wheel(distributions: Distributions) -> None:
         found = set(wheel.namelist())
     expected = tracked(PACKAGE)
     if f"{PACKAGE}/py.typed" not in expected or f"{PACKAGE}/schemas/events.json" not in expected:
-        msg = "the checkout has no py.typed or no schemas"
+        msg = "the checkout lacks py.typed or the schemas"
         raise UnfitForReleaseError(msg)
     check_same(distributions.wheel.name, found, expected | {f"{info}/{name}" for name in METADATA})
 
 
 def check_sdist(distributions: Distributions) -> None:
-    """Make sure that the source archive has the files that pyproject.toml lists, and nothing else.
+    """Check that the source archive contains exactly the files that pyproject.toml lists.
 
     Raises:
         UnfitForReleaseError: If not.
@@ -140,50 +124,42 @@ def check_sdist(distributions: Distributions) -> None:
 
 
 def check_same_wheel(distributions: Distributions, other: Path) -> None:
-    """Make sure that another wheel has the same files with the same contents.
+    """Check that the released wheel equals a wheel that was built from the checkout.
 
     Args:
-        distributions: The release, its wheel made of the source archive.
-        other: A wheel made of the checkout.
+        distributions: The release, whose wheel was built from the source archive.
+        other: The wheel that was built from the checkout.
 
     Raises:
-        UnfitForReleaseError: If not; the text names the files.
+        UnfitForReleaseError: If they differ; the message names the files.
     """
     with ZipFile(distributions.wheel) as one, ZipFile(other) as two:
         check_same(other.name, two.namelist(), one.namelist())
         differing = [name for name in one.namelist() if one.read(name) != two.read(name)]
     if differing:
-        msg = f"{other.name}: made of the checkout, it differs in {', '.join(differing)}"
+        msg = f"{other.name}: built from the checkout, it differs in {', '.join(differing)}"
         raise UnfitForReleaseError(msg)
 
 
 def main(arguments: list[str]) -> int:
-    """Check a folder.
-
-    Args:
-        arguments: The folder; `--tag` and a tag that the version must be that of; `--same-as` and
-            a folder with a wheel that was built from the checkout.
-
-    Returns:
-        The exit code.
-    """
+    """Check a folder, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scripts.release.package", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--tag")
-    parser.add_argument("--same-as", type=Path)
-    asked = parser.parse_args(arguments)
+    parser.add_argument("folder", type=Path, help="folder with one wheel and one source archive")
+    parser.add_argument("--tag", help="tag that the version must match")
+    parser.add_argument("--same-as", type=Path, help="folder with a wheel built from the checkout")
+    options = parser.parse_args(arguments)
     try:
-        distributions = Distributions.find(asked.folder)
-        if asked.tag is not None:
-            check_version(distributions, asked.tag)
+        distributions = Distributions.find(options.folder)
+        if options.tag is not None:
+            check_version(distributions, options.tag)
         check_wheel(distributions)
         check_sdist(distributions)
-        for wheel in asked.same_as.glob("*.whl") if asked.same_as else ():
+        for wheel in options.same_as.glob("*.whl") if options.same_as else ():
             check_same_wheel(distributions, wheel)
     except UnfitForReleaseError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
-    print(f"{distributions.version}: wheel and source archive have what they should have")  # noqa: T201
+    print(f"{distributions.version}: the wheel and the source archive are complete")  # noqa: T201
     return 0
 
 

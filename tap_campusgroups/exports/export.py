@@ -13,7 +13,6 @@ import backoff
 
 from tap_campusgroups.exceptions import ExportTimeoutError
 from tap_campusgroups.exports.response import WAITING, ResponseKind, parse_response
-from tap_campusgroups.records.json_codec import byte_size
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,30 +25,26 @@ if t.TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """How to wait for an export that is queued or running.
+    """How to wait for an export that is queued or running; all times are in seconds.
 
     Attributes:
-        max_interval: Maximum interval between two polls, in seconds, before jitter.
-        timeout: Maximum time that the export may be queued or running, in seconds.
+        max_interval: Maximum interval between two polls, before jitter.
+        timeout: Maximum time that the export may be queued or running.
     """
 
     max_interval: float
     timeout: float
 
     FIRST_INTERVAL: t.ClassVar[float] = 1.0
-    """Delay before the second poll, in seconds; the first follows the submission at once."""
+    """Delay before the second poll; the first follows the submission at once."""
 
     GROWTH: t.ClassVar[float] = 1.5
-    """Factor from one interval to the next."""
 
     EMPTY_PAGE_DELAY: t.ClassVar[float] = 1.0
-    """Delay after an empty page that has a token, in seconds."""
+    """Delay after an empty page that has a token."""
 
     def intervals(self) -> Iterator[float]:
-        """Yield the intervals between polls, in seconds, without end.
-
-        Each has up to 10 % of random jitter, so that many clients do not poll in step.
-        """
+        """Yield the intervals between polls, without end, each with up to 10 % of jitter."""
         growing = backoff.expo(
             base=self.GROWTH,
             factor=min(self.FIRST_INTERVAL, self.max_interval),
@@ -62,14 +57,7 @@ class PollPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of an export, not decoded yet.
-
-    Attributes:
-        results: JSON text of the array of rows.
-        size: Length of that text, in bytes.
-        is_last: Whether it is the export's last page.
-        has_invalid_unicode: Whether invalid characters had to be replaced.
-    """
+    """A page of an export: JSON text of an array of rows, and its size in bytes."""
 
     results: Raw
     size: int
@@ -77,7 +65,7 @@ class Page:
     has_invalid_unicode: bool = False
 
 
-def run_export(  # noqa: PLR0913 - the last two are time itself
+def run_export(
     paginator: ExportPaginator,
     send: Callable[[ExportPaginator], requests.Response],
     policy: PollPolicy,
@@ -93,12 +81,9 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
         send: Sends the paginator's current step and returns the whole response.
         policy: How to wait.
         log_wait: Called before each wait with the export's state (queued or running), the time
-            waited so far and the time until the next poll, both in seconds.
-        clock: Monotonic time, in seconds.
+            waited so far and the time until the next poll.
+        clock: Monotonic time.
         sleep: Waits some seconds.
-
-    Yields:
-        The pages in the service's order; a page may have no rows.
 
     Raises:
         ExportEnded: If the export ends before its last page.
@@ -114,7 +99,7 @@ def run_export(  # noqa: PLR0913 - the last two are time itself
             waiting_since, intervals = None, policy.intervals()
             page = Page(
                 parsed.results,
-                byte_size(parsed.results),
+                len(memoryview(parsed.results)),
                 is_last=paginator.finished,
                 has_invalid_unicode=parsed.has_invalid_unicode,
             )

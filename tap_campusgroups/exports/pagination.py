@@ -33,10 +33,9 @@ class Fetch:
     """The `GET` of a page, also used to poll (document, "Retrieve events").
 
     Attributes:
-        query_id: The export's `queryId`.
         token: Token of the page; `None` for the first one.
-        polls: Number of earlier requests for the same page. It makes every poll a new step: the SDK
-            takes two equal steps for a loop.
+        polls: Number of earlier polls. It makes each a new step: the SDK takes two equal steps for
+            a loop.
     """
 
     query_id: str
@@ -56,27 +55,17 @@ _SAMPLE_BYTES: t.Final = 4096
 
 
 class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it into an error
-    """The export ended before its last page.
-
-    Attributes:
-        kind: Why.
-    """
+    """The export ended before its last page; `kind` tells why."""
 
     def __init__(self, kind: ResponseKind, response: requests.Response) -> None:
-        """Describe the response that ended the export."""
         super().__init__(f"{kind.value} ({describe(response)})")
         self.kind = kind
 
 
 class ExportPaginator(BaseAPIPaginator[Step]):
-    """Walks one export from its `POST` to its last page.
-
-    `current_value` is the step to take; `advance` takes its response. It never waits: the caller
-    polls while the response's kind is in `WAITING`.
-    """
+    """Walks one export from its `POST` to its last page; the caller waits between polls."""
 
     def __init__(self, window: Window) -> None:
-        """Start with the `POST` of a window."""
         super().__init__(Submit(window))
         self._tokens: set[str] = set()
         self._pages: set[int] = set()

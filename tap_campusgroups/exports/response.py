@@ -8,17 +8,18 @@ from __future__ import annotations
 import enum
 import re
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     JsonError,
+    Raw,
     UnexpectedJsonError,
     decode_body,
     decode_value,
     describe_body,
-    replace_invalid_unicode,
 )
 from tap_campusgroups.records.quality import safe_field_name
 
@@ -27,7 +28,7 @@ if t.TYPE_CHECKING:
 
     import requests
 
-    from tap_campusgroups.records.json_codec import Buffer, Raw
+    from tap_campusgroups.records.json_codec import Buffer
 
 
 class ResponseKind(enum.Enum):
@@ -52,17 +53,13 @@ class ResponseKind(enum.Enum):
     QUERY_ID_REPEATED = "the service returned the queryId of another export"
 
 
-WAITING: t.Final = frozenset({ResponseKind.QUEUED, ResponseKind.RUNNING})
+WAITING: t.Final = {ResponseKind.QUEUED, ResponseKind.RUNNING}
 """The export is not ready yet."""
 
-RESUBMITTED: t.Final = frozenset(
-    {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
-)
+RESUBMITTED: t.Final = {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
 """The export has ended; its range can be submitted again."""
 
-TRANSIENT: t.Final = frozenset(
-    {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
-)
+TRANSIENT: t.Final = {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
 """The request failed; the same request can be sent again."""
 
 
@@ -71,14 +68,12 @@ class ParsedResponse:
     """A response and its meaning.
 
     Attributes:
-        kind: Meaning.
-        message: The service's `message` or error text, if any.
+        message: The service's `message` or error text.
         query_id: The new export's `queryId`, if accepted.
-        results: JSON text of the page's array of rows, not decoded, if it is a page.
+        results: JSON text of the page's array of rows, if it is a page.
         token: Token of the next page; `None` on the last page.
-        has_rows: Whether the page has rows.
         unknown_keys: Keys of the body that the API does not document.
-        has_invalid_unicode: Whether invalid characters of the body had to be replaced.
+        has_invalid_unicode: Whether invalid characters had to be replaced.
     """
 
     kind: ResponseKind
@@ -104,11 +99,8 @@ _FAILED = _pattern(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
 _CANCELLED = _pattern(r"\bcancel+ed\b", ResponseKind.CANCELLED)
 
 # Meaning of a message, by the kind of response that carries it. The first match counts.
+_BAD_DATE = _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED)
 _IN_5XX: t.Final = (_CANCELLED, _pattern(_QUERY_FAILED, ResponseKind.FAILED))
-_IN_5XX_TO_POST: t.Final = (
-    *_IN_5XX,
-    _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED),
-)
 _WITHOUT_ROWS: t.Final = (
     _CANCELLED,
     _FAILED,
@@ -132,18 +124,18 @@ _BESIDE_ROWS: t.Final = (
     ),
 )
 
-_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
-    HTTPStatus.UNAUTHORIZED: ResponseKind.DENIED,
-    HTTPStatus.FORBIDDEN: ResponseKind.DENIED,
-    HTTPStatus.GONE: ResponseKind.CANCELLED,
-    HTTPStatus.REQUEST_TIMEOUT: ResponseKind.BUSY,
-    HTTPStatus.TOO_MANY_REQUESTS: ResponseKind.BUSY,
+_BY_STATUS: t.Final = {
+    401: ResponseKind.DENIED,
+    403: ResponseKind.DENIED,
+    410: ResponseKind.CANCELLED,
+    408: ResponseKind.BUSY,
+    429: ResponseKind.BUSY,
 }
-_GET_BY_STATUS: t.Final[dict[int, ResponseKind]] = {
-    HTTPStatus.CREATED: ResponseKind.QUEUED,
-    HTTPStatus.ACCEPTED: ResponseKind.RUNNING,
-    HTTPStatus.BAD_REQUEST: ResponseKind.EXPIRED,
-    HTTPStatus.NOT_FOUND: ResponseKind.EXPIRED,
+_GET_BY_STATUS: t.Final = {
+    201: ResponseKind.QUEUED,
+    202: ResponseKind.RUNNING,
+    400: ResponseKind.EXPIRED,
+    404: ResponseKind.EXPIRED,
 }
 
 
@@ -176,11 +168,6 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
-
-    Args:
-        method: `POST` or `GET`.
-        status: HTTP status.
-        content: The whole body.
     """
     is_post = method == "POST"
     body, kind, has_invalid_unicode = _decode(content)
@@ -188,8 +175,8 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     message = _text(fields.get("error")) or _text(fields.get("message"))
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        patterns = _IN_5XX_TO_POST if is_post else _IN_5XX
-        return ParsedResponse(_match(message, patterns) or ResponseKind.SERVER_ERROR, message)
+        by_message = _match(message, [*_IN_5XX, _BAD_DATE] if is_post else _IN_5XX)
+        return ParsedResponse(by_message or ResponseKind.SERVER_ERROR, message)
     if by_status := _BY_STATUS.get(status) or (None if is_post else _GET_BY_STATUS.get(status)):
         return ParsedResponse(by_status, message)
     if status >= HTTPStatus.BAD_REQUEST:
@@ -198,7 +185,7 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
         return ParsedResponse(ResponseKind.REDIRECTED, message)
     if body is None or fields is _AMBIGUOUS:
         return ParsedResponse(kind)
-    if _is_filled(fields.get("error"), _NO_ERROR):
+    if fields.get("error"):
         parsed = ParsedResponse(ResponseKind.FAILED, message)
     elif is_post:
         parsed = _parse_submission(fields, message)
@@ -220,69 +207,65 @@ _FIELDS: t.Final[dict[str, str]] = {
 }
 """Known keys of a body, in lower case and without underscores, and our names of them."""
 
-_AMBIGUOUS: t.Final[Mapping[str, Raw]] = {}
+_AMBIGUOUS: t.Final[dict[str, t.Any]] = {}
 """The fields of a body in which two spellings of a key have different values."""
 
 _EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
-_NO_TOKEN = re.compile(rb'\s*(?:null|"")\s*')
-_NO_ERROR = re.compile(rb'\s*(?:null|""|\[\s*\]|\{\s*\}|false|0)\s*')
 
 
-def _is_filled(value: Raw | None, empty: re.Pattern[bytes] = _EMPTY) -> bool:
-    return value is not None and not empty.fullmatch(memoryview(value))
+def _is_filled(value: t.Any) -> bool:
+    if isinstance(value, Raw):
+        return not _EMPTY.fullmatch(memoryview(value))
+    return value not in (None, "", [])
 
 
-def _known_fields(body: Mapping[str, Raw]) -> tuple[Mapping[str, Raw], tuple[str, ...]]:
-    """Return the known fields of a body, and its unknown keys."""
-    fields: dict[str, Raw] = {}
+def _known_fields(body: Mapping[str, Raw]) -> tuple[dict[str, t.Any], tuple[str, ...]]:
+    """Return the known fields of a body, decoded except `results`, and its unknown keys."""
+    fields: dict[str, t.Any] = {}
     unknown: list[str] = []
-    for key, value in body.items():
+    for key, raw in body.items():
         name = _FIELDS.get(key.replace("_", "").lower())
         if name is None:
             unknown.append(key)
-        elif not _is_filled(other := fields.get(name)):
+            continue
+        value: t.Any = raw
+        if name != "results":
+            with suppress(JsonError):
+                value = decode_value(raw)
+        if not _is_filled(other := fields.get(name)):
             if other is None or _is_filled(value):
                 fields[name] = value
-        elif name != "error" and _is_filled(value) and bytes(value) != bytes(t.cast("Raw", other)):
+        elif name != "error" and _is_filled(value) and value != other:
             return _AMBIGUOUS, ()
     return fields, tuple(unknown)
 
 
-def _text(value: Raw | None) -> str | None:
-    """Return the text of a field; `None` if it is not text, or empty."""
-    if value is None:
-        return None
-    try:
-        text = decode_value(value)
-    except JsonError:
-        return None
-    return text if text and isinstance(text, str) else None
+def _text(value: t.Any) -> str | None:
+    return value if value and isinstance(value, str) else None
 
 
 def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bool]:
     """Return the body, what it means if there is none, and whether characters were replaced."""
     try:
-        return decode_body(content), ResponseKind.UNRECOGNISED, False
+        body, has_invalid_unicode = decode_body(content)
     except UnexpectedJsonError:
         return None, ResponseKind.UNRECOGNISED, False
     except InvalidJsonError:
-        try:
-            return decode_body(replace_invalid_unicode(content)), ResponseKind.UNRECOGNISED, True
-        except JsonError:
-            return None, ResponseKind.INVALID_JSON, False
+        return None, ResponseKind.INVALID_JSON, False
+    return body, ResponseKind.UNRECOGNISED, has_invalid_unicode
 
 
 def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
     return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
 
 
-def _parse_submission(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
+def _parse_submission(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
     if query_id := _text(fields.get("query_id")):
         return ParsedResponse(ResponseKind.ACCEPTED, message, query_id=query_id)
     return ParsedResponse(_match(message, [_FAILED]) or ResponseKind.UNRECOGNISED, message)
 
 
-def _parse_page(fields: Mapping[str, Raw], message: str | None) -> ParsedResponse:
+def _parse_page(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
     results, token = fields.get("results"), fields.get("token")
     has_rows = _is_filled(results)
     if has_rows:
@@ -294,7 +277,7 @@ def _parse_page(fields: Mapping[str, Raw], message: str | None) -> ParsedRespons
     if kind is not ResponseKind.PAGE:
         return ParsedResponse(kind, message)
     is_array = results is not None and bytes(memoryview(results)[:1]) == b"["
-    if not is_array or (_is_filled(token, _NO_TOKEN) and _text(token) is None):
+    if not is_array or not isinstance(token, str | None):
         return ParsedResponse(ResponseKind.UNRECOGNISED, message)
     return ParsedResponse(kind, message, results=results, token=_text(token), has_rows=has_rows)
 
@@ -303,12 +286,7 @@ _PARSED, _CONTENT = "campusgroups_parsed", "campusgroups_content"
 
 
 def cache_parsed(response: requests.Response, content: Buffer) -> ParsedResponse:
-    """Classify a response and keep the result on it, for `parse_response` and `describe`.
-
-    Args:
-        response: A response with its request.
-        content: The whole body, which may have been read by other means than `response.content`.
-    """
+    """Classify a response by its whole body, and keep both for `parse_response` and `describe`."""
     parsed = classify(response.request.method or "GET", response.status_code, content)
     vars(response).update({_PARSED: parsed, _CONTENT: content})
     return parsed
@@ -316,10 +294,8 @@ def cache_parsed(response: requests.Response, content: Buffer) -> ParsedResponse
 
 def parse_response(response: requests.Response) -> ParsedResponse:
     """Classify a response; the result is cached, because a page can have megabytes."""
-    parsed = vars(response).get(_PARSED)
-    return (
-        parsed if isinstance(parsed, ParsedResponse) else cache_parsed(response, response.content)
-    )
+    parsed: ParsedResponse | None = vars(response).get(_PARSED)
+    return parsed or cache_parsed(response, response.content)
 
 
 _KNOWN_MESSAGES: t.Final = (
@@ -358,10 +334,11 @@ def redact(message: str) -> str:
     `"Query execution failed" and 25 hidden characters`.
     """
     text = message.strip().lower()
-    known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), "")
+    known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), None)
+    if known is None:
+        return f"a hidden message of {len(message)} characters"
     hidden = len(text.removeprefix(known.lower()).strip(" .!"))
-    parts = [f'"{known}"'] * bool(known) + [f"{hidden} hidden characters"] * bool(hidden)
-    return " and ".join(parts) or "an empty message"
+    return f'"{known}"' + (f" and {hidden} hidden characters" if hidden else "")
 
 
 MAX_KEYS: t.Final = 5
@@ -370,24 +347,18 @@ MAX_KEYS: t.Final = 5
 
 def redact_keys(keys: Iterable[str]) -> str:
     """Return the keys of a body for a log line; keys that may be data are hidden."""
-    names = list(dict.fromkeys(_redact_key(key) for key in keys))
-    more = f" and {len(names) - MAX_KEYS} more" if len(names) > MAX_KEYS else ""
-    return ", ".join(names[:MAX_KEYS]) + more
-
-
-def _redact_key(key: str) -> str:
-    name = key[:1].lower() + key[1:]  # keys of a body begin with a capital letter, fields do not
-    safe_name = safe_field_name(name)
-    return key if safe_name == name else safe_name
+    # Keys of a body may begin with a capital letter, names of fields do not.
+    names = {key: key[:1].lower() + key[1:] for key in keys}
+    safe = dict.fromkeys(
+        key if safe_field_name(name) == name else safe_field_name(name)
+        for key, name in names.items()
+    )
+    more = f" and {len(safe) - MAX_KEYS} more" if len(safe) > MAX_KEYS else ""
+    return ", ".join(list(safe)[:MAX_KEYS]) + more
 
 
 def describe(response: requests.Response) -> str:
-    """Describe a response without quoting personal data.
-
-    Returns:
-        For instance `HTTP 500, "Query execution failed"`, or without a message `HTTP 200, an object
-        of Results: null`.
-    """
+    """Describe a response without personal data: `HTTP 500, "Query execution failed"`."""
     message = parse_response(response).message
     detail = describe_body(vars(response)[_CONTENT]) if message is None else redact(message)
     return f"HTTP {response.status_code}, {detail}"

@@ -49,21 +49,16 @@ class RetryPolicy:
     resubmissions: int = 2
 
     def resubmission_delay(self, left: int) -> float:
-        """Return the delay before a resubmission, in seconds.
-
-        Args:
-            left: Number of resubmissions that may follow it.
-        """
+        """Return the delay before a resubmission that `left` others may follow, in seconds."""
         return RESUBMISSION_DELAY * 4.0 ** (self.resubmissions - 1 - left)
 
 
 def retry_delays(
     max_retry_after: float = MAX_RETRY_AFTER,
 ) -> Callable[[requests.Response | None], float]:
-    """Return a function that gives the delays of one request, in seconds, before jitter.
+    """Return a function of a failed attempt's response that gives the next delay, in seconds.
 
-    It takes the response of the failed attempt, if there is one. The delays are 1, 2, 4 ... 60, or
-    what the response asks for by `Retry-After`, up to `max_retry_after`.
+    The delays are 1, 2, 4 ... 60, before jitter, or what `Retry-After` asks for, up to a limit.
     """
     growing = backoff.expo(max_value=MAX_RETRY_DELAY)
     next(growing)  # backoff's generators yield None first
@@ -77,10 +72,9 @@ def retry_delays(
 
 
 def retry_after(response: requests.Response | None, *, now: datetime) -> float | None:
-    """Return the delay that a response asks for, in seconds, at most `MAX_RETRY_AFTER`.
+    """Parse `Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date); `None` if invalid.
 
-    `Retry-After` is a number of seconds or an HTTP date (RFC 9110, 10.2.3). The result is `None` if
-    it is absent or invalid.
+    The result is in seconds, at most `MAX_RETRY_AFTER`.
     """
     value = "" if response is None else response.headers.get("Retry-After", "").strip()
     if value.isdecimal():

@@ -20,7 +20,7 @@ import enum
 import time
 import typing as t
 from collections import Counter, deque
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 
@@ -59,10 +59,10 @@ def wait(event: Event, seconds: float) -> bool:
 class JobStatus(enum.Enum):
     """Status of a job."""
 
-    PENDING = "not submitted"
-    ACTIVE = "queued or running at the service"
-    FETCHING = "has run"
-    DONE = "done"
+    PENDING = enum.auto()
+    ACTIVE = enum.auto()  # queued or running at the service
+    FETCHING = enum.auto()  # has run
+    DONE = enum.auto()
 
 
 @dataclass(eq=False)
@@ -70,19 +70,16 @@ class ExportJob:
     """The export of one window of a stream.
 
     Attributes:
-        stream: Name of the stream.
-        window: The window.
         fetch: Runs the export in a worker and yields its pages.
-        received: Rows in the pages that the main thread has taken.
+        received: Rows that the main thread has taken.
         emitted: Records emitted of these.
         newest: The newest `updatedOn` of the records, in canonical form.
         is_complete: Whether the main thread has taken all pages.
         counts: Accepted exports, resubmissions and retries.
-        status: This and all below is kept by the scheduler.
-        query_id: The `queryId`, once the service has accepted the export.
+        status: The scheduler owns this and all below.
         pages: Prefetched pages.
         reserved: Bytes reserved in the buffer for the page on its way.
-        number: Position in the scheduler's order, from 0.
+        number: Position in the order of the jobs.
         error: What ended the export.
         is_dropped: Whether its pages are no longer needed.
     """
@@ -104,16 +101,8 @@ class ExportJob:
     is_dropped: bool = field(default=False, init=False)
 
 
-def _number(job: ExportJob) -> int:
-    return job.number
-
-
 class Scheduler:
-    """Runs jobs ahead of the main thread.
-
-    Attributes:
-        jobs: In the order in which `pages` is called.
-    """
+    """Runs jobs ahead of the main thread."""
 
     def __init__(
         self,
@@ -124,10 +113,10 @@ class Scheduler:
         worker_context: Callable[[], AbstractContextManager[object]],
         logger: logging.Logger,
     ) -> None:
-        """Plan the jobs; none starts before the first call of `pages`.
+        """Plan the jobs in the order in which `pages` will be called; none starts before that.
 
         Args:
-            jobs: In the order in which `pages` will be called.
+            jobs: The jobs.
             max_concurrent: Maximum number of exports that are queued or running at the service.
             monitor: Learns of accepted exports.
             worker_context: Creates the context in which each worker runs.
@@ -157,10 +146,7 @@ class Scheduler:
     # Called by the main thread
 
     def pages(self, job: ExportJob) -> Iterator[Page]:
-        """Take the pages of the next job; the workers end after the last job.
-
-        Yields:
-            The pages in the service's order.
+        """Yield the pages of the next job; the workers end after the last job.
 
         Raises:
             BaseException: What the job raised in its worker, after the pages before it.
@@ -196,11 +182,7 @@ class Scheduler:
             return page
 
     def drop(self, jobs: Collection[ExportJob]) -> None:
-        """Discard jobs whose pages are not needed; those that are pending never start.
-
-        Args:
-            jobs: Jobs of the current stream.
-        """
+        """Discard jobs of the current stream; those that are pending never start."""
         with self._changed:
             for job in jobs:
                 job.is_dropped = True
@@ -212,8 +194,7 @@ class Scheduler:
     def close(self) -> None:
         """End the workers and log abandoned exports; may be called again.
 
-        A worker that waits for a response for longer than `STOP_TIMEOUT` is left behind: it ends
-        with its request, or with the process.
+        A worker that still waits for a response after `STOP_TIMEOUT` ends with its request.
         """
         with self._changed:
             if self._stop.is_set():
@@ -240,21 +221,17 @@ class Scheduler:
     def _log_left_running(self, job: ExportJob) -> None:
         self._logger.info("Export abandoned: stream=%s query_id=%s", job.stream, job.query_id)
 
-    # Called by a job, in its worker
+    # Called by a job, in its worker; waiting raises ExportsStoppedError if the run ends meanwhile
 
     def acquire_slot(self, job: ExportJob) -> None:
-        """Wait until the job may have an export at the service, unless it has one.
-
-        Raises:
-            ExportsStoppedError: If the run ends meanwhile.
-        """
+        """Wait until the job may have an export at the service, unless it has one."""
         with self._changed:
             if job.status is JobStatus.ACTIVE:
                 return
             self._waiting_for_slot.add(job)
             try:
-                while len(self._active) >= self._max_concurrent or job is not min(
-                    self._waiting_for_slot, key=_number
+                while len(self._active) >= self._max_concurrent or any(
+                    other.number < job.number for other in self._waiting_for_slot
                 ):
                     self._wait_for_change()
                     if job.is_dropped:
@@ -264,11 +241,7 @@ class Scheduler:
             self._activate(job)
 
     def pause(self, seconds: float) -> None:
-        """Wait some seconds.
-
-        Raises:
-            ExportsStoppedError: If the run ends meanwhile.
-        """
+        """Wait some seconds."""
         if wait(self._stop, seconds):
             raise ExportsStoppedError
 
@@ -291,10 +264,10 @@ class Scheduler:
             self._notify()
 
     def abandon_running(self, job: ExportJob) -> bool:
-        """Leave the export running; it counts against the limit for the rest of the run.
+        """Leave the export running, which lowers the limit by one for the rest of the run.
 
         Returns:
-            Whether the job may submit another export. If not, nothing has changed.
+            Whether the job may submit another export; if not, nothing has changed.
         """
         with self._changed:
             if self._max_concurrent == 1:
@@ -308,21 +281,15 @@ class Scheduler:
         """Lower the limit after an HTTP 429 on a submission, and wait until another export ends.
 
         Returns:
-            Whether to submit again at once. If not, the run has no other export at the service.
-
-        Raises:
-            ExportsStoppedError: If the run ends meanwhile.
+            Whether to submit again at once; if not, the run has no other export at the service.
         """
         with self._changed:
             if len(self._active) == 1:
                 return False
             self.release_slot(job)
             self._max_concurrent = min(self._max_concurrent, len(self._active))
-            self._logger.info(
-                "Concurrency reduced: max_concurrent_exports=%d for the rest of this run (HTTP "
-                "429)",
-                self._max_concurrent,
-            )
+            text = "Concurrency reduced for this run: max_concurrent_exports=%d reason=HTTP 429"
+            self._logger.info(text, self._max_concurrent)
             self.acquire_slot(job)  # with the lock: a later job must not take the slot
             return True
 
@@ -335,11 +302,9 @@ class Scheduler:
 
     def _work(self) -> None:
         try:
-            with self._worker_context():
+            with self._worker_context(), suppress(ExportsStoppedError):
                 while (job := self._next_job()) is not None:
                     self._run(job)
-        except ExportsStoppedError:
-            return
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             with self._changed:
                 self._failure = error

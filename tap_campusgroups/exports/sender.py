@@ -46,13 +46,7 @@ RESPONSE_DEADLINE: t.Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ExportLimits:
-    """Time limits and retry limits of exports.
-
-    Attributes:
-        request_timeout: Time without a byte after which a request fails, in seconds.
-        poll: How to wait for an export.
-        retry: When to retry.
-    """
+    """Time limits and retry limits of exports; `request_timeout` is in seconds without a byte."""
 
     request_timeout: float
     poll: PollPolicy
@@ -64,13 +58,8 @@ class RequestSender:
     """Sends the requests of one stream; used by several workers at a time.
 
     Attributes:
-        stream: Name of the stream.
-        path: Path of the endpoint.
-        path_alias: Another spelling of the path, tried once after a 404.
+        path: Path of the endpoint; becomes `path_alias` after a 404.
         prepare: Creates the request of a step for a path.
-        limits: Limits of each request.
-        monitor: Learns the service's clock.
-        logger: For retries.
     """
 
     stream: str
@@ -82,35 +71,36 @@ class RequestSender:
     logger: logging.Logger
 
     def send(self, step: Step, scheduler: Scheduler, job: ExportJob) -> requests.Response:
-        """Send a step and return the whole response.
+        """Send a step and return the whole response; retry transient failures.
 
-        Transient failures are retried: connection errors, 408, 429, 5xx unless the query failed,
-        bodies that are not JSON, and a 401 once the secret has worked in the run.
+        These are connection errors, 408, 429, a 5xx unless the query failed, a body that is not
+        JSON, and a 401 once the secret has worked in the run.
 
         Raises:
             AccessDeniedError: On 401 or 403.
             ServiceUnavailableError: If all attempts failed.
             ExportFailedError: If a page is too large.
-            ExportsStoppedError: If the run ends meanwhile.
         """
         path = self.path
         request = self.prepare(step, path)
         response = self._send_with_retries(request, path, scheduler, job)
-        alias = self.path_alias
         is_unknown = request.method == "POST" and response.status_code == HTTPStatus.NOT_FOUND
-        if not is_unknown or alias is None or path == alias:
+        if not is_unknown or self.path_alias in {None, path}:
             return response
-        if self.path != alias:
-            self.logger.info(
-                "Path not found: stream=%s path=%s; trying %s", self.stream, path, alias
-            )
-            self.path = alias
+        self.logger.info("Path not found: stream=%s path=%s", self.stream, path)
+        self.path = self.path_alias or path
         return self.send(step, scheduler, job)
 
     def _send_with_retries(
         self, request: requests.PreparedRequest, path: str, scheduler: Scheduler, job: ExportJob
     ) -> requests.Response:
-        attempts, began, delays = 0, time.monotonic(), self._retry_delays()
+        retry, is_proven = self.limits.retry, self.monitor.has_accepted_job
+        max_seconds = retry.max_seconds if is_proven else retry.max_seconds_unaccepted
+        max_retry_after = retry.max_retry_after
+        if not is_proven:
+            max_retry_after = min(max_retry_after, MAX_RETRY_DELAY)
+        delays = retry_delays(max_retry_after)
+        attempts, began = 0, time.monotonic()
         while True:
             attempts += 1
             try:
@@ -125,10 +115,9 @@ class RequestSender:
                 and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
             )
             if is_too_many and scheduler.reduce_concurrency(job):
-                attempts, began, delays = 0, time.monotonic(), self._retry_delays()
-                continue
+                return self._send_with_retries(request, path, scheduler, job)
             max_attempts = self._max_attempts(failure)
-            if attempts >= max_attempts or time.monotonic() - began >= self._max_seconds:
+            if attempts >= max_attempts or time.monotonic() - began >= max_seconds:
                 raise self._give_up(request.method, path, failure, attempts)
             delay = backoff.random_jitter(delays(response))
             self.logger.warning(
@@ -162,7 +151,7 @@ class RequestSender:
         raise ExportFailedError(msg)
 
     def _check(self, response: requests.Response) -> None:
-        """Read and classify a response; raise unless it is the paginator's to interpret."""
+        """Read and classify a response; raise if the request failed, not its export."""
         kind = cache_parsed(response, read_body(response)).kind
         if kind is ResponseKind.DENIED and not self._is_passing_denial(response):
             raise self._denied(response)
@@ -184,17 +173,6 @@ class RequestSender:
             "api_secret and school_code, and that the API key may read this data."
         )
         return AccessDeniedError(msg, status=response.status_code)
-
-    def _retry_delays(self) -> Callable[[requests.Response | None], float]:
-        longest = self.limits.retry.max_retry_after
-        if not self.monitor.has_accepted_job:
-            longest = min(longest, MAX_RETRY_DELAY)
-        return retry_delays(longest)
-
-    @property
-    def _max_seconds(self) -> float:
-        retry = self.limits.retry
-        return retry.max_seconds if self.monitor.has_accepted_job else retry.max_seconds_unaccepted
 
     def _max_attempts(self, failure: Exception) -> int:
         retry = self.limits.retry

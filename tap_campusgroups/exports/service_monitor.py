@@ -30,7 +30,6 @@ class ServiceMonitor:
     """
 
     def __init__(self, started: datetime, logger: logging.Logger) -> None:
-        """Start without any response."""
         self.started = started
         self.has_accepted_job = False
         self._logger = logger

@@ -23,12 +23,7 @@ RETRIABLE: t.Final = (RetriableAPIError, requests.exceptions.RequestException)
 
 
 def describe_failure(failure: BaseException | None) -> str:
-    """Describe a failed attempt without the error's text, which contains the URL.
-
-    Returns:
-        Our own text about a response; without one, for instance `ConnectionError
-        (NameResolutionError)`.
-    """
+    """Describe a failed attempt without the error's text, which contains the URL."""
     if isinstance(failure, RetriableAPIError):
         return str(failure)
     reason = _reason(failure)
@@ -37,10 +32,7 @@ def describe_failure(failure: BaseException | None) -> str:
 
 
 def is_unknown_host(failure: BaseException) -> bool:
-    """Return whether the host name does not exist, which no further attempt will change.
-
-    It is false if the name server cannot be reached.
-    """
+    """Return whether the host name does not exist; false if no name server can be reached."""
     reason = _reason(failure)
     cause = reason.__cause__ if isinstance(reason, NameResolutionError) else None
     return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
@@ -65,10 +57,7 @@ class BodyTooLargeError(Exception):
 
 
 def read_body(response: requests.Response) -> bytes:
-    """Read the body of a streamed response.
-
-    Returns:
-        The whole body of a 200; the first `MAX_ERROR_BYTES` of any other response.
+    """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other.
 
     Raises:
         BodyTooLargeError: If the body of a 200 is larger than `MAX_BODY_BYTES`.

@@ -36,13 +36,9 @@ class Window:
         )
 
     def split(self, days: int | None) -> list[Window]:
-        """Split the window into ascending windows that share their bounds.
+        """Split the window into ascending windows of at most some days that share their bounds.
 
-        Args:
-            days: Maximum length of each; `None` for a single window.
-
-        Returns:
-            The windows; none if this one is empty.
+        The result has one window if `days` is `None`, and none if the window is empty.
         """
         if self.is_empty:
             return []

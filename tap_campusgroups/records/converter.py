@@ -1,6 +1,6 @@
-"""Rows of the service made into records, one at a time, by the stream's schema.
+"""Conversion of one row at a time to a record of the stream's schema.
 
-Nothing of a row gets lost: what its schema does not foresee is kept in `_extra`.
+Nothing is lost: whatever the schema does not expect is kept in `_extra`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Schema: t.TypeAlias = "Mapping[str, t.Any]"
 Convert: t.TypeAlias = "Callable[[t.Any], t.Any]"
 
 EXTRA: t.Final = "_extra"
-"""Field of every stream for what its schema does not foresee, under the names of the fields."""
+"""Field of every stream for values that its schema does not expect, by field name."""
 
 
 class UnknownFields(enum.StrEnum):
@@ -46,89 +46,71 @@ class UnknownFields(enum.StrEnum):
     FAIL = "fail"
 
 
-def _to_object(value: t.Any) -> t.Any:
-    return limit_depth(to_container(value, dict))
-
-
-def _to_array(value: t.Any) -> t.Any:
-    return limit_depth(to_container(value, list))
-
-
 _FORMATS: t.Final[dict[str, Convert]] = {"date-time": to_timestamp, "date": to_date}
-_TYPES: t.Final[dict[str | None, Convert]] = {
+_TYPES: t.Final[dict[str, Convert]] = {
     "integer": to_integer,
     "number": to_number,
     "boolean": to_boolean,
     "string": to_string,
-    "object": _to_object,
-    "array": _to_array,
+    "object": lambda value: limit_depth(to_container(value, dict)),
+    "array": lambda value: limit_depth(to_container(value, list)),
 }
-_PLAIN_KEYWORDS: t.Final = frozenset(
+_CONVERTIBLE_KEYWORDS: t.Final = frozenset(
     {"type", "format", "properties", "items", "title", "description", "default", "examples"}
 )
 
 
 class Converter:
-    """Converts the rows of one stream by its schema.
+    """Converts the rows of one stream.
 
-    * text, number and 0/1 where the schema has an integer, a number or a boolean: converted;
-    * a number, boolean, object or array where it has a string: its JSON text;
-    * JSON text where it has an object or an array: decoded;
-    * empty text and the text `null` where it has anything but a plain string: null;
-    * an instant with an offset: in UTC; a date that arrives as its midnight: the date;
-    * `updatedOn` always in canonical form, null if there is none;
-    * a value that does not fit its type: null.
+    * Text, number and 0/1 are converted to the integer, number or boolean of the schema.
+    * Any value in a string field that is not text becomes its JSON text.
+    * JSON text in an object or array field is decoded.
+    * Empty text and the text `null` become null, except in a string field without a format.
+    * A timestamp with an offset is converted to UTC; a timestamp at midnight in a date field
+      becomes its date.
+    * `updatedOn` always has the canonical form, or is null.
+    * A value that does not fit its type becomes null.
 
-    If a top-level field does not fit, or has a value in it that does not, or a field that the
-    schema does not know, then `_extra` has its whole value as it came, under its name. So it has
-    the top-level fields that the schema does not know.
+    `_extra` keeps the original value of each top-level field that the schema does not have, or that
+    contains, at any depth, a value that does not fit or a field that the schema does not have.
+
+    Args:
+        schema: The stream's JSON schema; records have `_extra` only if the schema has it.
+        stream: Name of the stream, for errors.
+        replication_key: Field to convert to the canonical form.
+        quality: Counters to update.
+        unknown_fields: What to do with fields that the schema does not have.
+        deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
     """
 
     def __init__(
         self,
         schema: Schema,
         *,
+        stream: str,
         replication_key: str,
         quality: DataQualityCounters,
         unknown_fields: UnknownFields = UnknownFields.CAPTURE,
         deselected_fields: Collection[str] = (),
     ) -> None:
-        """Compile a schema.
-
-        Args:
-            schema: The stream's JSON schema; `_extra` is written only if it has one.
-            replication_key: Field that gets the canonical form.
-            quality: Where to count what does not fit.
-            unknown_fields: What to do with fields that the schema does not have.
-            deselected_fields: Top-level fields that must not get into `_extra`: not all of them is selected.
-        """
+        self._stream = stream
         self._replication_key = replication_key
         self._quality = quality
         self._unknown_fields = unknown_fields
-        self._deselected = frozenset(deselected_fields)
+        self._deselected_fields = frozenset(deselected_fields)
         self._has_extra = EXTRA in schema["properties"]
         self._has_mismatch = False
-        properties = schema["properties"]
         self._fields = {
-            name: convert
-            if is_fully_convertible(definition := properties[name])
-            else _checked(convert, definition)
-            for name, convert in self._compile_fields(schema).items()
+            name: self._compile(definition, name)
+            if is_fully_convertible(definition)
+            else _validated(self._compile(definition, name), definition)
+            for name, definition in schema["properties"].items()
+            if name != EXTRA  # the tap's own field, not one of the service
         } | {replication_key: to_canonical_timestamp}
-        self._fields.pop(EXTRA, None)  # the service knows nothing of it
 
     def __call__(self, row: Record) -> Record:
-        """Convert one row.
-
-        Args:
-            row: A decoded row; not changed.
-
-        Returns:
-            The record, its fields in the order of the schema.
-
-        Raises:
-            UnknownFieldError: If the row has an unknown field, and that is to be an error.
-        """
+        """Return the record of a row, its fields in the order of the schema."""
         record: Record = {}
         extra: Record = {}
         for name in self._fields:
@@ -145,65 +127,47 @@ class Converter:
         return record
 
     def convert_field(self, name: str, value: t.Any, extra: Record) -> t.Any:
-        """Convert one value of a row.
-
-        Args:
-            name: A field of the schema, at its top.
-            value: The decoded value.
-            extra: The row's `_extra`, which gets the value if not all of it can be converted.
-
-        Returns:
-            The value for the record.
-        """
+        """Convert the value of a top-level field; add it to `extra` if that loses anything."""
         self._has_mismatch = False
         converted = self._convert_value(self._fields[name], value, name)
-        if self._has_mismatch and name not in self._deselected:
+        if self._has_mismatch and name not in self._deselected_fields:
             extra[name] = limit_depth(value)
         return converted
 
     def handle_unknown_field(self, name: str, value: t.Any, extra: Record) -> None:
-        """Deal with a field that the schema does not have.
-
-        Args:
-            name: The field.
-            value: The decoded value.
-            extra: The row's `_extra`.
-
-        Raises:
-            UnknownFieldError: If it is to be an error.
-        """
+        """Count a top-level field that the schema does not have, and treat it as configured."""
         if name == EXTRA and (value is None or str(value).lower() == "null"):
             return
         self._count_unknown(safe_field_name(name), value)
-        if self._unknown_fields is UnknownFields.CAPTURE and name not in self._deselected:
+        if self._unknown_fields is UnknownFields.CAPTURE and name not in self._deselected_fields:
             extra[name] = limit_depth(value)
 
     def _count_unknown(self, path: str, value: t.Any) -> None:
         self._quality.add_unknown(path, value)
         if self._unknown_fields is UnknownFields.FAIL:
-            raise UnknownFieldError(path)
-
-    def _compile_fields(self, schema: Schema, prefix: str = "") -> dict[str, Convert]:
-        return {
-            name: self._compile(definition, prefix + name)
-            for name, definition in schema["properties"].items()
-        }
+            msg = (
+                f"Stream '{self._stream}': field {path} is not in the schema, and unknown_fields "
+                'is "fail". Set it to "capture", or deselect the stream.'
+            )
+            raise UnknownFieldError(msg)
 
     def _compile(self, schema: Schema, path: str) -> Convert:
         match single_type(schema), schema:
-            case "object", {"properties": dict()}:
-                return self._object(schema, path)
+            case "object", {"properties": dict() as properties}:
+                return self._compile_object(properties, f"{path}.")
             case "array", {"items": dict() as items}:
-                return self._array(items, f"{path}[]")
-            case "string", {"format": kind} if kind in _FORMATS:
-                return _FORMATS[kind]
-            case kind, _ if kind in _TYPES:
-                return _TYPES[kind]
-        return limit_depth  # a catalog may bring a schema of the user's own
+                return self._compile_array(items, f"{path}[]")
+            case "string", {"format": str() as name} if name in _FORMATS:
+                return _FORMATS[name]
+            case str() as name, _:
+                return _TYPES[name]
+        return limit_depth  # a schema of the user's catalog without a single type
 
-    def _object(self, schema: Schema, path: str) -> Convert:
-        prefix = f"{path}."
-        fields = self._compile_fields(schema, prefix)
+    def _compile_object(self, properties: Mapping[str, Schema], prefix: str) -> Convert:
+        fields = {
+            name: self._compile(definition, prefix + name)
+            for name, definition in properties.items()
+        }
 
         def convert(value: t.Any) -> t.Any:
             row = to_container(value, dict)
@@ -223,7 +187,7 @@ class Converter:
 
         return convert
 
-    def _array(self, items: Schema, path: str) -> Convert:
+    def _compile_array(self, items: Schema, path: str) -> Convert:
         to_item = self._compile(items, path)
 
         def convert(value: t.Any) -> t.Any:
@@ -240,37 +204,36 @@ class Converter:
         try:
             return to_type(value)
         except ConversionError:
-            self._quality.add_type_mismatch(path)
+            self._quality.type_mismatches[path] += 1
             self._has_mismatch = True
             return None
 
 
 def single_type(schema: object) -> str | None:
-    """Name the one type that a property has beside null; `None` if there is not just one."""
+    """Return the one type that a property has besides null, or `None` if it has not exactly one."""
     types = schema.get("type") if isinstance(schema, dict) else None
-    named = [name for name in types if name != "null"] if isinstance(types, list) else [types]
-    (kind,) = named if len(named) == 1 else [None]
-    return kind if isinstance(kind, str) and kind in _TYPES else None
+    names = [name for name in types if name != "null"] if isinstance(types, list) else [types]
+    (name,) = names if len(names) == 1 else [None]
+    return name if isinstance(name, str) and name in _TYPES else None
 
 
-def is_fully_convertible(schema: object, *, is_inner: bool = False) -> bool:
-    """Return whether a value that was converted by type always satisfies a schema, or is null.
+def is_fully_convertible(schema: object, *, is_nested: bool = False) -> bool:
+    """Return whether a value converted by type is always null or valid against a schema.
 
-    Args:
-        schema: Of a property. All of the tap's own are plain; a catalog may bring others.
-        is_inner: Whether it is in another one, where null has to be allowed, too.
+    This is true of all schemas of the tap; a user's catalog may have others. A nested schema must
+    allow null.
     """
-    kind = single_type(schema)
-    if kind is None or not isinstance(schema, dict):
+    name = single_type(schema)
+    if name is None or not isinstance(schema, dict):
         return False
     properties = schema.get("properties", {})
-    inner = [*properties.values()] if isinstance(properties, dict) else [properties]
-    inner += [schema["items"]] if "items" in schema else []
+    nested = [*properties.values()] if isinstance(properties, dict) else [properties]
+    nested += [schema["items"]] if "items" in schema else []
     return (
-        all(word in _PLAIN_KEYWORDS or word.startswith("x-") for word in schema)
-        and (kind != "string" or schema.get("format") in [None, *_FORMATS])
-        and (not is_inner or "null" in schema["type"])
-        and all(is_fully_convertible(one, is_inner=True) for one in inner)
+        all(key in _CONVERTIBLE_KEYWORDS or key.startswith("x-") for key in schema)
+        and (name != "string" or schema.get("format") in [None, *_FORMATS])
+        and (not is_nested or "null" in schema["type"])
+        and all(is_fully_convertible(one, is_nested=True) for one in nested)
     )
 
 
@@ -278,22 +241,22 @@ _FORMAT_CHECKER: t.Final = FormatChecker()
 
 
 @_FORMAT_CHECKER.checks("date-time", raises=ConversionError)
-def _is_instant(value: object) -> bool:
+def _is_timestamp(value: object) -> bool:
     return not isinstance(value, str) or to_timestamp(value) == value
 
 
-def _checked(convert: Convert, schema: t.Any) -> Convert:
-    """Convert, and make sure that a schema allows what comes of it."""
+def _validated(convert: Convert, schema: t.Any) -> Convert:
+    """Return a conversion whose results are valid against a schema."""
     validator = Draft202012Validator(schema, format_checker=_FORMAT_CHECKER)
 
-    def convert_and_check(value: t.Any) -> t.Any:
+    def convert_and_validate(value: t.Any) -> t.Any:
         converted = convert(value)
         try:
             is_valid = converted is None or validator.is_valid(converted)
-        except Exception:  # noqa: BLE001 - the schema itself may be none
+        except Exception:  # noqa: BLE001 - the schema itself may be invalid
             is_valid = False
         if not is_valid:
             raise ConversionError
         return converted
 
-    return convert_and_check
+    return convert_and_validate

@@ -1,17 +1,18 @@
-"""A whole page of rows converted at once: the rules of `records`, at the speed of C.
+"""Conversion of a whole page at once: the results of `Converter` at the speed of C.
 
-msgspec decodes a page straight into structs that are made of the stream's schema, and takes text,
-number and 0/1 for one another as `records` does. What is left to Python is dates, column by
-column. A column with a value that does not fit its type is left to `records` from then on, value by
-value, and so is what the types cannot say: numbers with a decimal point, free objects.
+msgspec decodes a page into structs generated from the stream's schema, and converts between text,
+number and 0/1 like `values` does. Python converts only dates and timestamps, column by column.
+
+Some fields fall back to `Converter`, value by value: those that msgspec cannot type (numbers with a
+decimal point, free objects), and, from its first mismatch on, any field whose values do not fit.
 """
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 
 import msgspec
@@ -26,7 +27,6 @@ from tap_campusgroups.records.json_codec import (
     decode_value,
     lenient_decoder,
     repair_json,
-    split_rows,
 )
 from tap_campusgroups.records.values import (
     MAX_SAFE_INTEGER,
@@ -37,83 +37,61 @@ from tap_campusgroups.records.values import (
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tap_campusgroups.records.converter import Converter, Schema
 
 RowStruct: t.TypeAlias = t.Any
-"""A row, or an object in it, as an instance of its struct; the attributes are `f0`, `f1` ..."""
+"""Struct of a row, or of an object in it, with the attributes `f0`, `f1` and so on."""
 
 PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
-"""Finishes a column of rows in place."""
+"""Converts one column of decoded rows in place."""
+
+_decode_raw_rows = lenient_decoder(list[dict[str, Raw]])
 
 MAX_UNKNOWN_COLUMNS: t.Final = 100
-"""Fields that a schema does not have and a struct gets a column for; names may be data."""
+"""Unknown fields that get a column; if there are more, their names are probably data."""
 
-_UNSUPPORTED_NAME = re.compile(
-    r"[\x00-\x1f\"\\\ud800-\udfff]"
-)  # msgspec has no columns of such names
-
-# The usual forms of an instant, by their length: where they have which mark.
-_MARKS: t.Final = {
+_COMMON_FORMS: t.Final = (
+    *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),
+    *("2024-05-01T10:00:00", "2024-05-01T10:00:00.123"),
+)
+# Position and character of each separator in a common form of a timestamp, by length.
+_SEPARATORS: t.Final = {
     len(form): [(at, mark) for at, mark in enumerate(form) if not mark.isdigit()]
-    for form in (
-        *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),
-        *("2024-05-01T10:00:00", "2024-05-01T10:00:00.123"),
-    )
+    for form in _COMMON_FORMS
 }
 
-# Larger ones may have lost digits on their way through a double; `records` reads them exactly.
-_Integer = t.Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 _SCALARS: t.Final[dict[str | None, t.Any]] = {
-    "integer": _Integer,
-    "boolean": bool,
-    "string": str,
+    # msgspec reads 9007199254740993.0 as a double; beyond this range, that may lose digits.
+    "integer": t.Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)] | None,
+    "boolean": bool | None,
+    "string": str | None,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One field of an object.
-
-    Attributes:
-        attribute: The struct's attribute.
-        of: Its type, null aside.
-        post_converts: What is left to do after decoding.
-    """
+    """One field of a struct; by default, a field that a row does not have stays absent."""
 
     attribute: str
-    of: t.Any
-    post_converts: tuple[PostConvert, ...] = ()
-
-    def field(self, name: str) -> tuple[str, t.Any, t.Any]:
-        """Describe the field to msgspec; one that a row does not have stays out of its record."""
-        of = Raw | UnsetType if self.of is Raw else self.of | None | UnsetType
-        default = None if self.of is type(None) else UNSET
-        return self.attribute, of, msgspec.field(default=default, name=name)
+    type: t.Any
+    post_convert: PostConvert | None = None
+    default: t.Any = UNSET
 
 
 class _FallbackNeeded(Exception):  # noqa: N818 - caught where it is raised
-    """A value of the right type needs `records` all the same.
-
-    Attributes:
-        field: The top-level field that it stands in.
-    """
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
+    """Raised with the name of a top-level field: a text cannot be converted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertedPage:
-    """The rows of a page, converted.
+    """The converted rows of a page.
 
     Attributes:
-        rows: A struct a row, in their order.
-        newest: The newest replication key in canonical form, if a row has a usable one.
-        rows_without_key: How many rows were left out because they have no usable primary key, or are no
-            objects.
+        rows: Structs, or dictionaries if no struct can hold the page.
+        newest: The newest replication key in canonical form, if any row has a valid one.
+        rows_without_key: Number of rows left out: without a primary key, or not objects.
         has_invalid_unicode: Whether invalid Unicode was replaced.
     """
 
@@ -124,310 +102,212 @@ class ConvertedPage:
 
 
 class PageConverter:
-    """Converts the pages of one stream: what `records.Converter` gives, as structs."""
+    """Converts the pages of one stream to what `Converter` returns for their rows, as structs.
+
+    Args:
+        schema: The stream's JSON schema.
+        converter: Converter of the same schema, for the fields that fall back.
+        replication_key: Field to convert to the canonical form.
+        primary_key: Field without which a row is left out; `None` to keep all rows.
+    """
 
     def __init__(
         self, schema: Schema, converter: Converter, *, replication_key: str, primary_key: str | None
     ) -> None:
-        """Compile a schema.
-
-        Args:
-            schema: The stream's JSON schema.
-            converter: Of the same schema; for the columns that do not fit.
-            replication_key: Field that gets the canonical form.
-            primary_key: Field without which a row is left out, if the schema has it.
-        """
         self._converter = converter
-        self._key = replication_key
+        self._replication_key = replication_key
         self._primary_key = primary_key
         self._columns: dict[str, _Column] = {}
-        self._fallback_fields: dict[str, bool] = {}
+        self._fallback_fields: list[str] = []
+        self._has_extra = EXTRA in schema["properties"]
+        self._schema_fields = {*schema["properties"], replication_key} - {EXTRA}
+        untyped: list[str] = []
         for name, definition in {**schema["properties"], replication_key: None}.items():
             attribute = f"f{len(self._columns)}"
-            column: _Column | None
+            column = _Column(attribute, Raw)
             if name == EXTRA:
-                column = _Column(attribute, type(None))
+                column = _Column(attribute, type(None), default=None)
             elif name == replication_key:
-                column = _Column(
-                    attribute, str, (_post_convert(attribute, name, _to_canonical_timestamp),)
-                )
+                post_convert = _each_text(attribute, name, to_canonical_timestamp)
+                column = _Column(attribute, str | None, post_convert, default=None)
+            elif is_fully_convertible(definition) and (
+                compiled := _compile(definition, attribute, name)
+            ):
+                column = compiled
             else:
-                column = (
-                    _compile(definition, attribute, name)
-                    if is_fully_convertible(definition)
-                    else None
-                )
-            if column is None:
-                column, self._fallback_fields[name] = _Column(attribute, Raw), True
+                untyped.append(name)
             self._columns[name] = column
-        self._extra = self._columns[EXTRA].attribute if EXTRA in self._columns else None
-        self._get_id = attrgetter(self._columns[primary_key].attribute) if primary_key else None
-        self._is_typable = not any(map(_UNSUPPORTED_NAME.search, self._columns))
-        if self._is_typable:
-            self._decode = self._make_decoder()
+        self._can_decode = self._fall_back(untyped)
 
     def __call__(self, results: Raw) -> ConvertedPage:
-        """Convert a page.
-
-        Args:
-            results: JSON text of an array of objects.
-
-        Returns:
-            The page.
-
-        Raises:
-            UnexpectedJsonError: If it is no array.
-            InvalidJsonError: If it is no JSON.
-            UnknownFieldError: If a row has an unknown field, and that is to be an error.
-        """
+        """Convert the rows of a page; raise `JsonError` if they are invalid beyond repair."""
         try:
             return self._convert_page(results)
         except InvalidJsonError:
-            mended, is_replaced = repair_json(results)
-            return replace(self._convert_page(mended), has_invalid_unicode=is_replaced)
+            repaired, has_invalid_unicode = repair_json(results)
+            return replace(self._convert_page(repaired), has_invalid_unicode=has_invalid_unicode)
 
     def _convert_page(self, results: Raw) -> ConvertedPage:
-        while self._is_typable:
+        can_decode = self._can_decode
+        while can_decode:
             try:
-                return self._convert_at_once(results)
+                return self._convert_structs(results)
+            except _FallbackNeeded as error:
+                can_decode = self._fall_back(error.args)
             except UnexpectedJsonError:
-                misfits = self._misfits(results)
-                if not misfits or not self._can_fall_back(misfits):
-                    break
-                self._fall_back(misfits)
-            except _FallbackNeeded as misfit:
-                self._fall_back({misfit.field: True})
-        return self._convert_one_by_one(results)
+                mismatches = self._find_mismatches(results)
+                can_decode = bool(mismatches) and self._fall_back(mismatches)
+        return self._convert_rows(results)
 
-    def _convert_at_once(self, results: Raw) -> ConvertedPage:
+    def _convert_structs(self, results: Raw) -> ConvertedPage:
         rows: list[RowStruct] = self._decode(results)
         for column in self._columns.values():
-            for post_convert in column.post_converts:
-                post_convert(rows)
+            if column.post_convert is not None:
+                column.post_convert(rows)
         if self._fallback_fields:
-            self._convert_loose(rows)
-        get_id, kept = self._get_id, rows
-        if get_id is not None and not all(map(get_id, rows)):  # in C; 0 is an id all the same
-            kept = [row for row in rows if (key := get_id(row)) is not None and key is not UNSET]
-        return ConvertedPage(kept, self._newest_key(kept), len(rows) - len(kept))
+            self._convert_fallback_fields(rows)
+        kept = rows
+        if self._primary_key is not None:
+            get_id = attrgetter(self._columns[self._primary_key].attribute)
+            if not all(map(get_id, rows)):  # checked in C; 0 is falsy, but a valid id
+                kept = [row for row in rows if get_id(row) not in (None, UNSET)]
+        get_key = attrgetter(self._columns[self._replication_key].attribute)
+        newest = max(filter(None, map(get_key, kept)), default=None)
+        return ConvertedPage(kept, newest, len(rows) - len(kept))
 
-    def _convert_one_by_one(self, results: Raw) -> ConvertedPage:
-        """Convert a page that no struct can hold.
-
-        With odd names, a key twice in a row, a row that is no object, or an integer too long.
-        """
+    def _convert_rows(self, results: Raw) -> ConvertedPage:
+        """Convert a page that structs cannot hold, such as one with a row that is not an object."""
         rows, non_object_rows, has_invalid_unicode = decode_rows(results)
         records = [self._converter(row) for row in rows]
         key = self._primary_key
         kept = [record for record in records if key is None or record.get(key) is not None]
-        newest = max(filter(None, (record[self._key] for record in kept)), default=None)
-        return ConvertedPage(
-            kept, newest, len(records) - len(kept) + non_object_rows, has_invalid_unicode
-        )
+        newest = max(filter(None, (record[self._replication_key] for record in kept)), default=None)
+        rows_without_key = len(records) - len(kept) + non_object_rows
+        return ConvertedPage(kept, newest, rows_without_key, has_invalid_unicode)
 
-    def _make_decoder(self) -> Callable[[Raw], list[RowStruct]]:
-        return lenient_decoder(list[_struct(self._columns)])  # type: ignore[misc] # made just now
-
-    def _misfits(self, results: Raw) -> dict[str, bool]:
-        """Find the fields of a page that do not fit, and whether the schema has them."""
+    def _find_mismatches(self, results: Raw) -> Sequence[str]:
+        """Return the fields that have no column, or a value that does not fit its type."""
         try:
-            rows = split_rows(results)
-        except UnexpectedJsonError:  # a row is no object
-            return {}
-        decoders = {
-            name: lenient_decoder(column.of if column.of is Raw else column.of | None)
-            for name, column in self._columns.items()
-        }
-        found: dict[str, bool] = {}
+            rows: list[dict[str, Raw]] = _decode_raw_rows(results)
+        except UnexpectedJsonError:  # a row is not an object
+            return ()
+        decoders = {name: lenient_decoder(column.type) for name, column in self._columns.items()}
+        mismatches: dict[str, None] = {}
         for row in rows:
             for name, value in row.items():
                 try:
-                    if name not in found:
+                    if name not in mismatches:
                         decoders[name](value)
                 except (KeyError, UnexpectedJsonError):
-                    found[name] = name in self._columns and name != EXTRA
-        return found
+                    mismatches[name] = None
+        return tuple(mismatches)
 
-    def _can_fall_back(self, fields: dict[str, bool]) -> bool:
-        """Say whether a struct can have columns for these fields, and not too many of them."""
-        unknown = [
-            name for name, is_known in (self._fallback_fields | fields).items() if not is_known
-        ]
-        return len(unknown) <= MAX_UNKNOWN_COLUMNS and not any(
-            map(_UNSUPPORTED_NAME.search, unknown)
-        )
-
-    def _fall_back(self, fields: dict[str, bool]) -> None:
-        """Leave fields to `records` from now on."""
-        self._fallback_fields |= fields
+    def _fall_back(self, fields: Sequence[str]) -> bool:
+        """Leave fields to `Converter` from now on; return whether structs can hold them."""
+        columns = self._columns.copy()
         for name in fields:
-            known = self._columns.get(name)
-            attribute = known.attribute if known else f"f{len(self._columns)}"
-            self._columns[name] = _Column(attribute, Raw)
-        self._decode = self._make_decoder()
+            attribute = columns[name].attribute if name in columns else f"f{len(columns)}"
+            default = Raw(b"null") if name == self._replication_key else UNSET
+            columns[name] = _Column(attribute, Raw, default=default)
+        if len(columns.keys() - self._schema_fields) > MAX_UNKNOWN_COLUMNS:
+            return False
+        if (struct := _make_struct(columns)) is None:
+            return False
+        self._columns = columns
+        self._fallback_fields += fields
+        self._decode = lenient_decoder(list[struct])  # type: ignore[valid-type]
+        return True
 
-    def _convert_loose(self, rows: Sequence[RowStruct]) -> None:
-        convert, handle_unknown_field = (
-            self._converter.convert_field,
-            self._converter.handle_unknown_field,
-        )
-        loose = [
-            (name, is_known, self._columns[name].attribute)
-            for name, is_known in self._fallback_fields.items()
+    def _convert_fallback_fields(self, rows: Sequence[RowStruct]) -> None:
+        fields = [
+            (name, name in self._schema_fields, self._columns[name].attribute)
+            for name in self._fallback_fields
         ]
-        # First all are decoded, for that may fail, and a value must not be counted twice.
-        values = [
-            [
-                UNSET if (raw := getattr(row, column[2])) is UNSET else decode_value(raw)
-                for column in loose
-            ]
-            for row in rows
-        ]
-        for row, row_values in zip(rows, values, strict=True):
+        # Decode all values first: that may fail, and no value may be counted twice.
+        for row in rows:
+            for _, _, attribute in fields:
+                if (raw := getattr(row, attribute)) is not UNSET:
+                    setattr(row, attribute, decode_value(raw))
+        for row in rows:
             extra: dict[str, t.Any] = {}
-            for (name, is_known, attribute), value in zip(loose, row_values, strict=True):
-                if value is UNSET:
+            for name, is_known, attribute in fields:
+                if (value := getattr(row, attribute)) is UNSET:
                     continue
                 if is_known:
-                    setattr(row, attribute, convert(name, value, extra))
+                    setattr(row, attribute, self._converter.convert_field(name, value, extra))
                 else:
                     setattr(row, attribute, UNSET)
-                    handle_unknown_field(name, value, extra)
-            if self._extra is not None:
-                setattr(row, self._extra, extra or None)
-
-    def _newest_key(self, rows: Sequence[RowStruct]) -> str | None:
-        """Find the newest replication key; rows without one get null."""
-        attribute = self._columns[self._key].attribute
-        keys = list(map(attrgetter(attribute), rows))
-        if UNSET in keys:
-            for row, key in zip(rows, keys, strict=True):
-                if key is UNSET:
-                    setattr(row, attribute, None)
-        return max(filter(None, keys), default=None)
+                    self._converter.handle_unknown_field(name, value, extra)
+            if self._has_extra:
+                setattr(row, self._columns[EXTRA].attribute, extra or None)
 
 
-def _to_canonical_timestamp(text: str) -> str | None:
-    """Do `to_canonical_timestamp`, sooner for the usual form, `2024-05-01T10:00:00.123Z`."""
-    if (
-        len(text) == len("2024-05-01T10:00:00.123Z")
-        and text[7:20:3] == "-T::."
-        and text[23] == "Z"
-        # The end of a day, 24:00, is the next day's midnight from Python 3.14 on.
-        and (text[11] != "2" or text[12] != "4")
-    ):
-        try:
-            datetime.fromisoformat(text)
-        except ValueError:
-            pass
-        else:
-            return f"{text[:23]}000Z"
-    return to_canonical_timestamp(text)
+def _make_struct(columns: Mapping[str, _Column]) -> type[msgspec.Struct] | None:
+    fields = [
+        (c.attribute, c.type | UnsetType, msgspec.field(default=c.default, name=name))
+        for name, c in columns.items()
+    ]
+    try:
+        # Rows hold no cycles, so the garbage collector can skip them.
+        return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
+    except ValueError:  # msgspec does not support names that JSON would have to escape
+        return None
 
 
-def _struct(columns: dict[str, _Column]) -> t.Any:
-    return msgspec.defstruct(
-        "Row",
-        [column.field(name) for name, column in columns.items()],
-        forbid_unknown_fields=True,
-        gc=False,  # rows hold no cycles
-    )
-
-
-def _compile(  # noqa: PLR0911 - a table: one return a row
-    definition: Schema, attribute: str, top: str
+def _compile(  # noqa: PLR0911 - one return per type
+    definition: Schema, attribute: str, field: str
 ) -> _Column | None:
-    """Compile one property, or say by `None` that its values are not for C.
-
-    Args:
-        definition: Its schema.
-        attribute: Its attribute.
-        top: The top-level field that it stands in.
-    """
+    """Compile a property within a top-level field; return `None` if msgspec cannot type it."""
     match single_type(definition), definition:
-        case "object", {"properties": _}:
-            return _compile_nested(definition, attribute, top)
-        case "array", {"items": {"properties": _} as items} if single_type(items) == "object":
-            return _compile_nested(items, attribute, top, in_array=True)
+        case "object", {"properties": properties}:
+            return _compile_objects(properties, attribute, field)
+        case "array", {"items": {"properties": properties} as items} if (
+            single_type(items) == "object"
+        ):
+            return _compile_objects(properties, attribute, field, in_array=True)
         case "array", {"items": items}:
-            item = _compile(items, attribute, top)
-            if item is not None and not item.post_converts:
-                return _Column(attribute, list[item.of | None])  # type: ignore[name-defined]
+            item = _compile(items, attribute, field)
+            if item is not None and item.post_convert is None:
+                return _Column(attribute, list[item.type] | None)  # type: ignore[name-defined]
         case "string", {"format": "date-time"}:
-            return _Column(attribute, str, (_finish_instants(attribute, top),))
+            return _Column(attribute, str | None, _each_timestamp(attribute, field))
         case "string", {"format": "date"}:
-            return _Column(attribute, str, (_post_convert(attribute, top, to_date),))
-        case kind, _ if kind in _SCALARS:
-            return _Column(attribute, _SCALARS[kind])
+            return _Column(attribute, str | None, _each_text(attribute, field, to_date))
+        case name, _ if name in _SCALARS:
+            return _Column(attribute, _SCALARS[name])
     return None
 
 
-def _compile_nested(
-    definition: Schema, attribute: str, top: str, *, in_array: bool = False
+def _compile_objects(
+    properties: Mapping[str, Schema], attribute: str, field: str, *, in_array: bool = False
 ) -> _Column | None:
-    """Compile an object, or an array of them."""
+    """Compile an object, or an array of objects."""
     columns: dict[str, _Column] = {}
-    for name, inner in definition["properties"].items():
-        column = _compile(inner, f"f{len(columns)}", top)
-        if column is None or _UNSUPPORTED_NAME.search(name):
+    for name, definition in properties.items():
+        column = _compile(definition, f"f{len(columns)}", field)
+        if column is None:
             return None
         columns[name] = column
-    post_converts = [
-        post_convert for column in columns.values() for post_convert in column.post_converts
-    ]
-    struct = _struct(columns)
-    of = list[struct | None] if in_array else struct  # type: ignore[valid-type] # made just now
-    if not post_converts:
-        return _Column(attribute, of)
+    struct = _make_struct(columns)
+    if struct is None:
+        return None
+    post_converts = [c.post_convert for c in columns.values() if c.post_convert is not None]
     get = attrgetter(attribute)
-
-    def finish_all(rows: Sequence[RowStruct]) -> None:
-        values: Iterable[t.Any] = filter(None, map(get, rows))
-        if in_array:
-            values = (item for items in values for item in items if item is not None)
-        objects = list(values)
-        for post_convert in post_converts:
-            post_convert(objects)
-
-    return _Column(attribute, of, (finish_all,))
-
-
-def _finish_instants(attribute: str, top: str) -> PostConvert:
-    """Bring instants into the form of `values.to_timestamp`; most of them are in it."""
-    get = attrgetter(attribute)
-    finish_one_by_one = _post_convert(attribute, top, to_timestamp)
 
     def post_convert(rows: Sequence[RowStruct]) -> None:
-        by_length: dict[int, list[str]] = {length: [] for length in _MARKS}
-        others: list[RowStruct] = []
-        for row, text in zip(rows, map(get, rows), strict=True):
-            if text.__class__ is str:
-                alike = by_length.get(len(text))
-                if alike is not None and text[10] == "T":
-                    alike.append(text)
-                else:
-                    others.append(row)
-        is_usual = all(map(_are_in_form, filter(None, by_length.values())))
-        finish_one_by_one(others if is_usual else rows)
+        objects: Iterable[t.Any] = filter(None, map(get, rows))
+        if in_array:
+            objects = filter(None, chain.from_iterable(objects))
+        nested_rows = list(objects)
+        for convert_nested in post_converts:
+            convert_nested(nested_rows)
 
-    return post_convert
+    column_type = list[struct | None] if in_array else struct  # type: ignore[valid-type]
+    return _Column(attribute, column_type | None, post_convert if post_converts else None)
 
 
-def _are_in_form(texts: Sequence[str]) -> bool:
-    """Check instants of one length at once: their marks, then whether they can be read."""
-    joined, length = "".join(texts), len(texts[0])
-    try:
-        return (
-            all(joined[at::length] == mark * len(texts) for at, mark in _MARKS[length])
-            and "T24" not in joined  # the end of a day, which Python reads from 3.14 on
-            and all(map(datetime.fromisoformat, texts))
-        )
-    except ValueError:
-        return False
-
-
-def _post_convert(attribute: str, top: str, convert: Callable[[str], str | None]) -> PostConvert:
-    """Convert the texts of a column."""
+def _each_text(attribute: str, field: str, convert: Callable[[str], str | None]) -> PostConvert:
+    """Return a conversion of the texts in a column."""
     get = attrgetter(attribute)
 
     def post_convert(rows: Sequence[RowStruct]) -> None:
@@ -437,6 +317,40 @@ def _post_convert(attribute: str, top: str, convert: Callable[[str], str | None]
             try:
                 setattr(row, attribute, convert(text))
             except ConversionError:
-                raise _FallbackNeeded(top) from None
+                raise _FallbackNeeded(field) from None
 
     return post_convert
+
+
+def _each_timestamp(attribute: str, field: str) -> PostConvert:
+    """Return a conversion like that of `to_timestamp`, which keeps the common forms as they are."""
+    get = attrgetter(attribute)
+    convert_texts = _each_text(attribute, field, to_timestamp)
+
+    def post_convert(rows: Sequence[RowStruct]) -> None:
+        by_length: dict[int, list[str]] = {length: [] for length in _SEPARATORS}
+        other_rows: list[RowStruct] = []
+        for row, text in zip(rows, map(get, rows), strict=True):
+            if text.__class__ is str:
+                texts = by_length.get(len(text))
+                if texts is not None and text[10] == "T":
+                    texts.append(text)
+                else:
+                    other_rows.append(row)
+        are_common = all(map(_are_common_timestamps, filter(None, by_length.values())))
+        convert_texts(other_rows if are_common else rows)
+
+    return post_convert
+
+
+def _are_common_timestamps(texts: Sequence[str]) -> bool:
+    """Check texts of one length: their separators all at once, then their digits."""
+    joined, length = "".join(texts), len(texts[0])
+    try:
+        return (
+            all(joined[at::length] == mark * len(texts) for at, mark in _SEPARATORS[length])
+            and "T24" not in joined  # from Python 3.14 on, hour 24 is midnight of the next day
+            and all(map(datetime.fromisoformat, texts))
+        )
+    except ValueError:
+        return False

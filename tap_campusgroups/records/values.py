@@ -1,7 +1,7 @@
-"""One value made into its schema's type: numbers, booleans, texts, dates, instants, nested JSON.
+"""Conversion of single values to the types of a schema.
 
-The service answers from a data lake, and values may arrive as text. Conversion is lenient in what
-it takes and exact in what it gives: decimals keep their digits.
+The service exports from a data lake, so a value may arrive as text. Conversion accepts many
+spellings and loses nothing: decimals keep their digits.
 """
 
 from __future__ import annotations
@@ -20,209 +20,175 @@ from tap_campusgroups.records.json_codec import (
     to_decimal,
 )
 
-_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"  # without hyphens it may be any number
-# `fromisoformat` takes more: anything between date and time, a NUL and what follows it, 24:00.
-_INSTANT = re.compile(rf"{_DATE}(?:T[0-9:.,Z+-]+)?")
-_INSTANT_IN_FORM = re.compile(
-    rf"{_DATE}T(?:[01][0-9]|2[0-3]):[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]+)?(?:Z|\+00:00)?"
-)
-_MIDNIGHT = re.compile(r"(?:[Tt ]00:00(?::00(?:\.0+)?)?(?:[Zz]|\+00:?00)?)?")
+MAX_SAFE_INTEGER: t.Final = 2**53 - 1
+"""Up to here, each whole double stands for exactly one integer."""
 
-
-def parse_timestamp(value: object) -> datetime | None:
-    """Read an instant in any ISO 8601 form.
-
-    Args:
-        value: For instance `2024-05-01T10:00:00Z`, `2024-05-01 10:00:00.5+02:00` or `2024-05-01`.
-            Without an offset it is UTC.
-
-    Returns:
-        The instant, aware, in UTC; `None` if the value is none.
-    """
-    try:
-        instant = _read_instant(_spell_instant(value)) if isinstance(value, str) else None
-        return instant and instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _spell_instant(text: str) -> str:
-    """Write the letters of an instant as RFC 3339 does, and T for a blank."""
-    text = text.strip().upper()
-    return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
-
-
-def _read_instant(text: str) -> datetime | None:
-    """Read an instant, which is aware only if the text has an offset.
-
-    Raises:
-        ValueError: If it is in no calendar.
-    """
-    return datetime.fromisoformat(text) if _INSTANT.fullmatch(text) else None
-
-
-def format_timestamp(instant: datetime) -> str:
-    """Write an aware instant in canonical form: see `canonical_timestamp`."""
-    # Not `strftime`: its %Y does not pad years before 1000 everywhere.
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
-
-
-def canonical_timestamp(value: object) -> str | None:
-    """Write an instant in the one form that bookmarks and `updatedOn` have.
-
-    UTC and of fixed width, for the SDK compares bookmarks as strings.
-
-    Args:
-        value: As `parse_timestamp` takes it.
-
-    Returns:
-        For instance `2024-05-01T08:00:00.500000Z`; `None` if the value is no instant.
-    """
-    instant = parse_timestamp(value)
-    return None if instant is None else format_timestamp(instant)
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"  # text without hyphens may be any number
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+# Group 1 is a timestamp as in RFC 3339, in UTC or without an offset; the rest is for
+# `fromisoformat`, which would also accept any character between date and time.
+_TIMESTAMP = re.compile(rf"({_DATE}T{_TIME}(?:Z|\+00:00)?)|{_DATE}(?:T[0-9:.,Z+-]+)?")
+_MIDNIGHT = re.compile(r"[Tt ]00:00(?::00(?:\.0+)?)?(?:[Zz]|\+00:?00)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_BOOLEANS: t.Final = {"true": True, "1": True, "false": False, "0": False, "-0": False}
 
 
 class ConversionError(ValueError):
     """A value does not fit its type."""
 
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-
-MAX_SAFE_INTEGER: t.Final = 2**53 - 1
-"""Up to here, a double that is whole stands for one integer only."""
-
-_TRUE: t.Final = frozenset({"true", "1"})
-_FALSE: t.Final = frozenset({"false", "0", "-0"})
-
-
-def _is_nothing(text: str) -> bool:
-    """Say whether a text in anything but a text field stands for null."""
+def _is_null_text(text: str) -> bool:
     return not text or text.lower() == "null"
 
 
-def to_integer(value: t.Any) -> int | None:
-    """Convert to an integer; a boolean becomes 0 or 1, and a number that is whole becomes one.
+def parse_timestamp(value: object) -> datetime | None:
+    """Parse a timestamp in any ISO 8601 form, such as `2024-05-01 10:00:00.5+02:00`.
 
-    Raises:
-        ConversionError: If it is none.
+    Returns:
+        The timestamp in UTC, also if it has no offset; `None` if it is not valid.
     """
+    try:
+        if isinstance(value, str) and _TIMESTAMP.fullmatch(text := _normalize_timestamp(value)):
+            timestamp = datetime.fromisoformat(text)
+            return timestamp.replace(tzinfo=timestamp.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def _normalize_timestamp(text: str) -> str:
+    """Return a timestamp with the letters and the T of RFC 3339."""
+    text = text.strip().upper()
+    return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
+
+
+def format_timestamp(timestamp: datetime) -> str:
+    """Format a timezone-aware timestamp in canonical form, see `canonical_timestamp`."""
+    # Not `strftime`: its %Y does not pad years before 1000 on every platform.
+    return f"{timestamp.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
+
+
+def canonical_timestamp(value: object) -> str | None:
+    """Return a timestamp in the canonical form, `2024-05-01T08:00:00.500000Z`.
+
+    Bookmarks and `updatedOn` have this form, because the SDK compares bookmarks as strings.
+
+    Returns:
+        The timestamp in UTC; `None` if `parse_timestamp` does not accept the value.
+    """
+    if (
+        isinstance(value, str)  # a shortcut for the form that the service sends
+        and len(value) == len("2024-05-01T10:00:00.123Z")
+        and value[7:20:3] == "-T::."
+        and value[23] == "Z"
+        and value[11:13] != "24"  # from Python 3.14 on, midnight of the next day
+    ):
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return f"{value[:23]}000Z"
+    timestamp = parse_timestamp(value)
+    return None if timestamp is None else format_timestamp(timestamp)
+
+
+# Each function below converts to one type. It returns `None` for text that stands for null, and
+# raises `ConversionError` for a value that does not fit the type.
+
+
+def to_integer(value: t.Any) -> int | None:
+    """Convert to an integer: a boolean becomes 0 or 1, a whole number an integer."""
     if isinstance(value, int):
-        return int(value)  # a boolean, too, becomes a number
-    if isinstance(value, str):
-        value = to_number(value)
-    if value is None:
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, Decimal) and value.adjusted() < MAX_DIGITS:
-        if value == value.to_integral_value():
-            return int(value)
-        # As every reader of JSON that uses doubles: 7.00000000000000000001 is 7.
-        double = float(value)
+        return int(value)  # also a boolean
+    number = to_number(value)
+    if not isinstance(number, Decimal):
+        return number
+    if number.adjusted() < MAX_DIGITS:
+        if number == number.to_integral_value():
+            return int(number)
+        # As in any JSON parser that uses doubles, 7.00000000000000000001 is 7.
+        double = float(number)
         if double.is_integer() and abs(double) <= MAX_SAFE_INTEGER:
             return int(double)
     raise ConversionError
 
 
 def to_number(value: t.Any) -> int | Decimal | None:
-    """Convert to a number with all of its digits.
-
-    Raises:
-        ConversionError: If it is none.
-    """
+    """Convert to a number with all its digits."""
     if isinstance(value, (int, Decimal)):
         return int(value) if isinstance(value, bool) else value
     if isinstance(value, str):
         text = value.strip()
-        if _is_nothing(text):
+        if _is_null_text(text):
             return None
-        if _NUMBER.fullmatch(text) and (number := to_decimal(text)) is not None:
+        if _NUMBER.fullmatch(text) and isinstance(number := to_decimal(text), Decimal):
             return number
     raise ConversionError
 
 
 def to_boolean(value: t.Any) -> bool | None:
-    """Convert `true`, `false`, 1 and 0, and these as text.
-
-    Raises:
-        ConversionError: If it is none of them.
-    """
-    if isinstance(value, (int, Decimal)):
-        if value in {0, 1}:
-            return bool(value)
-    elif isinstance(value, str):
+    """Convert true, false, 1 and 0, also as text."""
+    if isinstance(value, (int, Decimal)) and value in {0, 1}:
+        return bool(value)
+    if isinstance(value, str):
         text = value.strip().lower()
-        if _is_nothing(text):
+        if _is_null_text(text):
             return None
-        if text in _TRUE or text in _FALSE:
-            return text in _TRUE
+        if text in _BOOLEANS:
+            return _BOOLEANS[text]
     raise ConversionError
 
 
 def to_string(value: t.Any) -> str:
-    """Convert to text: anything but text becomes its JSON."""
+    """Convert to text; a value that is not text becomes its JSON."""
     return value if isinstance(value, str) else encode_json(limit_depth(value))
 
 
 def to_timestamp(value: t.Any) -> str | None:
-    """Convert to an instant, `2024-05-01T10:00:00.5Z`: one with an offset in UTC.
+    """Convert to an RFC 3339 timestamp, in UTC if it has an offset.
 
-    Some loaders cut the offset off, and the value would shift. One without an offset stays without:
-    of which zone it is, only the school knows.
-
-    Raises:
-        ConversionError: If it is none.
+    Some loaders drop offsets, which would shift the value. A timestamp without an offset stays
+    without: only the school knows its time zone.
     """
     text = to_string(value).strip()
-    try:
-        if _INSTANT_IN_FORM.fullmatch(text) or _INSTANT_IN_FORM.fullmatch(
-            text := _spell_instant(text)
-        ):
-            datetime.fromisoformat(text)
-            return text
-        instant = _read_instant(text)
-    except ValueError:
-        raise ConversionError from None
-    if instant is None:
-        if _is_nothing(text):
+    match = _TIMESTAMP.fullmatch(text) or _TIMESTAMP.fullmatch(text := _normalize_timestamp(text))
+    if match is None:
+        if _is_null_text(text):
             return None
         raise ConversionError
-    offset = instant.utcoffset()
-    if offset is None:
-        return instant.isoformat()
     try:
-        return format_timestamp(instant)
-    except OverflowError:  # in UTC it is before the year 1
+        timestamp = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConversionError from None
+    if match[1]:
+        return text
+    offset = timestamp.utcoffset()
+    if offset is None:
+        return timestamp.isoformat()
+    try:
+        return format_timestamp(timestamp)
+    except OverflowError:  # in UTC, before year 1 or after year 9999
         if offset % timedelta(minutes=1):
             raise ConversionError from None
-        return instant.isoformat()
+        return timestamp.isoformat()
 
 
 def to_canonical_timestamp(value: t.Any) -> str | None:
-    """Convert to the form of `canonical_timestamp`.
-
-    Raises:
-        ConversionError: If it is no instant.
-    """
-    text = to_string(value).strip()
-    if _is_nothing(text):
-        return None
-    if instant := canonical_timestamp(text):
-        return instant
-    raise ConversionError
+    """Convert to the form of `canonical_timestamp`."""
+    text = to_string(value)
+    timestamp = canonical_timestamp(text)
+    if timestamp is None and not _is_null_text(text.strip()):
+        raise ConversionError
+    return timestamp
 
 
 def to_date(value: t.Any) -> str | None:
-    """Convert to a date, also one that arrives as its midnight.
-
-    Raises:
-        ConversionError: If it is none.
-    """
+    """Convert to a date; a timestamp at midnight becomes its date."""
     text = to_string(value).strip()
-    if _is_nothing(text):
+    if _is_null_text(text):
         return None
-    day = text[:10]
-    if day[4:8:3] != "--" or (day != text and not _MIDNIGHT.fullmatch(text[10:])):
+    day, time = text[:10], text[10:]
+    if day[4:8:3] != "--" or (time and not _MIDNIGHT.fullmatch(time)):
         raise ConversionError
     try:
         date.fromisoformat(day)
@@ -231,23 +197,15 @@ def to_date(value: t.Any) -> str | None:
     return day
 
 
-def to_container(value: t.Any, wanted: type) -> t.Any:
-    """Take an object or array, also one that arrives as JSON text.
-
-    Args:
-        value: The value.
-        wanted: `dict` or `list`.
-
-    Raises:
-        ConversionError: If it is not of that type.
-    """
+def to_container(value: t.Any, expected: type) -> t.Any:
+    """Convert to an object or array (`dict` or `list`), also from JSON text."""
     if isinstance(value, str):
-        if _is_nothing(value.strip()):
+        if _is_null_text(value.strip()):
             return None
         try:
             value = decode_value(value)
         except JsonError:
             raise ConversionError from None
-    if isinstance(value, wanted):
+    if isinstance(value, expected):
         return value
     raise ConversionError

@@ -1,4 +1,4 @@
-"""Singer messages on stdout: the SDK's msgspec writer, without a flush per record."""
+"""Singer messages on stdout, written in whole pages."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ import typing as t
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import RecordMessage, StateMessage
+from typing_extensions import override
 
 from tap_campusgroups.exceptions import OutputError, output_error
 from tap_campusgroups.shutdown import SHUTDOWN
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
 CHUNK_BYTES: t.Final = 2**16
-"""Bytes of a page that are written between two looks for a signal: what a pipe usually holds."""
+"""Bytes written between two checks for a signal: the usual capacity of a pipe."""
 
 
 class PageWriter(MsgSpecWriter):
-    """Writes whole pages, and flushes after a page or any message other than RECORD.
+    """Writer that flushes after each page and each message other than RECORD.
 
     Attributes:
-        is_state_due: Whether records were written since the last STATE. Not after a write that
-            failed: the line that it began may be incomplete, and nothing may follow it.
+        is_state_due: Whether records were written since the last STATE. False after a failed
+            write, because nothing may follow a line that may be incomplete.
     """
 
     is_state_due = False
 
     @override
     def write_message(self, message: Message) -> None:
-        # The formatted message is one buffer of the SDK's: written before the next one is made.
+        # The SDK formats every message into the same buffer, so each is written at once.
         self._write(self.format_message(message))
         if isinstance(message, RecordMessage):
             self.is_state_due = True
@@ -45,15 +41,7 @@ class PageWriter(MsgSpecWriter):
         self.flush()
 
     def write_lines(self, lines: bytes) -> None:
-        """Write the RECORD messages of a page.
-
-        Args:
-            lines: JSON lines, each with its line end.
-
-        Raises:
-            OutputError: If the target does not take them.
-            TerminationSignal: After a signal, once the lines before it are out.
-        """
+        """Write the RECORD messages of a page; a signal ends this between two lines."""
         start = 0
         while start < len(lines):
             end = lines.rfind(b"\n", start, start + CHUNK_BYTES) + 1
@@ -65,11 +53,7 @@ class PageWriter(MsgSpecWriter):
         self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the target.
-
-        Raises:
-            OutputError: If the target does not take it.
-        """
+        """Flush stdout; raise `OutputError` if the target does not accept the output."""
         try:
             sys.stdout.buffer.flush()
         except (AttributeError, OSError, ValueError) as error:
@@ -78,12 +62,12 @@ class PageWriter(MsgSpecWriter):
     def _write(self, data: bytearray | memoryview) -> None:
         view, written = memoryview(data), 0
         try:
-            while written < len(view):  # unbuffered (python -u), a pipe takes what it has room for
+            while written < len(view):  # unbuffered stdout (python -u) may write only a part
                 written += sys.stdout.buffer.write(view[written:])
         except (AttributeError, OSError, ValueError) as error:
             raise self._failed(error) from None
         finally:
-            view.release()  # or the SDK could not reuse its buffer
+            view.release()  # otherwise, the SDK could not resize its buffer
 
     def _failed(self, error: Exception) -> OutputError:
         self.is_state_due = False

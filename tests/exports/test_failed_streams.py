@@ -155,7 +155,7 @@ def test_failed_stream_with_abort_ends_the_run(
     ],
     ids=["no stream fails", "first stream fails", "stream fails", "stream fails with abort"],
 )
-def test_exit_code_is_1_if_a_stream_fails(  # noqa: PLR0913, PLR0917 - a case and its result
+def test_exit_code_is_1_if_a_stream_fails(
     tmp_path: Path,
     fault_type: FaultType,
     times: int | None,

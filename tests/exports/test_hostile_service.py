@@ -1,4 +1,4 @@
-"""A service that lies, drips, floods or pages without end: errors within limits, no row lost."""
+"""A service with slow, endless or contradictory responses: errors within limits, no row lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tap_campusgroups.exceptions import (
     ServiceUnavailableError,
     UnexpectedError,
 )
-from tap_campusgroups.exports import client, response, transport
+from tap_campusgroups.exports import response, runner, sender, transport
 from tap_campusgroups.exports.pagination import MAX_EMPTY_PAGES, MAX_REPEATED_PAGES
 from tests.simulator import (
     Dataset,
@@ -37,6 +37,7 @@ from tests.simulator import (
     WrongContentLength,
 )
 from tests.simulator.responses import CompleteResponse
+from tests.support.exports import NAMES
 from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync, wait_until
 
 if TYPE_CHECKING:
@@ -50,35 +51,35 @@ ROWS = 16
 OLD = "2024-06-01T00:00:00.000000Z"
 NEW = "2025-06-01T12:00:00.250000Z"
 STREAMS = ("groups", "members", "tags")
-"""In the order of their sync; the one in the middle has the fault."""
+"""In the order of their sync; the second has the fault."""
 STATE = state_of(**dict.fromkeys(STREAMS, OLD))
 
 
 @pytest.fixture
 def simulator(fake_time: FakeTime) -> Iterator[Simulator]:
-    """The service in the tests' time, with rows in each quarter of the range."""
+    """The service on the fake clock, with rows in each quarter of the window."""
     dataset = Dataset(ROWS, newest=NEWEST, span=timedelta(days=365))
     with Simulator(dataset, clock=fake_time.monotonic) as simulator:
         yield simulator
 
 
 def sync_three(simulator: Simulator, **more: Any) -> Output:
-    """Sync three streams, pages of three rows."""
+    """Sync three streams in pages of three rows."""
     return sync(settings_for(simulator, **{"page_size": 3, **more}), *STREAMS, state=STATE)
 
 
-def assert_only_members_failed(output: Output, error: type[CampusGroupsError], words: str) -> None:
-    """Check that one stream failed with its bookmark unmoved, and that the others are whole."""
+def assert_only_members_failed(output: Output, error: type[CampusGroupsError], text: str) -> None:
+    """Check that one stream failed with its bookmark unmoved, and the others are complete."""
     assert isinstance(output.error, error)
     assert str(output.error).startswith("Stream 'members': ")
-    assert words in str(output.error)
+    assert text in str(output.error)
     assert output.bookmarks == {"groups": NEW, "members": OLD, "tags": NEW}
     for stream in ("groups", "tags"):
         assert len(output.records[stream]) == ROWS
 
 
 def submitted(simulator: Simulator, stream: str | None = None) -> list[RecordedRequest]:
-    """List the POSTs of a stream, or of all."""
+    """Return the POSTs of a stream, or of all streams."""
     return [
         request
         for request in simulator.requests
@@ -86,7 +87,7 @@ def submitted(simulator: Simulator, stream: str | None = None) -> list[RecordedR
     ]
 
 
-# -- messages, tokens and queryIds ---------------------------------------------------------------
+# Messages, tokens and queryIds
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def submitted(simulator: Simulator, stream: str | None = None) -> list[RecordedR
     ],
     ids=repr,
 )
-def test_message_beside_empty_results_is_waited_for(simulator: Simulator, body: Any) -> None:
+def test_running_message_beside_empty_results_is_polled(simulator: Simulator, body: Any) -> None:
     fault = simulator.inject(JsonBody(body).on("members", "first_page", times=3))
     output = sync_three(simulator)
     assert output.error is None
@@ -116,14 +117,14 @@ def test_message_beside_empty_results_is_waited_for(simulator: Simulator, body: 
     ],
     ids=repr,
 )
-def test_error_beside_results_is_submitted_again_and_fails_in_the_end(
+def test_error_beside_results_is_resubmitted_until_the_limit(
     simulator: Simulator, body: Any
 ) -> None:
     simulator.inject(JsonBody(body).on("members", "first_page"))
     output = sync_three(simulator)
     assert output.error is None
     assert len(output.records["members"]) == ROWS
-    assert len(submitted(simulator, "members")) == 3  # the export, and its bisect
+    assert len(submitted(simulator, "members")) == 3  # the export, and its two halves
 
     simulator.inject(JsonBody(body).on("members", "first_page", times=None))
     assert_only_members_failed(sync_three(simulator), ExportFailedError, "the query failed")
@@ -133,11 +134,11 @@ def test_unknown_message_beside_empty_results_is_never_an_empty_page(simulator: 
     body = {"Results": [], "message": "Please come back later"}
     simulator.inject(JsonBody(body).on("members", "first_page"))
     output = sync_three(simulator)
-    assert_only_members_failed(output, ExportFailedError, "the answer has an unknown shape")
+    assert_only_members_failed(output, ExportFailedError, "the response has an unknown format")
 
 
 @pytest.mark.parametrize("key", ["nexttoken", "next_token", "NEXTTOKEN"])
-def test_token_of_any_case_is_followed(simulator: Simulator, key: str) -> None:
+def test_token_in_any_case_is_followed(simulator: Simulator, key: str) -> None:
     simulator.inject(TokenKey(key).on("members", times=None))
     output = sync_three(simulator)
     assert output.error is None
@@ -145,7 +146,7 @@ def test_token_of_any_case_is_followed(simulator: Simulator, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["NextToken", "nextToken"])
-def test_filled_token_counts_beside_an_empty_one(simulator: Simulator, key: str) -> None:
+def test_token_beside_an_empty_one_is_followed(simulator: Simulator, key: str) -> None:
     other = {"NextToken": "nextToken", "nextToken": "NextToken"}[key]
 
     class Both(TokenKey):
@@ -159,54 +160,53 @@ def test_filled_token_counts_beside_an_empty_one(simulator: Simulator, key: str)
     assert len(output.records["members"]) == ROWS
 
 
-def test_unknown_keys_of_pages_are_one_warning_without_names_of_people(
+def test_undocumented_keys_of_all_pages_are_one_warning_without_names_of_people(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    more = {"HasMore": True, "Zoe Sentinel": 1, "ZoeSentinel": 2}
+    more = {"HasMore": True, "Zoe Sentinel": 1, "zoe.sentinel@uni.example": 2}
     simulator.inject(ExtraKeys(more).on(times=None))
     assert sync_three(simulator).error is None
-    (line,) = [
-        record.getMessage() for record in caplog.records if "does not document" in record.message
-    ]
-    assert "(HasMore, 2 others)" in line
+    lines = [record.getMessage() for record in caplog.records]
+    (line,) = [line for line in lines if "Undocumented keys" in line]
+    assert "keys=HasMore, (a name). " in line
     assert "Sentinel" not in caplog.text
 
 
 @pytest.mark.parametrize("windows", [{}, {"export_window_days": 100}])
-def test_query_id_that_comes_twice_fails_its_stream(
-    simulator: Simulator, windows: dict[str, int]
-) -> None:
-    """In another window of one stream, or in another stream: rows of the first range would come."""
+def test_repeated_query_id_fails_its_stream(simulator: Simulator, windows: dict[str, int]) -> None:
+    """Of another window or another stream, whose rows it would return."""
     stream = "members" if windows else None
     simulator.inject(RepeatQueryId().on(stream, times=None))
     output = sync_three(simulator, max_concurrent_exports=1, **windows)
     assert isinstance(output.error, CampusGroupsError)
     if windows:
-        assert "the service handed out a queryId that another export has" in str(output.error)
+        assert "the service returned the queryId of another export" in str(output.error)
         assert OLD < str(output.bookmarks["members"]) < NEW  # after the first window
     else:
         assert output.bookmarks == {"groups": NEW, "members": OLD, "tags": OLD}
 
 
-# -- limits --------------------------------------------------------------------------------------
+# Limits
+
+
+PHASES: tuple[Phase, ...] = ("submit", "poll", "first_page")
 
 
 @pytest.mark.parametrize("part", ["head", "body", "chunks"])
-@pytest.mark.parametrize("phase", ["submit", "poll", "first_page"])
-def test_response_that_drips_is_cut_off_and_tried_again(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, part: Any, phase: Phase
+def test_slow_response_in_any_phase_is_cut_off_at_its_deadline_and_retried(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, part: Any
 ) -> None:
-    """The limit decides, not the time between two bytes."""
-    monkeypatch.setattr(client, "EXCHANGE_TIMEOUTS", 1)
+    """Every byte arrives in time, the whole response does not."""
+    monkeypatch.setattr(sender, "RESPONSE_DEADLINE", 0.5)
     simulator.timing.queued_polls = 1
-    fault = simulator.inject(SlowResponse(part).on("members", phase))
+    faults = [simulator.inject(SlowResponse(part).on("members", phase)) for phase in PHASES]
     output = sync_three(simulator, request_timeout_seconds=1)
     assert output.error is None
-    assert fault.fired == 1
+    assert [fault.fired for fault in faults] == [1, 1, 1]
     assert len(output.records["members"]) == ROWS
 
 
-def test_no_exchange_outlives_the_limit_of_its_export(simulator: Simulator) -> None:
+def test_deadline_of_a_response_is_the_export_timeout_at_most(simulator: Simulator) -> None:
     simulator.inject(SlowResponse("body").on("groups", "submit", times=None))
     limits: list[float] = []
 
@@ -215,28 +215,28 @@ def test_no_exchange_outlives_the_limit_of_its_export(simulator: Simulator) -> N
         return transport.call_with_deadline(function, 0.05)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "call_with_deadline", call_with_deadline)
+        patch.setattr(sender, "call_with_deadline", call_with_deadline)
         output = sync(
             settings_for(simulator, request_timeout_seconds=60, export_timeout_minutes=1), "groups"
         )
     assert isinstance(output.error, ServiceUnavailableError)
-    assert "DeadlineExceededError on the way to the service" in str(output.error)
+    assert "failed after 8 attempts: DeadlineExceededError" in str(output.error)
     assert limits == [60.0] * 8
 
 
 @pytest.mark.parametrize("rows", ["none", "same"])
-def test_pages_without_end_are_an_error_within_limits(
+def test_endless_pages_are_an_error_within_limits(
     simulator: Simulator, fake_time: FakeTime, rows: Any
 ) -> None:
     fault = simulator.inject(EndlessPages(rows).on("members", times=None))
     output = sync_three(simulator)
-    assert_only_members_failed(output, ExportFailedError, "empty or identical pages without end")
+    assert_only_members_failed(output, ExportFailedError, "keeps sending empty or identical pages")
     assert fault.fired == (MAX_EMPTY_PAGES if rows == "none" else MAX_REPEATED_PAGES + 1)
     if rows == "none":
         assert fake_time.slept.count(1.0) >= MAX_EMPTY_PAGES - 1
 
 
-def test_some_empty_pages_are_read_over(simulator: Simulator) -> None:
+def test_single_empty_page_with_a_token_is_skipped(simulator: Simulator) -> None:
     simulator.inject(EndlessPages("none").on("members", "first_page", times=1))
     output = sync_three(simulator)
     assert output.error is None
@@ -244,20 +244,17 @@ def test_some_empty_pages_are_read_over(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("kind", [Status(503), Status(429, headers={"Retry-After": "86400"})])
-def test_service_that_never_accepted_anything_ends_the_run_within_minutes(
+def test_service_that_accepts_no_export_ends_the_run_within_minutes(
     simulator: Simulator, fake_time: FakeTime, kind: FaultType
 ) -> None:
     simulator.inject(Fault(kind, times=None))
     output = sync(settings_for(simulator))
     assert isinstance(output.error, ServiceUnavailableError)
-    assert {request.stream for request in simulator.requests} == set(sorted(NAMES)[:2])
+    assert {request.stream for request in simulator.requests} == set(NAMES[:2])
     assert sum(fake_time.slept) <= 2 * 400
 
 
-NAMES = ("academic_experiences", "badge_completions")
-
-
-def test_one_endpoint_that_is_down_from_the_start_does_not_end_the_run(
+def test_endpoint_down_from_the_start_fails_its_stream_only(
     simulator: Simulator,
 ) -> None:
     simulator.inject(Status(503).on("groups", times=None))
@@ -266,10 +263,10 @@ def test_one_endpoint_that_is_down_from_the_start_does_not_end_the_run(
     assert output.bookmarks == {"groups": OLD, "members": NEW, "tags": NEW}
 
 
-def test_page_that_stays_500_is_submitted_again_in_halves_after_growing_delays(
+def test_page_failing_at_all_attempts_is_resubmitted_in_halves(
     simulator: Simulator, fake_time: FakeTime
 ) -> None:
-    """The query is broken, not the request: a new one brings the rows."""
+    """The query is broken, not the request: a new query returns the rows."""
     broken: set[str] = set()
 
     class BrokenQuery(Status):
@@ -287,7 +284,7 @@ def test_page_that_stays_500_is_submitted_again_in_halves_after_growing_delays(
     assert 5.0 in fake_time.slept
 
 
-def test_failed_exports_are_submitted_again_after_growing_delays(
+def test_failed_exports_are_resubmitted_after_growing_delays(
     simulator: Simulator, fake_time: FakeTime
 ) -> None:
     simulator.inject(FailQuery().on("members", times=None))
@@ -295,13 +292,13 @@ def test_failed_exports_are_submitted_again_after_growing_delays(
     assert fake_time.slept == [5.0, 20.0]
 
 
-def test_export_still_running_at_its_limit_is_halved_once_and_keeps_its_place(
+def test_export_running_at_its_timeout_is_bisected_and_keeps_its_slot(
     simulator: Simulator, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first query never ends; its bisect are quick. The limit of two becomes one."""
+    """The first query never ends; its halves are fast. The limit of two becomes one."""
     simulator.timing.running_seconds = {"members": 1e9}
 
-    class Quick(FaultType):
+    class FastHalves(FaultType):
         def applies(self, context: Any) -> bool:
             start, end = context.window or (NEWEST, NEWEST)
             if context.stream == "members" and end - start < timedelta(days=300):
@@ -311,25 +308,25 @@ def test_export_still_running_at_its_limit_is_halved_once_and_keeps_its_place(
         def respond(self, context: Any) -> Any:
             return context.execute()
 
-    simulator.inject(Quick().on("members", "submit", times=None))
+    simulator.inject(FastHalves().on("members", "submit", times=None))
     output = sync_three(simulator, max_concurrent_exports=2)
     assert output.error is None
     assert len(output.records["members"]) == ROWS
     assert len(submitted(simulator, "members")) == 3
     assert simulator.peak_active == 2
     assert sum(fake_time.slept) >= 1800
-    assert "Its bisect are submitted instead. It is left running" in caplog.text
-    assert "its export is left at the server, queryId" in caplog.text
+    assert "still running after 30 minutes; submitting its halves instead. It counts" in caplog.text
+    assert "Export abandoned: stream=members query_id=" in caplog.text
 
 
-def test_export_whose_halves_are_too_slow_as_well_fails(simulator: Simulator) -> None:
+def test_export_whose_first_half_is_too_slow_fails_its_stream(simulator: Simulator) -> None:
     simulator.timing.running_seconds = {"members": 1e9}
     output = sync_three(simulator, max_concurrent_exports=4)
     assert_only_members_failed(output, ExportTimeoutError, "still running after 30 minutes")
-    assert len(submitted(simulator, "members")) == 2  # the export, and its first half
+    assert len(submitted(simulator, "members")) == 2  # the export and its first half
 
 
-def test_slow_export_that_may_have_no_other_beside_it_is_not_halved(simulator: Simulator) -> None:
+def test_slow_export_with_a_limit_of_one_is_not_bisected(simulator: Simulator) -> None:
     simulator.timing.running_seconds = {"members": 1e9}
     output = sync_three(simulator, max_concurrent_exports=1)
     assert_only_members_failed(output, ExportTimeoutError, "still running after 30 minutes")
@@ -339,13 +336,15 @@ def test_slow_export_that_may_have_no_other_beside_it_is_not_halved(simulator: S
 DENIAL = "Error validating API key from API endpoint"
 
 
-@pytest.mark.parametrize("phase", ["submit", "poll", "first_page", "later_page"])
-def test_401_after_the_secret_has_worked_is_tried_again(simulator: Simulator, phase: Phase) -> None:
+def test_401_in_any_phase_after_the_secret_has_worked_is_retried(simulator: Simulator) -> None:
     simulator.timing.queued_polls = 1
-    fault = simulator.inject(Status(401, DENIAL).on("members", phase, times=3))
+    phases = (*PHASES, "later_page")
+    faults = [
+        simulator.inject(Status(401, DENIAL).on("members", phase, times=3)) for phase in phases
+    ]
     output = sync_three(simulator)
     assert output.error is None
-    assert fault.fired == 3
+    assert [fault.fired for fault in faults] == [3] * 4
     assert len(output.records["members"]) == ROWS
 
 
@@ -356,22 +355,22 @@ def test_401_to_the_first_request_is_final(simulator: Simulator) -> None:
     assert fault.fired == len(simulator.requests) == 1
 
 
-def test_date_that_the_service_cannot_parse_is_not_tried_again(simulator: Simulator) -> None:
+def test_date_that_the_service_cannot_parse_is_not_retried(simulator: Simulator) -> None:
     fault = simulator.inject(Status(500, "Error Parsing Start Date").on("members", "submit"))
     output = sync_three(simulator)
-    assert_only_members_failed(output, ExportFailedError, "the service rejects the request")
+    assert_only_members_failed(output, ExportFailedError, "the service rejected the request")
     assert fault.fired == 1
 
 
-# -- bodies --------------------------------------------------------------------------------------
+# Bodies
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("length", [str(2**60), "9" * 5000, "-1", "x"])
-def test_absurd_content_length_costs_no_memory_and_one_stream_at_most(
+def test_absurd_content_length_is_ignored_or_retried(
     simulator: Simulator, *, length: str, is_chunked: bool
 ) -> None:
-    """Beside chunks it does not count; alone, the response is cut off, which is tried again."""
+    """It is ignored in a chunked response; alone, it truncates the response."""
     kind = WrongContentLength(length, is_chunked)
     simulator.inject(kind.on("members", "first_page", times=2))
     output = sync_three(simulator)
@@ -380,7 +379,7 @@ def test_absurd_content_length_costs_no_memory_and_one_stream_at_most(
 
 
 @pytest.mark.parametrize("gzip", [False, True])
-def test_page_without_end_is_read_to_a_limit(
+def test_endless_page_is_read_up_to_a_limit(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, *, gzip: bool
 ) -> None:
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 2**22)
@@ -390,7 +389,7 @@ def test_page_without_end_is_read_to_a_limit(
 
 
 @pytest.mark.parametrize("code", [202, 401, 404, 503])
-def test_other_body_without_end_is_read_to_a_limit_and_counts_by_its_status(
+def test_other_endless_body_is_read_up_to_a_limit_and_classified_by_status(
     simulator: Simulator, code: int
 ) -> None:
     fault = simulator.inject(EndlessBody(code).on("members", "first_page", times=2))
@@ -403,7 +402,7 @@ def test_other_body_without_end_is_read_to_a_limit_and_counts_by_its_status(
 @pytest.mark.parametrize(
     "value", ["9" * 5000, "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 99999 00:00:00 GMT", "٣"]
 )
-def test_absurd_retry_after_ends_no_stream(simulator: Simulator, value: str) -> None:
+def test_absurd_retry_after_is_ignored_or_limited(simulator: Simulator, value: str) -> None:
     headers = {"Retry-After": value.encode().decode("latin-1")}
     simulator.inject(Status(429, headers=headers).on("members", "first_page"))
     output = sync_three(simulator)
@@ -414,25 +413,23 @@ def test_absurd_retry_after_ends_no_stream(simulator: Simulator, value: str) -> 
 def test_bug_in_a_worker_fails_its_stream_only(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original = response.read
-
-    def read(response: Any) -> Any:
-        if "/members" in response.url:
+    def parse_response(got: Any) -> Any:
+        if "/members" in got.url:
             message = "quotes Zoe Sentinel"
             raise RuntimeError(message)
-        return original(response)
+        return response.parse_response(got)
 
-    monkeypatch.setattr(client, "read", read)
+    monkeypatch.setattr(runner, "parse_response", parse_response)
     output = sync_three(simulator)
     assert_only_members_failed(output, UnexpectedError, "unexpected RuntimeError in ")
     assert "Sentinel" not in caplog.text
 
 
-# -- clocks --------------------------------------------------------------------------------------
+# Clocks
 
 
 def now() -> datetime:
-    """Return the present time."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
@@ -449,11 +446,11 @@ def test_local_clock_ahead_of_the_service_does_not_move_a_bookmark_past_it(
     latest = (now() - 2 * DAY).isoformat()
     assert all(str(bookmark) <= latest for bookmark in output.bookmarks.values())
     assert len(output.records["events"]) == 3
-    assert "Clocks differ" not in caplog.text  # the tap's start was moved, not the clock
+    assert "Clocks differ" not in caplog.text  # `started` was moved, not the clock
 
 
 @pytest.mark.parametrize("days", [-10, 10])
-def test_clocks_that_differ_are_one_warning(days: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_different_clocks_are_one_warning(days: int, caplog: pytest.LogCaptureFixture) -> None:
     service = now() + days * DAY
     with Simulator(Dataset(3, newest=now() - 90 * DAY), now=lambda: service) as simulator:
         output = sync(settings_for(simulator), "events", "tags", started=None)
@@ -465,7 +462,7 @@ def test_clocks_that_differ_are_one_warning(days: int, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Jan 2025 00:00:00 GMT"])
-def test_service_without_a_readable_date_is_read_by_the_local_clock(date: str) -> None:
+def test_bookmark_without_a_valid_date_header_follows_the_local_clock(date: str) -> None:
     with Simulator(Dataset(3, newest=now() - 90 * DAY)) as simulator:
         simulator.set_date_header(date)
         output = sync(settings_for(simulator), "events", started=None)
@@ -477,14 +474,16 @@ def test_bookmark_later_than_the_run_is_an_error_before_any_request(simulator: S
     state = state_of(groups=OLD, members="2999-01-01T00:00:00Z", tags=OLD)
     output = sync(settings_for(simulator), *STREAMS, state=state)
     assert isinstance(output.error, FutureBookmarkError)
-    assert "Stream 'members': the bookmark in the state is later than" in str(output.error)
+    assert str(output.error).startswith(
+        "Stream 'members': the bookmark in the state (2999-01-01T00:00:00.000000Z) is later than "
+    )
     assert submitted(simulator, "members") == []
     assert output.bookmarks["members"] == "2999-01-01T00:00:00.000000Z"
     assert output.bookmarks["tags"] == NEW
 
 
-def test_bookmark_later_than_the_service_is_an_error_though_the_local_clock_is_ahead_too() -> None:
-    """As after a run with a clock that was ten days ahead, on the same machine."""
+def test_bookmark_later_than_the_service_is_an_error_if_the_local_clock_is_ahead_too() -> None:
+    """As after an earlier run on the same machine, whose clock is ten days ahead."""
     bookmark = (now() + 8 * DAY).isoformat()
     with Simulator(Dataset(3, newest=now() - 90 * DAY)) as simulator:
         output = sync(
@@ -496,8 +495,7 @@ def test_bookmark_later_than_the_service_is_an_error_though_the_local_clock_is_a
     assert isinstance(output.error, FutureBookmarkError)
 
 
-def test_whole_table_does_not_mind_a_bookmark_that_is_later(simulator: Simulator) -> None:
-    """A bookmark decides nothing there."""
+def test_full_table_sync_ignores_a_later_bookmark(simulator: Simulator) -> None:
     catalog = catalog_of(["members"])
     for stream in catalog["streams"]:
         stream["replication_method"] = "FULL_TABLE"
@@ -507,15 +505,12 @@ def test_whole_table_does_not_mind_a_bookmark_that_is_later(simulator: Simulator
     assert len(output.records["members"]) == ROWS
 
 
-def test_held_workers_end_with_the_run(simulator: Simulator) -> None:
-    """A request that was cut off goes on alone until its connection ends, and no longer."""
+def test_abandoned_request_ends_with_its_connection(simulator: Simulator) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "EXCHANGE_TIMEOUTS", 1)
+        patch.setattr(sender, "RESPONSE_DEADLINE", 0.5)
         simulator.inject(SlowResponse("head").on("members", "submit"))
         assert sync_three(simulator, request_timeout_seconds=1).error is None
     simulator.close()
     wait_until(
-        lambda: (
-            not any(thread.name == "tap-campusgroups-request" for thread in threading.enumerate())
-        )
+        lambda: all(thread.name != "tap-campusgroups-request" for thread in threading.enumerate())
     )

@@ -14,24 +14,48 @@ from tap_campusgroups.exports.window import MIN_BISECTED, Window, format_bound
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
-WINDOWS = st.integers(0, 100 * 24 * 3600).map(
-    lambda seconds: Window(START, START + timedelta(seconds=seconds))
+TIMESTAMPS = st.datetimes(
+    datetime(2000, 1, 1),  # noqa: DTZ001 - `timezones` adds it
+    datetime(2030, 1, 1),  # noqa: DTZ001
+    timezones=st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours))),
+)
+LENGTHS = st.integers(0, 10 * 365 * 24 * 3600) | st.integers(3500, 7200)
+"""In seconds; also around the minimum length that is bisected."""
+
+WINDOWS = st.builds(
+    lambda start, seconds: Window.between(start, start + seconds * SECOND), TIMESTAMPS, LENGTHS
 )
 
 
 def assert_covered(window: Window, by: list[Window]) -> None:
-    """Check that ascending windows cover a window and share their bounds."""
+    """Check that ascending windows cover a window, share their bounds, and are in seconds UTC."""
     assert by[0].start == window.start
     assert by[-1].end == window.end
     assert all(one.end == other.start for one, other in pairwise(by))
+    for part in by:
+        assert part.start < part.end or by == [window]
+        assert part.start.microsecond == part.end.microsecond == 0
+        assert part.start.tzinfo is part.end.tzinfo is UTC
 
 
-@given(window=WINDOWS, days=st.integers(1, 120))
-def test_split_windows_cover_the_window_without_gaps(window: Window, days: int) -> None:
+@given(window=WINDOWS, days=st.none() | st.integers(1, 36_600))
+def test_split_windows_cover_the_window_without_gaps(window: Window, days: int | None) -> None:
     parts = window.split(days)
     assert_covered(window, parts)
-    assert all(part.end - part.start <= timedelta(days=days) for part in parts)
-    assert all(part.end - part.start == timedelta(days=days) for part in parts[:-1])
+    length = timedelta(days=days or 36_600)
+    assert all(part.end - part.start == length for part in parts[:-1])
+    assert parts[-1].end - parts[-1].start <= length
+
+
+@pytest.mark.parametrize(
+    ("hours", "days", "lengths"),
+    [(0, 1, [0]), (24, 1, [24]), (25, 1, [24, 1]), (72, 1, [24] * 3), (72, 2, [48, 24])],
+)
+def test_split_window_of_a_multiple_of_the_length_has_no_empty_rest(
+    hours: int, days: int, lengths: list[int]
+) -> None:
+    parts = Window(START, START + timedelta(hours=hours)).split(days)
+    assert [(part.end - part.start) / timedelta(hours=1) for part in parts] == lengths
 
 
 def test_split_of_window_of_the_maximum_length_is_one_window() -> None:
@@ -59,14 +83,14 @@ def test_split_of_window_of_one_second_is_that_window() -> None:
 def test_halves_cover_the_window_and_differ_by_a_second_at_most(window: Window) -> None:
     halves = window.bisect()
     assert_covered(window, halves)
-    if window.end - window.start > MIN_BISECTED:
-        first, second = (half.end - half.start for half in halves)
-        assert timedelta() <= second - first <= SECOND
-        assert first.microseconds == 0
+    assert len(halves) == (2 if window.end - window.start > MIN_BISECTED else 1)
+    lengths = [half.end - half.start for half in halves]
+    assert lengths[-1] - lengths[0] in (timedelta(), SECOND)
 
 
 def test_window_of_an_hour_is_not_bisected() -> None:
-    hour = Window(START, START + timedelta(hours=1))
+    assert timedelta(hours=1) == MIN_BISECTED
+    hour = Window(START, START + MIN_BISECTED)
     longer = Window(START, hour.end + SECOND)
     assert hour.bisect() == [hour]
     assert len(longer.bisect()) == 2

@@ -35,7 +35,7 @@ PARTS = (
 
 def command_for(school: str, tap: str) -> str:
     """Return the documentation's command for one of several schools."""
-    command = documents.block(documents.SEVERAL_SCHOOLS, "sh")
+    command = documents.block("docs/scale-out.md", "Several schools", "sh")
     assert f"{TAP} target-postgres" in command
     command = command.replace("north", school).replace("NORTH", school.upper())
     return command.replace(f"{TAP} target", f"{tap} target")
@@ -44,7 +44,7 @@ def command_for(school: str, tap: str) -> str:
 @pytest.mark.parametrize("part", PARTS)
 def test_command_in_meltano_yml_and_documentation_has_every_part(part: str) -> None:
     assert part in (PROJECT / "meltano.yml").read_text(encoding="utf-8")
-    assert part in documents.block(documents.SEVERAL_SCHOOLS, "sh")
+    assert part in documents.block("docs/scale-out.md", "Several schools", "sh")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The generated files are what their generators give."""
+"""The generated files are up to date."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from scripts.generate.files import FILES, ROOT
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_generated_file_is_up_to_date(name: str) -> None:
+def test_generated_file_is_up_to_date(name: str) -> None:
     path = ROOT / name
     assert path.read_text(encoding="utf-8") == FILES[name](), (
-        f"{name} is not what the tap says; run: make generate"
+        f"{name} is out of date; run `make generate`"
     )

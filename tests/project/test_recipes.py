@@ -1,4 +1,4 @@
-"""The README's recipes, as they stand there."""
+"""The recipes of the documents work as printed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.project.test_documents import README
+from tests.support import documents
 from tests.support.harness import catalog_of, sync
 
 if TYPE_CHECKING:
@@ -18,14 +18,37 @@ if TYPE_CHECKING:
 SALT = "pepper of enough length"
 
 
-def recipe(beginning: str) -> Any:
-    """Read the YAML block of the recipe that begins with some words."""
-    block = README.split(f"**{beginning}**")[1].split("```yaml\n")[1].split("```")[0]
-    return yaml.safe_load(block)
+def test_readme_record_is_what_the_tap_emits(simulator: Simulator, config: dict[str, Any]) -> None:
+    message = json.loads(documents.block("README.md", "What a record looks like", "json"))
+    row = {name: value for name, value in message["record"].items() if name != "_extra"}
+    simulator.dataset["checkins"][:] = [row]
+    output = sync(config, "checkins")
+    (emitted,) = output.of_type("RECORD")
+    assert emitted.keys() == message.keys()
+    assert emitted["record"] == message["record"]
+    assert list(emitted["record"]) == list(message["record"])
 
 
-def test_masking(simulator: Simulator, config: dict[str, Any]) -> None:
-    maps = recipe("Mask students.")["config"]
+def test_decimals_as_text_keep_their_digits(simulator: Simulator, config: dict[str, Any]) -> None:
+    maps = yaml.safe_load(
+        documents.block("docs/warehouses.md", "Before you choose a target", "yaml")
+    )
+    digits = "12345678901234567890.123456789"
+    simulator.dataset["payments"][0]["amount"] = digits
+    simulator.dataset["payments"][1]["amount"] = None
+    output = sync(config | maps["config"], "payments")
+    assert output.error is None
+    amounts = [record["amount"] for record in output.records["payments"]]
+    assert {digits, None} <= set(amounts)
+    assert all(amount is None or isinstance(amount, str) for amount in amounts)
+    (schema,) = output.of_type("SCHEMA")
+    assert "string" in schema["schema"]["properties"]["amount"]["type"]
+
+
+def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, Any]) -> None:
+    maps = yaml.safe_load(documents.block("docs/masking.md", "Write your own rules", "yaml"))[
+        "config"
+    ]
     assert maps["stream_map_config"] == {"salt": "$PSEUDONYM_SALT"}
     maps["stream_map_config"]["salt"] = SALT
     plain = {row["id"]: row for row in simulator.dataset["users"]}
@@ -38,7 +61,7 @@ def test_masking(simulator: Simulator, config: dict[str, Any]) -> None:
         assert record["email"] == (
             hashlib.sha256(f"{SALT}{email}".encode()).hexdigest() if email else None
         )
-        assert "lastName" not in record
+        assert not {"lastName", "_extra"} & record.keys()
         rest = {name for name, value in row.items() if not isinstance(value, (list, dict))}
         for name in rest - {"email", "lastName", "createdOn", "updatedOn"}:
             assert record[name] == row[name]
@@ -46,7 +69,9 @@ def test_masking(simulator: Simulator, config: dict[str, Any]) -> None:
     assert not any(row["email"] and row["email"] in text for row in plain.values())
 
 
-def test_deselected_fields_never_leave(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_deselected_fields_never_leave_the_tap(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
     catalog = catalog_of(["users"])
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
@@ -60,7 +85,9 @@ def test_deselected_fields_never_leave(simulator: Simulator, config: dict[str, A
     assert not {"bio", "email"} & set(schema["schema"]["properties"])
 
 
-def test_flattening(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_flattening_makes_columns_of_nested_fields(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
     output = sync(config | {"flattening_enabled": True, "flattening_max_depth": 1}, "rooms")
     assert output.error is None
     (schema,) = output.of_type("SCHEMA")

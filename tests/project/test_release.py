@@ -1,4 +1,4 @@
-"""The checks that a release must pass say what is wrong; `make package` runs them on real files."""
+"""The release checks reject incomplete releases; `make package` runs them on real files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IN_A_CHECKOUT = pytest.mark.skipif(
-    not (ROOT / ".git").exists(), reason="a source archive has neither git nor workflows"
+    not (ROOT / ".git").exists(), reason="a source archive contains neither .git nor .github"
 )
 CHANGELOG = """\
 # Changelog
@@ -38,43 +38,43 @@ CHANGELOG = """\
 """
 
 
-def test_the_changelog_s_section_of_a_version() -> None:
+def test_section_of_a_released_version_is_its_text() -> None:
     assert section(CHANGELOG, "v1.2.0") == "### Added\n\n- A thing."
 
 
 @pytest.mark.parametrize(
     ("tag", "words"),
     [
-        ("v1.1.0", "says nothing of 1.1.0"),
-        ("v1.0.0", "no heading like: ## 1.0.0 - "),
-        ("v1.2", "no tag of a version"),
-        ("1.2.0", "no tag of a version"),
-        ("v1.2.0rc1", "no heading like: ## 1.2.0rc1 - "),
-        ("v11200", "no tag of a version"),
+        ("v1.1.0", "The section of 1.1.0 in CHANGELOG.md is empty"),
+        ("v1.0.0", 'no section "## 1.0.0 - '),
+        ("v1.2", "is not a version tag"),
+        ("1.2.0", "is not a version tag"),
+        ("v1.2.0rc1", 'no section "## 1.2.0rc1 - '),
+        ("v11200", "is not a version tag"),
     ],
 )
-def test_a_tag_without_a_section(tag: str, words: str) -> None:
+def test_section_with_unknown_tag_fails(tag: str, words: str) -> None:
     with pytest.raises(UnfitForReleaseError, match=re.escape(words)):
         section(CHANGELOG, tag)
 
 
-def test_an_archive_with_too_much_and_too_little() -> None:
-    with pytest.raises(UnfitForReleaseError, match=re.escape("b is missing; .env should not be")):
+def test_archive_with_missing_and_unexpected_files_fails() -> None:
+    with pytest.raises(UnfitForReleaseError, match=re.escape("b is missing; .env is not expected")):
         check_same("an archive", {"a", ".env"}, {"a", "b"})
     check_same("an archive", ["a"], ["a"])
 
 
-def test_distributions_of_one_version(tmp_path: Path) -> None:
+def test_distributions_with_different_versions_or_tag_fail(tmp_path: Path) -> None:
     wheel = tmp_path / "tap_campusgroups-1.2.0-py3-none-any.whl"
     for path in (wheel, tmp_path / "tap_campusgroups-1.2.0.tar.gz"):
         path.touch()
     found = Distributions.find(tmp_path)
     assert (found.wheel, found.version) == (wheel, "1.2.0")
     check_version(found, "v1.2.0")
-    with pytest.raises(UnfitForReleaseError, match=r"the version is 1\.2\.0, and the tag v1\.2\.1"):
+    with pytest.raises(UnfitForReleaseError, match=r"version 1\.2\.0 does not match tag v1\.2\.1"):
         check_version(found, "v1.2.1")
     wheel.rename(tmp_path / "tap_campusgroups-1.2.1-py3-none-any.whl")
-    with pytest.raises(UnfitForReleaseError, match="not of one version"):
+    with pytest.raises(UnfitForReleaseError, match="have different versions"):
         Distributions.find(tmp_path)
     (tmp_path / "tap_campusgroups-1.2.0.tar.gz").unlink()
     with pytest.raises(UnfitForReleaseError, match="1 wheels and 0 source archives"):
@@ -82,18 +82,18 @@ def test_distributions_of_one_version(tmp_path: Path) -> None:
 
 
 @IN_A_CHECKOUT
-def test_every_file_of_the_repository_s_top_is_packed_or_known_not_to_be() -> None:
-    """A new page or folder is either in the source archive or left out on purpose."""
+def test_top_level_files_are_packed_or_excluded_by_name() -> None:
+    """A new file or folder must be added to the source archive, or to the list of exclusions."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     packed = set(re.findall(r'"/([^"]+)"', text))
-    left_out = {".ci", ".github", ".pre-commit-config.yaml"}
-    unasked = {"pyproject.toml", ".gitignore"}
+    excluded = {".ci", ".github", ".pre-commit-config.yaml"}
+    always_packed = {"pyproject.toml", ".gitignore"}
     top = {name.partition("/")[0] for name in tracked(".")}
-    assert top - packed == left_out | unasked
+    assert top - packed == excluded | always_packed
 
 
 @IN_A_CHECKOUT
-def test_the_workflow_needs_the_tests_and_publishes_what_was_checked() -> None:
+def test_release_workflow_publishes_only_tested_and_checked_packages() -> None:
     path = ROOT / ".github" / "workflows" / "release.yml"
     jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
     assert set(jobs["publish"]["needs"]) == {"test", "build"}

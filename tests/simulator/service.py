@@ -52,7 +52,7 @@ class RecordedRequest:
 
     Attributes:
         path: Path without the query string.
-        stream: Stream of the path; None if there is no such stream.
+        stream: Stream of the path; None if it does not exist.
         query: Decoded parameters.
         headers: Headers, case-insensitive.
         phase: Phase; "refused" if the service refused the request or the query had failed.
@@ -94,7 +94,7 @@ class Service:
         on_response: Called with every request and its response before it is sent.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument per setting
+    def __init__(
         self,
         dataset: Dataset,
         *,

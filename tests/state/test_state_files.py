@@ -1,4 +1,4 @@
-"""States that were edited, cut off or made by another tap: they run, or one line says why not."""
+"""States that are edited, truncated or from another tap: accepted, or one line with the reason."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ FIX = "Correct it, or run without a state to read everything again."
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Simulator]:
-    """The service, for many short runs."""
+    """The simulator, for many short runs."""
     with Simulator(Dataset({"events": 2, "rooms": 1}, newest=NEWEST)) as simulator:
         yield simulator
 
 
 def entry(**bookmark: Any) -> dict[str, Any]:
-    """Make a state with one entry for events."""
+    """Return a state with an entry for events."""
     return {"bookmarks": {"events": bookmark}}
 
 
@@ -51,7 +51,7 @@ def entry(**bookmark: Any) -> dict[str, Any]:
         ({"bookmarks": {"events": BOOKMARK}}, "bookmarks.events must be an object, not text"),
         (
             entry(replication_key_value=20250601),
-            "bookmarks.events.replication_key_value must be text or null, not a number",
+            "bookmarks.events.replication_key_value must be text or null, not an integer",
         ),
         (
             entry(replication_key_value={"value": BOOKMARK}),
@@ -65,11 +65,11 @@ def entry(**bookmark: Any) -> dict[str, Any]:
             entry(replication_key_value="2025-02-30T00:00:00Z"),
             "bookmarks.events.replication_key_value is not a valid date",
         ),
-        (entry(odd=nested(100)), "more than 50 levels of objects and lists"),
+        (entry(odd=nested(100)), "more than 50 levels of nested objects and lists"),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:60],
 )
-def test_state_with_something_else_in_a_place_is_an_error_that_names_it(
+def test_invalid_state_is_an_error_that_names_the_place(
     service: Simulator, state: dict[str, Any], problem: str
 ) -> None:
     service.reset_log()
@@ -93,7 +93,7 @@ def test_state_with_something_else_in_a_place_is_an_error_that_names_it(
 def test_bookmark_before_all_data_reads_everything(service: Simulator, value: str | None) -> None:
     output = sync(settings_for(service), "events", state=entry(replication_key_value=value))
     if value and value.endswith("+14:00"):
-        assert isinstance(output.error, InputError)  # there is no such date in UTC
+        assert isinstance(output.error, InputError)  # before the first date in UTC
         return
     assert output.error is None
     assert len(output.records["events"]) == 2
@@ -101,7 +101,7 @@ def test_bookmark_before_all_data_reads_everything(service: Simulator, value: st
 
 
 @pytest.mark.parametrize("start_date", ["0001-01-01", "2024-09-01"])
-def test_bookmark_of_year_1_and_any_start_date_overflow_nothing(
+def test_bookmark_of_year_1_with_any_start_date_does_not_overflow(
     service: Simulator, start_date: str
 ) -> None:
     config = settings_for(service, start_date=start_date, lookback_hours=24 * 365)
@@ -125,9 +125,7 @@ def test_bookmark_of_year_1_and_any_start_date_overflow_nothing(
     ],
     ids=json.dumps,
 )
-def test_junk_of_a_stream_that_is_not_selected_stops_nothing_and_is_kept(
-    service: Simulator, junk: Any
-) -> None:
+def test_junk_of_deselected_stream_is_ignored_and_kept(service: Simulator, junk: Any) -> None:
     state = {"bookmarks": {"rooms": junk, "of another tap": junk}}
     output = sync(settings_for(service), "events", state=state)
     assert output.error is None
@@ -150,10 +148,10 @@ def test_junk_of_a_stream_that_is_not_selected_stops_nothing_and_is_kept(
     ],
     ids=json.dumps,
 )
-def test_keys_that_other_taps_write_do_not_move_the_bookmark(
+def test_state_with_keys_of_other_taps_keeps_its_bookmark(
     service: Simulator, more: dict[str, Any]
 ) -> None:
-    """The SDK would take the bookmark from progress markers."""
+    """The SDK reads a bookmark from progress markers."""
     state = entry(replication_key="updatedOn", replication_key_value="2025-01-01", **more)
     service.reset_log()
     output = sync(settings_for(service), "events", state=state)
@@ -185,7 +183,7 @@ def test_mutated_state_runs_or_is_one_line(service: Simulator, state: dict[str, 
         assert output.messages[-1]["type"] == "STATE"
     else:
         assert isinstance(output.error, InputError)
-        assert str(output.error).startswith(("state: bookmarks", "state: it must"))
+        assert str(output.error).startswith("state: bookmarks")
         assert len(str(output.error).splitlines()) == 1
 
 
@@ -195,7 +193,7 @@ TEXT = json.dumps(state_of(events=BOOKMARK), ensure_ascii=False)
 
 
 def run_with(folder: Path, config: dict[str, Any], content: bytes) -> tuple[int, str]:
-    """Run the command line with a state; return the exit code and what it wrote."""
+    """Run the command line with a state; return the exit code and stdout."""
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "catalog.json").write_text(CATALOG)
     (folder / "state.json").write_bytes(content)
@@ -228,20 +226,20 @@ NOT_AN_OBJECT = {
 
 
 @pytest.mark.parametrize("content", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
-def test_file_without_a_json_object_is_an_error_that_names_it(
+def test_state_file_without_json_object_is_an_error(
     service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     service.reset_log()
     assert run_with(tmp_path, settings_for(service), content) == (1, "")
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert line == (
-        f"--state {tmp_path / 'state.json'}: no JSON object in the file (in UTF-8, without a byte "
+        f"--state {tmp_path / 'state.json'}: the file must contain one JSON object (UTF-8, no byte "
         f"order mark). {FIX}"
     )
     assert service.requests == []
 
 
-def test_error_in_a_file_names_the_file_and_the_place(
+def test_invalid_state_file_is_an_error_that_names_file_and_place(
     service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = b'{"bookmarks": {"events": []}}'
@@ -253,7 +251,7 @@ def test_error_in_a_file_names_the_file_and_the_place(
 
 
 @given(content=st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
-def test_any_content_is_an_object_or_an_error(content: bytes) -> None:
+def test_state_file_with_any_content_is_an_object_or_an_error(content: bytes) -> None:
     file = io.BytesIO(content)
     file.name = "state.json"
     option = click.Option(["--state"])
@@ -262,10 +260,10 @@ def test_any_content_is_an_object_or_an_error(content: bytes) -> None:
     except InputError:
         return
     assert text is not None
-    assert isinstance(json.load(text), dict)
+    assert json.load(text).keys() == text.value.keys()
 
 
-def test_numbers_of_a_state_keep_their_digits(service: Simulator, tmp_path: Path) -> None:
+def test_numbers_in_state_keep_their_digits(service: Simulator, tmp_path: Path) -> None:
     number = b"12345678901234567890.123456789"
     content = b'{"bookmarks": {"rooms": {"value": ' + number + b"}}}"
     code, written = run_with(tmp_path, settings_for(service), content)

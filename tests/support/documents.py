@@ -1,7 +1,4 @@
-"""The documentation's code blocks and tables, wherever they stand.
-
-The words by which the tests find them are here, so that a document can be rewritten in one place.
-"""
+"""Code blocks of the documents, by page and heading."""
 
 from __future__ import annotations
 
@@ -9,23 +6,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-MASK_STUDENTS = "**Mask students.**"
-SCALE_OUT = "## Scale out"
-SEVERAL_SCHOOLS = "**Several schools**"
+
+def read(page: str) -> str:
+    """Return the text of a page."""
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
-def read(name: str) -> str:
-    """Return the text of a document of the repository."""
-    return (ROOT / name).read_text(encoding="utf-8")
+def section(page: str, heading: str) -> str:
+    """Return the text of a page under a heading of the second level."""
+    return read(page).split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def section(words: str) -> str:
-    """Return the only document's text after some words."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    (text,) = (text for page in pages if words in (text := page.read_text(encoding="utf-8")))
-    return text.split(words)[1]
-
-
-def block(words: str, language: str) -> str:
-    """Return the first code block of a language after some words."""
-    return section(words).split(f"```{language}\n")[1].split("```")[0]
+def block(page: str, heading: str, language: str) -> str:
+    """Return the first code block of a language under a heading of the second level."""
+    return section(page, heading).split(f"```{language}\n")[1].split("```")[0]

@@ -1,4 +1,4 @@
-"""Valid JSON that something happened to: for tests of what people and programs do to files."""
+"""Strategies for valid JSON with damaged places, as people and programs leave it in files."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ JUNK: tuple[Any, ...] = (
     {"type": {"type": []}},
     {"selected": "false"},
 )
-"""What stands in the place of something else."""
+"""Replacement values."""
 
 
 @st.composite
 def mutated(draw: st.DrawFn, value: Any) -> Any:
-    """Put junk into one to three places of a value, or take away what is there."""
+    """Replace one to three values by junk, or remove them."""
     value = deepcopy(value)
     for _ in range(draw(st.integers(1, 3))):
         node = value
@@ -52,7 +52,7 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
 
 
 def nested(levels: int) -> Any:
-    """Nest lists."""
+    """Return nested lists."""
     value: Any = []
     for _ in range(levels - 1):
         value = [value]

@@ -227,14 +227,6 @@ class Workspace:
         """
         return self._run_module("dagster", *command)
 
-    def timeline(self) -> Finished:
-        """Print when each step of Dagster's last run ran.
-
-        Raises:
-            TimeoutError: The command did not end in time and was killed.
-        """
-        return self._run_module("examples.dagster.timeline")
-
     def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
         """Run a shell script of the documentation with `meltano` on the path.
 

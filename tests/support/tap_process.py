@@ -94,7 +94,7 @@ class TapProcess:
         stdout: The pipe with its output.
     """
 
-    def __init__(  # noqa: PLR0913 - the arguments of a process
+    def __init__(
         self,
         folder: Path,
         config: Mapping[str, Any],

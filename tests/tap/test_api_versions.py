@@ -1,4 +1,4 @@
-"""The streams of each version of the API, and what happens when a school has another."""
+"""The streams of each version of the API, and schools with another version."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.simulator.dataset import ADDED_STREAMS, tap_schemas
 from tests.support.harness import NEWEST, settings_for, sync
 
 ROWS = 3
-NEW = ADDED_STREAMS["1.1"]
+ADDED = ADDED_STREAMS["1.1"]
 
 
 @pytest.mark.parametrize("config", [{}, {"api_version": "1.0"}])
-def test_the_default_is_the_document_s(config: dict[str, Any]) -> None:
+def test_default_version_has_the_streams_of_1_0(config: dict[str, Any]) -> None:
     assert set(TapCampusGroups(config=config, validate_config=False).streams) == set(
         tap_schemas("1.1")
-    ) - set(NEW)
+    ) - set(ADDED)
 
 
 @pytest.mark.parametrize(("version", "count"), [("1.0", 23), ("1.1", 27)])
-def test_every_row_of_a_version_arrives(version: str, count: int) -> None:
+def test_sync_of_each_version_emits_every_row(version: str, count: int) -> None:
     dataset = Dataset(ROWS, newest=NEWEST, schemas=tap_schemas("1.1"))
     with Simulator(dataset) as simulator:
         output = sync(settings_for(simulator, api_version=version))
@@ -35,16 +35,16 @@ def test_every_row_of_a_version_arrives(version: str, count: int) -> None:
         assert sorted(record["id"] for record in records) == [1, 2, 3], stream
 
 
-def test_a_school_without_the_new_streams_fails_in_these_only() -> None:
+def test_school_without_added_streams_fails_in_these_only() -> None:
     with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
         output = sync(settings_for(simulator, api_version="1.1"))
     assert isinstance(output.error, StreamsFailedError)
     assert str(output.error).startswith("4 of 27 streams failed: ")
-    assert all(stream in str(output.error) for stream in NEW)
+    assert all(stream in str(output.error) for stream in ADDED)
     assert set(output.records) == set(tap_schemas())
 
 
-def test_a_bookmark_of_a_stream_that_is_not_there_any_more_is_kept() -> None:
+def test_bookmark_of_stream_outside_the_version_is_kept() -> None:
     with Simulator(Dataset(ROWS, newest=NEWEST, schemas=tap_schemas("1.1"))) as simulator:
         first = sync(settings_for(simulator, api_version="1.1"))
         second = sync(settings_for(simulator), state=first.states[-1])
@@ -52,6 +52,6 @@ def test_a_bookmark_of_a_stream_that_is_not_there_any_more_is_kept() -> None:
     assert second.bookmarks == first.bookmarks
 
 
-def test_discovery_refuses_an_unknown_version() -> None:
-    with pytest.raises(SettingsError, match=r'api_version must be one of "1\.0", "1\.1"'):
+def test_discovery_with_unknown_version_fails() -> None:
+    with pytest.raises(SettingsError, match=r'api_version must be "1\.0" or "1\.1"'):
         TapCampusGroups(config=json.loads('{"api_version": 1.1}'), validate_config=False)

@@ -1,4 +1,4 @@
-"""Catalogs: what they select, and what happens if something else stands in a place."""
+"""Catalogs: what they select, and the one line that an invalid one gets."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FIX = "Correct it, or make a new one with --discover."
+FIX = "Correct it, or create a new one with --discover."
 
 EVENTS = next(
     stream for stream in catalog_of(["events"])["streams"] if stream["tap_stream_id"] == "events"
 )
-"""The entry of a stream that is selected."""
+"""The entry of a selected stream."""
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Simulator]:
-    """The service, for many short runs."""
+    """The simulator, for many short runs."""
     with Simulator(Dataset({"events": 2, "tags": 2}, newest=NEWEST)) as simulator:
         yield simulator
 
 
 def with_entry(**changes: Any) -> dict[str, Any]:
-    """Make a catalog of one entry with some keys changed; those that are `...` are left out."""
+    """Return a catalog of one entry with changed keys; `...` removes a key."""
     entry = {**deepcopy(EVENTS), **changes}
     return {"streams": [{key: value for key, value in entry.items() if value is not ...}]}
 
 
 def selected(name: str, *, is_selected: bool | None = True) -> dict[str, Any]:
-    """Make an entry for a stream of any name."""
+    """Return an entry for a stream of any name."""
     metadata = [{"breadcrumb": [], "metadata": {"selected": is_selected}}]
     return {**deepcopy(EVENTS), "tap_stream_id": name, "stream": name, "metadata": metadata}
 
 
 def check(folder: Path, config: dict[str, Any], catalog: Any, *more: str) -> tuple[int, str]:
-    """Run the command line with a catalog; return the exit code and what it wrote."""
+    """Run the command line with a catalog; return the exit code and stdout."""
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "catalog.json").write_text(json.dumps(catalog))
     files = [f"--{name}={folder / name}.json" for name in ("config", "catalog")]
@@ -58,7 +58,7 @@ def check(folder: Path, config: dict[str, Any], catalog: Any, *more: str) -> tup
 
 
 def error_of(caplog: pytest.LogCaptureFixture) -> str:
-    """Return the one line that is an error."""
+    """Return the only error line."""
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len(line.splitlines()) == 1
     return line
@@ -71,20 +71,20 @@ each_use = pytest.mark.parametrize("more", [(), ("--test",), ("--test=schema",)]
 
 @each_use
 @pytest.mark.parametrize(
-    ("names", "said", "fix"),
+    ("names", "unknown", "fix"),
     [
         (["stores", "announcements"], "announcements, stores", 'Set api_version to "1.1"'),
-        (["parties"], "parties", "Make a new catalog with --discover"),
-        (["Events"], "Events", "Make a new catalog with --discover"),
-        (["a\nb", ""], r"'', 'a\nb'", "Make a new catalog with --discover"),
+        (["parties"], "parties", "Create a new one with --discover"),
+        (["Events"], "Events", "Create a new one with --discover"),
+        (["a\nb", ""], r"'', 'a\nb'", "Create a new one with --discover"),
     ],
 )
-def test_selected_stream_that_the_tap_does_not_have_is_an_error(  # noqa: PLR0913, PLR0917
+def test_unknown_stream_that_is_selected_is_an_error(
     service: Simulator,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     names: list[str],
-    said: str,
+    unknown: str,
     fix: str,
     more: tuple[str, ...],
 ) -> None:
@@ -92,14 +92,14 @@ def test_selected_stream_that_the_tap_does_not_have_is_an_error(  # noqa: PLR091
     catalog = {"streams": [EVENTS, *map(selected, names)]}
     assert check(tmp_path, settings_for(service), catalog, *more) == (1, "")
     assert error_of(caplog) == (
-        f"--catalog {tmp_path / 'catalog.json'} selects streams that the tap does not have with "
-        f"api_version 1.0: {said}. {fix}, or deselect them."
+        f"--catalog {tmp_path / 'catalog.json'} selects streams that do not exist in "
+        f"api_version 1.0: {unknown}. {fix}, or deselect them."
     )
     assert service.requests == []
 
 
 @pytest.mark.parametrize("is_selected", [False, None])
-def test_stream_that_the_tap_does_not_have_and_that_is_not_selected_is_harmless(
+def test_unknown_stream_that_is_not_selected_is_ignored(
     service: Simulator, *, is_selected: bool | None
 ) -> None:
     catalog = {"streams": [EVENTS, selected("parties", is_selected=is_selected)]}
@@ -108,7 +108,7 @@ def test_stream_that_the_tap_does_not_have_and_that_is_not_selected_is_harmless(
     assert set(output.records) == {"events"}
 
 
-def test_stream_without_an_entry_is_not_selected(service: Simulator) -> None:
+def test_stream_without_entry_is_not_selected(service: Simulator) -> None:
     output = sync(settings_for(service), catalog={"streams": [EVENTS]})
     assert output.error is None
     assert {message["stream"] for message in output.of_type("SCHEMA")} == {"events"}
@@ -125,7 +125,7 @@ def test_catalog_of_version_1_1_runs_with_version_1_1(service: Simulator) -> Non
     [({"streams": []}, 0), (catalog_of([]), 23), (catalog_of(["event"]), 23)],
     ids=["empty", "all deselected", "misspelt"],
 )
-def test_selection_of_nothing_is_an_error(  # noqa: PLR0913, PLR0917
+def test_selection_of_nothing_is_an_error(
     service: Simulator,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -136,8 +136,8 @@ def test_selection_of_nothing_is_an_error(  # noqa: PLR0913, PLR0917
     service.reset_log()
     assert check(tmp_path, settings_for(service), catalog, *more) == (1, "")
     assert error_of(caplog) == (
-        f"No stream is selected: --catalog {tmp_path / 'catalog.json'} selects none of {count}. "
-        'Select at least one; in meltano.yml, for instance, with select: ["events.*"].'
+        f"No stream is selected: --catalog {tmp_path / 'catalog.json'} selects 0 of {count}. "
+        'Select at least one, for example with select: ["events.*"] in meltano.yml.'
     )
     assert service.requests == []
 
@@ -145,49 +145,49 @@ def test_selection_of_nothing_is_an_error(  # noqa: PLR0913, PLR0917
 def test_selection_of_nothing_in_a_library_is_an_error(service: Simulator) -> None:
     output = sync(settings_for(service), catalog={"streams": []})
     assert isinstance(output.error, InputError)
-    assert str(output.error).startswith("No stream is selected: catalog selects none of 0.")
+    assert str(output.error).startswith("No stream is selected: catalog selects 0 of 0.")
     assert output.messages == []
 
 
-def test_renamed_stream_is_an_error_that_names_the_way(service: Simulator) -> None:
+def test_renamed_stream_is_an_error_with_the_alternative(service: Simulator) -> None:
     output = sync(settings_for(service), catalog=with_entry(stream="my_events"))
     assert isinstance(output.error, InputError)
     assert str(output.error) == (
-        "catalog has another name in stream than in tap_stream_id for events. To rename a stream, "
-        "use stream_maps with __alias__."
+        "catalog: stream differs from tap_stream_id for events. To rename a stream, use "
+        "stream_maps with __alias__."
     )
 
 
-def test_connection_test_says_which_catalog_decides(
+def test_connection_test_logs_the_catalog(
     service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     code, _ = check(tmp_path, settings_for(service), catalog_of(["events", "tags"]), "--test")
     assert code == 0
     path = tmp_path / "catalog.json"
-    assert f"Testing 2 of 23 streams, as selected by --catalog {path}" in caplog.messages
+    assert f"Connection test started: streams=2 of=23 selection={path}" in caplog.messages
 
 
-def test_discovery_reads_no_catalog(service: Simulator, tmp_path: Path) -> None:
+def test_discovery_ignores_the_catalog(service: Simulator, tmp_path: Path) -> None:
     code, written = check(tmp_path, settings_for(service), {"streams": []}, "--discover")
     assert code == 0
     assert len(json.loads(written)["streams"]) == 23
 
 
-# Shapes
+# Validation
 
 
 @pytest.mark.parametrize(
     ("catalog", "problem"),
     [
-        ({}, "it must have streams"),
+        ({}, "streams is required"),
         ({"streams": {}}, "streams must be a list, not an object"),
         ({"streams": [None]}, "streams[0] must be an object, not null"),
-        (with_entry(tap_stream_id=...), "streams[0] must have tap_stream_id"),
-        (with_entry(tap_stream_id=7), "streams[0].tap_stream_id must be text, not a number"),
+        (with_entry(tap_stream_id=...), "streams[0].tap_stream_id is required"),
+        (with_entry(tap_stream_id=7), "streams[0].tap_stream_id must be text, not an integer"),
         (with_entry(stream=[]), "streams[0].stream must be text or null, not a list"),
-        (with_entry(schema=...), "streams[0] must have schema"),
+        (with_entry(schema=...), "streams[0].schema is required"),
         (with_entry(schema=None), "streams[0].schema must be an object, not null"),
-        (with_entry(schema={}), "streams[0].schema must have properties"),
+        (with_entry(schema={}), "streams[0].schema.properties is required"),
         (
             with_entry(schema={"properties": []}),
             "streams[0].schema.properties must be an object, not a list",
@@ -210,13 +210,13 @@ def test_discovery_reads_no_catalog(service: Simulator, tmp_path: Path) -> None:
         ),
         (
             with_entry(schema={"properties": {"a": {"items": {"properties": {"b": 1}}}}}),
-            "streams[0].schema.properties.a.items.properties.b must be an object, not a number",
+            "streams[0].schema.properties.a.items.properties.b must be an object, not an integer",
         ),
-        (with_entry(metadata=...), "streams[0] must have metadata"),
+        (with_entry(metadata=...), "streams[0].metadata is required"),
         (with_entry(metadata={}), "streams[0].metadata must be a list, not an object"),
         (with_entry(metadata=[[]]), "streams[0].metadata[0] must be an object, not a list"),
-        (with_entry(metadata=[{"metadata": {}}]), "streams[0].metadata[0] must have breadcrumb"),
-        (with_entry(metadata=[{"breadcrumb": []}]), "streams[0].metadata[0] must have metadata"),
+        (with_entry(metadata=[{"metadata": {}}]), "streams[0].metadata[0].breadcrumb is required"),
+        (with_entry(metadata=[{"breadcrumb": []}]), "streams[0].metadata[0].metadata is required"),
         (
             with_entry(metadata=[{"breadcrumb": "id", "metadata": {}}]),
             "streams[0].metadata[0].breadcrumb must be a list, not text",
@@ -233,12 +233,12 @@ def test_discovery_reads_no_catalog(service: Simulator, tmp_path: Path) -> None:
             with_entry(replication_key=["updatedOn"]),
             "streams[0].replication_key must be text or null, not a list",
         ),
-        ({"streams": [EVENTS, EVENTS]}, "more than one entry for events"),
-        (with_entry(odd=nested(100)), "more than 50 levels of objects and lists"),
+        ({"streams": [EVENTS, EVENTS]}, "duplicate entries for events"),
+        (with_entry(odd=nested(100)), "more than 50 levels of nested objects and lists"),
     ],
     ids=lambda value: value if isinstance(value, str) else "catalog",
 )
-def test_catalog_with_something_else_in_a_place_is_an_error_that_names_it(
+def test_invalid_catalog_is_an_error_that_names_the_place(
     service: Simulator, catalog: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(InputError) as error:
@@ -246,7 +246,7 @@ def test_catalog_with_something_else_in_a_place_is_an_error_that_names_it(
     assert str(error.value) == f"catalog: {problem}. {FIX}"
 
 
-def test_error_in_a_file_names_the_file_and_the_place(
+def test_invalid_catalog_file_is_an_error_that_names_file_and_place(
     service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for more in ((), ("--test",)):
@@ -270,7 +270,7 @@ def _drop_nulls(value: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("change", [dict, _minimal, _without_nulls])
-def test_catalogs_of_other_programs_are_understood(
+def test_catalog_with_missing_or_null_keys_is_accepted(
     service: Simulator, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     output = sync(settings_for(service), catalog=change(catalog_of(["events"])))
@@ -279,7 +279,7 @@ def test_catalogs_of_other_programs_are_understood(
 
 
 def _few_fields() -> dict[str, Any]:
-    """Make an entry that is small enough for a mutation to hit something that matters."""
+    """Return an entry so small that most mutations hit a key that is read."""
     entry = deepcopy(EVENTS)
     names = ("id", "updatedOn", "name", "tags", "_extra")
     properties = entry["schema"]["properties"]

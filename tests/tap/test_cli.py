@@ -1,4 +1,4 @@
-"""The command line as a person or Meltano meets it: exit codes, and one line for an error."""
+"""The command line as a process: options, exit codes and log lines."""
 
 from __future__ import annotations
 
@@ -16,64 +16,76 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "s3cr3t-sentinel"  # noqa: S105 - not a real one
-GOOD: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
+VALID: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
+
+
+FILES = {
+    "valid.json": json.dumps(VALID),
+    "invalid.json": json.dumps(VALID | {"page_size": 1000}),
+    "list.json": "[1]",
+    "empty.json": "",
+    "state.json": json.dumps(state_of(events="soon")),
+}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "words"),
+    ("arguments", "environment", "problem"),
     [
-        (["--config", "bad.json"], {}, "Bad settings: 1000 is greater than the maximum of 999"),
-        (["--config", "bad.json", "--test"], {}, "Bad settings: 1000 is greater"),
-        (["--config", "missing.json"], {}, "missing.json: no file, or no JSON object in it"),
-        (["--config", "list.json"], {}, "list.json: no file, or no JSON object in it"),
-        (["--config", "good.json", "--state", "empty.json"], {}, "--state"),
-        (["--config", "good.json", "--state", "odd-state.json"], {}, "replication_key_value"),
-        (["--config", "good.json", "--catalog", "list.json"], {}, "--catalog"),
-        (["--config", "ENV"], {"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"}, "_PAGE_SIZE must be a whole"),
-        ([], {}, "'api_secret' is a required property"),
+        (["--config", "invalid.json"], {}, "Invalid settings: page_size must be an integer from 1"),
+        (["--config", "invalid.json", "--test"], {}, "Invalid settings: page_size must be an int"),
+        (["--config", "missing.json"], {}, "missing.json: the file does not exist or does not con"),
+        (["--config", "list.json"], {}, "list.json: the file does not exist or does not contain"),
+        (["--config", "valid.json", "--state", "empty.json"], {}, "empty.json: the file must"),
+        (["--config", "valid.json", "--state", "state.json"], {}, "replication_key_value is not"),
+        (["--config", "valid.json", "--catalog", "list.json"], {}, "list.json: the file must"),
+        (
+            ["--config", "ENV"],
+            {"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"},
+            "_PAGE_SIZE must be an integer",
+        ),
+        ([], {}, "api_secret is required; school_code is required"),
     ],
     ids=repr,
 )
-def test_the_command_line_says_it_in_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    environment: dict[str, str],
-    words: str,
+def test_invalid_input_is_one_line_and_exit_code_1(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], problem: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, content in {
-        "good.json": json.dumps(GOOD),
-        "bad.json": json.dumps(GOOD | {"page_size": 1000}),
-        "list.json": "[1]",
-        "empty.json": "",
-        "odd-state.json": json.dumps(state_of(events="soon")),
-    }.items():
+    for name, content in FILES.items():
         (tmp_path / name).write_text(content)
-    done = run(*arguments, **environment)
+    done = run(
+        *(
+            tmp_path / argument if argument.endswith(".json") else argument
+            for argument in arguments
+        ),
+        **environment,
+    )
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = errors(done)
-    assert words in line
+    assert problem in line
     assert SECRET not in done.stderr
 
 
-def test_discovery_and_about_need_no_settings() -> None:
-    assert len(json.loads(run("--discover").stdout)["streams"]) == 23
+def test_discovery_about_and_version_without_settings_succeed() -> None:
+    discovery = run("--discover")
+    assert len(json.loads(discovery.stdout)["streams"]) == 23
+    assert errors(discovery) == []
     about = json.loads(run("--about", "--format", "json").stdout)
     assert about["settings"]["properties"]["api_secret"]["secret"] is True
     assert run("--version").stdout.startswith("tap-campusgroups v")
 
 
 @pytest.fixture
-def good_json(config: dict[str, Any], tmp_path: Path) -> Path:
-    """A file with settings for the service."""
-    path = tmp_path / "good.json"
+def config_json(config: dict[str, Any], tmp_path: Path) -> Path:
+    """A file with settings for the simulator."""
+    path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
     return path
 
 
-def test_a_wrong_secret(simulator: Simulator, config: dict[str, Any], tmp_path: Path) -> None:
+def test_wrong_secret_ends_run_after_one_request(
+    simulator: Simulator, config: dict[str, Any], tmp_path: Path
+) -> None:
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps(config | {"api_secret": SECRET}))
     done = run("--config", path, TAP_CAMPUSGROUPS_LOGLEVEL="DEBUG")
@@ -87,17 +99,21 @@ def test_a_wrong_secret(simulator: Simulator, config: dict[str, Any], tmp_path: 
     assert {json.loads(line)["type"] for line in done.stdout.splitlines()} == {"SCHEMA"}
 
 
-def test_a_stream_that_fails(simulator: Simulator, good_json: Path) -> None:
+def test_failed_stream_is_one_error_and_exit_code_1(
+    simulator: Simulator, config_json: Path
+) -> None:
     simulator.inject(FailQuery().on("badges", times=None))
-    done = run("--config", good_json)
+    done = run("--config", config_json)
     assert done.returncode == 1
     (line,) = [line for line in errors(done) if " ERROR " in line]
-    assert "Stream 'badges': the export of updatedOn " in line
+    assert "Stream 'badges': the export of " in line
     assert "Traceback" not in done.stderr
 
 
-def test_a_connection_test(simulator: Simulator, good_json: Path) -> None:
-    done = run("--config", good_json, "--test")
+def test_connection_test_without_catalog_exports_every_stream(
+    simulator: Simulator, config_json: Path
+) -> None:
+    done = run("--config", config_json, "--test")
     assert done.returncode == 0
     assert " ERROR " not in done.stderr
     assert {request.stream for request in simulator.requests} == set(simulator.dataset.streams)
@@ -105,7 +121,7 @@ def test_a_connection_test(simulator: Simulator, good_json: Path) -> None:
 
 @pytest.fixture
 def catalog_json(tmp_path: Path) -> Path:
-    """A catalog in which two streams are selected."""
+    """A catalog with two selected streams."""
     path = tmp_path / "catalog.json"
     path.write_text(json.dumps(catalog_of(["events", "rooms"])))
     return path
@@ -115,7 +131,7 @@ ORDERS = list(permutations(["--config", "--catalog", "--test"]))
 
 
 def options_in(order: tuple[str, ...], test: str, **files: Path) -> list[str | Path]:
-    """Write the options in an order, `--test` as given."""
+    """Return the options in an order, with `test` in place of `--test`."""
     options: list[str | Path] = []
     for option in order:
         options += [test] if option == "--test" else [option, files[option.removeprefix("--")]]
@@ -124,20 +140,20 @@ def options_in(order: tuple[str, ...], test: str, **files: Path) -> list[str | P
 
 @pytest.mark.parametrize("order", ORDERS, ids=" ".join)
 def test_connection_test_with_catalog_exports_selected_streams_in_any_order(
-    simulator: Simulator, good_json: Path, catalog_json: Path, order: tuple[str, ...]
+    simulator: Simulator, config_json: Path, catalog_json: Path, order: tuple[str, ...]
 ) -> None:
-    done = run(*options_in(order, "--test", config=good_json, catalog=catalog_json))
+    done = run(*options_in(order, "--test", config=config_json, catalog=catalog_json))
     assert (done.returncode, done.stdout) == (0, "")
-    assert "the secret may read 2 of 2 streams" in done.stderr
+    assert "Connection test: 2 of 2 streams readable" in done.stderr
     exports = [request.stream for request in simulator.requests if request.method == "POST"]
     assert sorted(map(str, exports)) == ["events", "rooms"]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=" ".join)
 def test_schema_test_with_catalog_writes_selected_schemas_in_any_order(
-    simulator: Simulator, good_json: Path, catalog_json: Path, order: tuple[str, ...]
+    simulator: Simulator, config_json: Path, catalog_json: Path, order: tuple[str, ...]
 ) -> None:
-    done = run(*options_in(order, "--test=schema", config=good_json, catalog=catalog_json))
+    done = run(*options_in(order, "--test=schema", config=config_json, catalog=catalog_json))
     assert done.returncode == 0
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(message["type"], message["stream"]) for message in messages] == [
@@ -160,9 +176,9 @@ def test_connection_test_with_settings_from_environment_last(
 @pytest.mark.parametrize("option", ["--catalog", "--state"])
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff"], ids=repr)
 @pytest.mark.parametrize("is_test_first", [True, False])
-def test_connection_test_with_invalid_file_sends_no_request(  # noqa: PLR0913 - all are fixtures
+def test_connection_test_with_invalid_file_sends_no_request(
     simulator: Simulator,
-    good_json: Path,
+    config_json: Path,
     tmp_path: Path,
     option: str,
     content: bytes,
@@ -172,15 +188,51 @@ def test_connection_test_with_invalid_file_sends_no_request(  # noqa: PLR0913 - 
     path = tmp_path / "invalid.json"
     path.write_bytes(content)
     file: list[str | Path] = [option, path]
-    done = run("--config", good_json, *(["--test", *file] if is_test_first else [*file, "--test"]))
+    done = run(
+        "--config", config_json, *(["--test", *file] if is_test_first else [*file, "--test"])
+    )
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = errors(done)
-    assert f"{option} {path}: no JSON object in the file " in line
+    assert f"{option} {path}: the file must contain one JSON object " in line
     assert simulator.requests == []
 
 
-def test_structured_logging(good_json: Path, tmp_path: Path) -> None:
-    done = run("--config", good_json, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
+def test_log_config_with_structured_formatter_is_used(config_json: Path, tmp_path: Path) -> None:
+    done = run("--config", config_json, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
     assert done.returncode == 0
     messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
-    assert any("Stream 'events': exporting updatedOn " in message for message in messages)
+    assert any("Export submitted: stream=events window=" in message for message in messages)
+
+
+METRICS = """
+version: 1
+disable_existing_loggers: false
+handlers: {console: {class: logging.StreamHandler, stream: ext://sys.stderr}}
+root: {level: INFO, handlers: [console]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("log_config", "count"),
+    [
+        (None, 0),
+        (METRICS, 0),
+        (METRICS + "loggers: {singer_sdk.metrics: {propagate: true}}", 1),
+        (METRICS + "loggers: {singer_sdk.metrics: {handlers: [console], level: INFO}}", 1),
+    ],
+    ids=["no log config", "logger not named", "with propagation", "with a handler"],
+)
+def test_metrics_are_logged_only_if_log_config_names_their_logger(
+    config_json: Path, catalog_json: Path, tmp_path: Path, log_config: str | None, count: int
+) -> None:
+    environment = {}
+    if log_config is not None:
+        path = tmp_path / "logging.yaml"
+        path.write_text(log_config)
+        environment["SINGER_SDK_LOG_CONFIG"] = str(path)
+    done = run("--config", config_json, "--catalog", catalog_json, **environment)
+    assert done.returncode == 0
+    assert "tap-campusgroups v" in done.stderr
+    metrics = [line for line in done.stderr.splitlines() if '"metric":"record_count"' in line]
+    assert len(metrics) == count * 2
+    assert ("METRIC" in done.stderr) == bool(count)

@@ -217,5 +217,5 @@ def test_the_schemas_are_the_sdk_s_as_ever(
 
 def test_the_help_says_what_it_does(tmp_path: Path) -> None:
     text = " ".join(check(tmp_path, {}, "--help").stdout.split())
-    assert "which streams the secret may read" in text
+    assert "a small export of each selected stream to check access" in text
     assert "sync a single record" not in text

@@ -1,4 +1,4 @@
-"""The masking preset: of what is marked in the schemas, nothing leaves the tap."""
+"""The masking preset: no value of a marked field leaves the tap."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SCHEMAS = tap_schemas("1.1")
 
 
 def marks(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Walk the marks of a schema: top-level field, mark."""
+    """Yield the marks of a schema, as pairs of top-level field and mark."""
     for name, definition in schema["properties"].items():
         for mark in _marks_in(definition):
             yield name, mark
@@ -60,61 +60,61 @@ MARKED = list(
 )
 
 
-def told(definition: Mapping[str, Any]) -> Any:
-    """Make a value of a field's type in which every text is the sentinel."""
+def sentinel_value(definition: Mapping[str, Any]) -> Any:
+    """Return a value of a field's type in which every text is the sentinel."""
     kinds = definition["type"]
     match kinds if isinstance(kinds, str) else kinds[0]:
         case "object":
-            return {name: told(inner) for name, inner in definition["properties"].items()}
+            return {name: sentinel_value(inner) for name, inner in definition["properties"].items()}
         case "array":
-            return [told(definition["items"])]
+            return [sentinel_value(definition["items"])]
         case "string" if "format" not in definition:
             return SENTINEL
     return None
 
 
-def tell(row: Row, schema: Mapping[str, Any], *, is_odd: bool) -> None:
-    """Put sentinels into all that is marked, and into what `_extra` would hold."""
+def fill_with_sentinels(row: Row, schema: Mapping[str, Any], *, is_odd: bool) -> None:
+    """Put the sentinel into every marked field and into unknown fields."""
     for name, _ in marks(schema):
-        row[name] = told(schema["properties"][name])
-        if is_odd:  # texts become JSON, arrays and objects do not fit, or have unknown fields
+        row[name] = sentinel_value(schema["properties"][name])
+        if is_odd:  # the wrong type, with an unknown field
             row[name] = {"unknown": [SENTINEL, row[name]]}
     row[f"new-{SENTINEL}"] = row["new"] = {"name": SENTINEL}
 
 
 @pytest.fixture
 def service() -> Iterator[Simulator]:
-    """A service of which every row tells of a person."""
+    """The simulator, with the sentinel in every row."""
     dataset = Dataset(6, newest=NEWEST, schemas=SCHEMAS)
     for stream, schema in SCHEMAS.items():
         for number, row in enumerate(dataset[stream]):
-            tell(row, schema, is_odd=number % 2 == 1)
+            fill_with_sentinels(row, schema, is_odd=number % 2 == 1)
     with Simulator(dataset) as simulator:
         yield simulator
 
 
 def config_of(simulator: Simulator, **more: Any) -> dict[str, Any]:
-    """Make the masked tap's config."""
+    """Return the config of the masked tap."""
     return settings_for(simulator, api_version="1.1", page_size=4, **MASKED, **more)
 
 
 @pytest.mark.parametrize(("stream", "field", "mark"), MARKED)
-def test_the_preset_has_what_is_marked(stream: str, field: str, mark: str) -> None:
+def test_preset_masks_marked_field(stream: str, field: str, mark: str) -> None:
     expression = MASKED["stream_maps"][stream][field]
     is_hashed = mark == "hash" and "x-direct-identifier" in SCHEMAS[stream]["properties"][field]
     assert ("sha256(" in expression) == is_hashed
     assert (expression == "__NULL__") == (not is_hashed)
 
 
-def test_the_preset_has_nothing_else() -> None:
+def test_preset_masks_only_marked_fields_and_extra() -> None:
     fields = {
         (stream, field) for stream, fields in MASKED["stream_maps"].items() for field in fields
     }
     assert fields == {mark[:2] for mark in MARKED} | {(stream, "_extra") for stream in SCHEMAS}
 
 
-def test_what_everybody_calls_an_identifier_is_marked() -> None:
-    """A mark lost in an edit shows here."""
+def test_well_known_identifiers_are_marked() -> None:
+    """Catches a mark that an edit removes by mistake."""
     hashed = {(stream, field) for stream, field, mark in MARKED if mark == "hash"}
     assert hashed == {("groups", "email")} | {
         ("users", field)
@@ -130,20 +130,20 @@ def test_what_everybody_calls_an_identifier_is_marked() -> None:
     }
 
 
-def test_there_are_two_marks() -> None:
+def test_marks_are_hash_or_drop() -> None:
     assert {mark for _, _, mark in MARKED} == {"hash", "drop"}
 
 
-ROADS: dict[str, dict[str, Any]] = {
-    "usual": {},
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
     "flattened": {"flattening_enabled": True, "flattening_max_depth": 2},
-    "ignoring": {"unknown_fields": "ignore"},
-    "in windows": {"export_window_days": 200, "start_date": "2024-01-01"},
+    "unknown fields ignored": {"unknown_fields": "ignore"},
+    "several windows": {"export_window_days": 200, "start_date": "2024-01-01"},
 }
 
 
-@pytest.mark.parametrize("more", ROADS.values(), ids=ROADS)
-def test_nothing_leaves(
+@pytest.mark.parametrize("more", SETTINGS.values(), ids=SETTINGS)
+def test_masked_sync_with_any_settings_leaks_nothing(
     service: Simulator, caplog: pytest.LogCaptureFixture, more: dict[str, Any]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -153,12 +153,12 @@ def test_nothing_leaves(
         SCHEMAS, 6
     )
     assert SENTINEL not in json.dumps(output.messages)
-    # The name of a field that the schema does not have is told, as ever; values are not.
+    # Names of unknown fields are logged, values are not.
     assert SENTINEL not in caplog.text.replace(f"new-{SENTINEL}", "")
 
 
 @pytest.mark.parametrize("field", ["rating", "email"])
-def test_nothing_leaves_beside_a_deselected_field(service: Simulator, field: str) -> None:
+def test_masked_sync_with_deselected_field_leaks_nothing(service: Simulator, field: str) -> None:
     catalog = catalog_of(SCHEMAS)
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
@@ -169,15 +169,15 @@ def test_nothing_leaves_beside_a_deselected_field(service: Simulator, field: str
     assert SENTINEL not in json.dumps(output.messages)
 
 
-def test_the_preset_can_be_used_with_a_selection(service: Simulator) -> None:
-    """The SDK alone fails for the stream maps of deselected streams."""
+def test_masked_sync_of_selected_streams_leaks_nothing(service: Simulator) -> None:
+    """SDK 0.54 fails on stream maps of deselected streams."""
     output = sync(config_of(service), "users", "tags")
     assert output.error is None
     assert {stream: len(rows) for stream, rows in output.records.items()} == {"users": 6, "tags": 6}
     assert SENTINEL not in json.dumps(output.messages)
 
 
-def test_nothing_leaves_by_another_writer(
+def test_masked_sync_with_another_writer_leaks_nothing(
     service: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TapCampusGroups, "message_writer_class", SimpleSingerWriter)
@@ -187,29 +187,29 @@ def test_nothing_leaves_by_another_writer(
     assert SENTINEL not in json.dumps(output.messages)
 
 
-def test_nothing_leaves_in_a_dry_run(
+def test_masked_dry_run_leaks_nothing(
     service: Simulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     TapCampusGroups(config=config_of(service)).run_connection_test()
-    written = capsys.readouterr().out
-    assert '"RECORD"' in written
-    assert SENTINEL not in written
+    stdout = capsys.readouterr().out
+    assert '"RECORD"' in stdout
+    assert SENTINEL not in stdout
 
 
-def test_the_sentinel_would_be_seen(service: Simulator) -> None:
-    """The tests above can fail: without the preset it is everywhere that is marked."""
+def test_unmasked_sync_emits_the_sentinel(service: Simulator) -> None:
+    """Shows that the tests above can fail."""
     output = sync(settings_for(service, api_version="1.1"))
     for stream, _, _ in MARKED:
         assert SENTINEL in json.dumps(output.records[stream]), stream
 
 
-def hmac_like(value: str, key: str = KEY) -> str:
-    """Compute what the preset's expression does."""
+def expected_hash(value: str, key: str = KEY) -> str:
+    """Compute the hash of the preset's expression."""
     inner = hashlib.sha256(f"{key}{value}".encode()).hexdigest()
     return hashlib.sha256(f"{key}{inner}".encode()).hexdigest()
 
 
-def test_equal_values_stay_equal_and_everything_else_is_as_it_was() -> None:
+def test_masked_values_are_joinable_and_other_fields_unchanged() -> None:
     dataset = Dataset(8, newest=NEWEST)
     users = dataset["users"]
     users[0]["email"] = users[1]["email"] = "Zoë@example.edu"
@@ -234,7 +234,7 @@ def test_equal_values_stay_equal_and_everything_else_is_as_it_was() -> None:
             if expression == "__NULL__":
                 assert name not in record
             elif value := row.get(name):
-                assert record[name] == hmac_like(value)
+                assert record[name] == expected_hash(value)
             else:
                 assert record[name] is None
     emails = {record["id"]: record["email"] for record in masked.records["users"]}
@@ -244,28 +244,30 @@ def test_equal_values_stay_equal_and_everything_else_is_as_it_was() -> None:
 
 @pytest.mark.parametrize("key", [None, "", "0123456789abcde", 12345678901234567])
 @pytest.mark.parametrize("name", ["pseudonym_key", "salt"])
-def test_a_key_that_is_none_is_refused(name: str, key: object) -> None:
+def test_invalid_hash_key_is_an_error(name: str, key: object) -> None:
     config = {"api_secret": "s", "school_code": "x", "stream_map_config": {name: key}}
     with pytest.raises(SettingsError) as error:
         TapCampusGroups(config=config)
-    assert f"stream_map_config has a {name} that is no text of 16 or more" in str(error.value)
+    assert f"stream_map_config.{name} must be text of at least 16 characters" in str(error.value)
     assert "0123456789" not in str(error.value)
 
 
-def test_a_value_that_is_no_key_may_be_short() -> None:
+def test_short_stream_map_value_with_another_name_is_accepted() -> None:
     config = {"api_secret": "s", "school_code": "x", "stream_map_config": {"campus": "N"}}
     TapCampusGroups(config=config)
 
 
-def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
-    """As the README says it: the plugin of the preset, the key in the environment."""
+def test_meltano_run_of_preset_needs_key_and_leaks_nothing(
+    service: Simulator, tmp_path: Path
+) -> None:
+    """Runs the plugin of the preset with the key in the environment."""
     workspace = Workspace(tmp_path, service=service)
     workspace.environment["TAP_CAMPUSGROUPS_API_VERSION"] = "1.1"
     output = workspace.folder / "output"
     arguments = ("run", PLUGIN["name"], "target-jsonl")
     refused = workspace.meltano(*arguments)
     assert refused.code != 0
-    assert "stream_map_config has a pseudonym_key that is no text" in refused.output
+    assert "stream_map_config.pseudonym_key must be text of at least 16" in refused.output
     assert not output.exists()
 
     finished = workspace.meltano(*arguments, variables={"CAMPUSGROUPS_PSEUDONYM_KEY": KEY})
@@ -275,7 +277,7 @@ def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
     }
     assert {stream: text.count("\n") for stream, text in files.items()} == dict.fromkeys(SCHEMAS, 6)
     assert not [stream for stream, text in files.items() if SENTINEL in text]
-    assert hmac_like(SENTINEL) in files["users"]
+    assert expected_hash(SENTINEL) in files["users"]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +285,7 @@ def test_meltano_runs_the_preset(service: Simulator, tmp_path: Path) -> None:
     sorted((ROOT / "examples" / "dbt" / "models" / "staging").glob("*.sql")),
     ids=lambda p: p.stem,
 )
-def test_the_models_need_nothing_that_is_masked(model: Path) -> None:
+def test_dbt_models_use_no_masked_field(model: Path) -> None:
     stream = model.stem.removeprefix("stg_campusgroups__")
     columns = set(re.findall(r'"?(\w+)"?', re.sub("--.*", "", model.read_text("utf-8"))))
     assert "updatedOn" in columns

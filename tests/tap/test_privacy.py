@@ -216,7 +216,7 @@ ROW = {"id": 1, "updatedOn": "2025-06-01T00:00:00Z"}
 )
 @pytest.mark.parametrize("unknown_fields", ["capture", "fail"])
 @pytest.mark.parametrize("extra", [{}, {"stream_maps": {"events": {"more": "1"}}}], ids=["", "map"])
-def test_run_with_malformed_rows_leaks_nothing(  # noqa: PLR0913, PLR0917 - fixtures and a case
+def test_run_with_malformed_rows_leaks_nothing(
     simulator: Simulator,
     log: LogLines,
     failures: list[BaseException],

@@ -16,7 +16,7 @@ from tests.support.harness import NEWEST, settings_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The class is made before there is a service; its own runner is replaced below.
+# Created before the simulator runs, so the fixture below replaces its runner.
 _Suite: Any = get_tap_test_class(
     TapCampusGroups,
     config={"api_secret": "none", "school_code": "none", "api_version": "1.1"},
@@ -30,7 +30,7 @@ class TestTapCampusGroups(_Suite):  # type: ignore[misc] # the SDK makes the cla
     @pytest.fixture(scope="class")
     @classmethod
     def runner(cls) -> Iterator[TapTestRunner]:
-        """Sync once, for all the tests."""
+        """Sync once for all tests."""
         dataset = Dataset(120, newest=NEWEST, schemas=tap_schemas("1.1"))
         for stream in dataset.streams:
             for row in dataset[stream]:
@@ -45,8 +45,8 @@ class TestTapCampusGroups(_Suite):  # type: ignore[misc] # the SDK makes the cla
             yield runner
 
     @pytest.mark.parametrize("name", sorted(tap_schemas("1.1")))
-    def test_keys_are_unique(self, runner: TapTestRunner, name: str) -> None:
-        """The SDK's own test of primary keys passes with duplicates."""
+    def test_primary_keys_are_unique(self, runner: TapTestRunner, name: str) -> None:
+        """The SDK's test of primary keys passes with duplicates."""
         keys = [record["id"] for record in runner.records[name]]
         assert len(keys) == 110
         assert len(set(keys)) == len(keys)

@@ -1,18 +1,16 @@
-"""Long ranges in windows: how they are cut, where a run resumes, what a bookmark says of them."""
+"""Backfills in windows: their order, resubmission, failures, and the bookmark after each."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
-from tap_campusgroups.exports.export import MIN_BISECTED, Window
 from tap_campusgroups.exports.retry import RetryPolicy
+from tap_campusgroups.records.values import format_timestamp
 from tests.simulator import (
     CancelQuery,
     Dataset,
@@ -25,7 +23,6 @@ from tests.simulator import (
 from tests.support.harness import (
     NEWEST,
     STARTED,
-    canonical,
     catalog_of,
     settings_for,
     state_of,
@@ -40,104 +37,47 @@ if TYPE_CHECKING:
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)
-SECOND = timedelta(seconds=1)
 START = NEWEST.replace(hour=0, minute=0, second=0, microsecond=0) - 10 * DAY
-"""The first instant of the tests' backfills: eleven days with the one that the run is on."""
+"""Start of the backfills, ten days before the day of the run."""
 
 BACKFILL: dict[str, Any] = {"start_date": START.isoformat(), "export_window_days": 1}
 ROWS = 60
 
-
-# How a range is cut
-
-instants = st.datetimes(
-    datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis wants its bounds so
-    datetime(2030, 1, 1),  # noqa: DTZ001
-    timezones=st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours))),
-)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
-def check_cover(parts: list[Window], whole: Window) -> None:
-    """Make sure that windows are, in their order and without a gap, the whole."""
-    assert (parts[0].start, parts[-1].end) == (whole.start, whole.end)
-    assert all(left.end == right.start for left, right in pairwise(parts))
-    for part in parts:
-        assert part.start < part.end or parts == [whole]
-        assert (part.start.microsecond, part.end.microsecond) == (0, 0)
-        assert part.start.tzinfo is part.end.tzinfo is UTC
-
-
-@settings(derandomize=True, deadline=None)
-@given(instants, instants, st.none() | st.integers(1, 36_600))
-def test_windows_ascend_share_their_bounds_and_are_the_range(
-    start: datetime, end: datetime, days: int | None
-) -> None:
-    window = Window.between(start, end)
-    parts = window.split(days)
-    if window.start > window.end:
-        assert parts == []
-        return
-    check_cover(parts, window)
-    step = (days or 36_600) * DAY
-    assert all(part.end - part.start == step for part in parts[:-1])
-    assert parts[-1].end - parts[-1].start <= step
-
-
-@settings(derandomize=True, deadline=None)
-@given(instants, st.integers(0, 10**6) | st.integers(0, 3700).map(lambda seconds: 3500 + seconds))
-def test_halves_share_their_bound_and_an_hour_is_not_halved(start: datetime, seconds: int) -> None:
-    window = Window.between(start, start + seconds * SECOND)
-    bisect = window.bisect()
-    check_cover(bisect, window)
-    assert len(bisect) == (2 if seconds > 3600 else 1)
-    lengths = [half.end - half.start for half in bisect]
-    assert max(lengths) - min(lengths) <= SECOND
-    assert timedelta(hours=1) == MIN_BISECTED
-
-
-@pytest.mark.parametrize(
-    ("hours", "days", "lengths"),
-    [(0, 1, [0]), (24, 1, [24]), (25, 1, [24, 1]), (72, 1, [24] * 3), (72, 2, [48, 24])],
-)
-def test_a_range_that_is_a_multiple_has_no_empty_window_after_it(
-    hours: int, days: int, lengths: list[int]
-) -> None:
-    parts = Window(START, START + timedelta(hours=hours)).split(days)
-    assert [(part.end - part.start) / timedelta(hours=1) for part in parts] == lengths
-
-
-# A backfill
+# Order and bookmarks
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """The service, with 60 rows of two streams in the range of the backfills, and a bit before."""
+    """The service with 60 rows each of two streams, in the window of the backfills and before."""
     dataset = Dataset({"events": ROWS, "rooms": ROWS}, newest=NEWEST, span=11 * DAY)
     with Simulator(dataset) as simulator:
         yield simulator
 
 
-def instants_of(simulator: Simulator, stream: str) -> dict[int, str]:
-    """List when the rows changed, in canonical form, by id."""
+def timestamps_of(simulator: Simulator, stream: str) -> dict[int, str]:
+    """Return each row's `updatedOn` in canonical form, by id."""
     found = {}
     for row in simulator.dataset[stream]:
-        instant = datetime.fromisoformat(row["updatedOn"])
-        aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-        found[row["id"]] = canonical(aware.astimezone(UTC))
+        timestamp = datetime.fromisoformat(row["updatedOn"])
+        aware = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+        found[row["id"]] = format_timestamp(aware.astimezone(UTC))
     return found
 
 
 def in_range(simulator: Simulator, stream: str, start: datetime, end: datetime) -> set[int]:
-    """Pick the rows between two instants."""
+    """Return the ids of the rows between two timestamps."""
     return {
         number
-        for number, updated in instants_of(simulator, stream).items()
-        if canonical(start) <= updated <= canonical(end)
+        for number, updated in timestamps_of(simulator, stream).items()
+        if format_timestamp(start) <= updated <= format_timestamp(end)
     }
 
 
 def submitted(simulator: Simulator, stream: str = "events") -> list[tuple[datetime, datetime]]:
-    """List the ranges that were asked for."""
+    """Return the bounds of the submitted exports."""
     return [
         (
             datetime.fromisoformat(request.query["updatedStart"]),
@@ -149,12 +89,12 @@ def submitted(simulator: Simulator, stream: str = "events") -> list[tuple[dateti
 
 
 def ids(output: Output, stream: str = "events") -> set[int]:
-    """List the ids of a stream's records."""
+    """Return the ids of a stream's records."""
     return {record["id"] for record in output.records.get(stream, [])}
 
 
-def bookmarks_on_the_way(output: Output, stream: str = "events") -> list[str]:
-    """List the bookmarks of a stream, each once, in the order of the states."""
+def successive_bookmarks(output: Output, stream: str = "events") -> list[str]:
+    """Return the distinct bookmarks of a stream, in the order of the states."""
     every = (
         state.get("bookmarks", {}).get(stream, {}).get("replication_key_value", "")
         for state in output.states
@@ -163,14 +103,14 @@ def bookmarks_on_the_way(output: Output, stream: str = "events") -> list[str]:
 
 
 class FailWindow(FailQuery):
-    """The query fails whose window has a row in it, at its second page, at every try."""
+    """Every query whose window contains a certain row fails."""
 
     def __init__(self, number: int) -> None:
-        """Name the row."""
+        """Fail queries with a row of this id."""
         self._row = f'"id":{number},'.encode()
 
     def applies(self, context: RequestContext) -> bool:
-        """Apply to queries with that row."""
+        """Return whether the query has the row."""
         return (
             super().applies(context)
             and context.query is not None
@@ -178,20 +118,18 @@ class FailWindow(FailQuery):
         )
 
 
-def a_row_of_day(simulator: Simulator, day: int) -> int:
-    """Find a row in the middle of a day of the backfill, and make it the only one of its hours."""
+def move_row_to_noon(simulator: Simulator, day: int) -> int:
+    """Move a row to noon of a day of the backfill; return its id."""
     row = simulator.dataset["events"][7]
-    row["updatedOn"] = canonical(START + day * DAY + DAY / 2)
+    row["updatedOn"] = format_timestamp(START + day * DAY + DAY / 2)
     number: int = row["id"]
     return number
 
 
-def test_a_backfill_asks_for_each_day_in_turn(simulator: Simulator) -> None:
-    settings_ = BACKFILL | {"max_concurrent_exports": 1}
-    output = sync(settings_for(simulator, **settings_), "events")
+def test_backfill_in_windows_submits_them_in_ascending_order(simulator: Simulator) -> None:
+    output = sync(settings_for(simulator, **BACKFILL, max_concurrent_exports=1), "events")
     assert output.error is None
-    asked = submitted(simulator)
-    assert asked == [
+    assert submitted(simulator) == [
         *((START + day * DAY, START + (day + 1) * DAY) for day in range(10)),
         (START + 10 * DAY, STARTED.replace(microsecond=0)),
     ]
@@ -199,68 +137,65 @@ def test_a_backfill_asks_for_each_day_in_turn(simulator: Simulator) -> None:
     assert len(ids(output)) < ROWS
 
 
-def test_a_state_follows_each_window_with_the_newest_row_so_far(simulator: Simulator) -> None:
+def test_state_after_each_window_has_the_newest_timestamp_so_far(simulator: Simulator) -> None:
     output = sync(settings_for(simulator, **BACKFILL, page_size=3), "events")
     ends = [min(START + day * DAY, STARTED) for day in range(1, 12)]
-    rows = instants_of(simulator, "events").values()
+    rows = timestamps_of(simulator, "events").values()
     expected = []
     for end in ends:
-        newest = max((row for row in rows if row <= canonical(end)), default="")
-        end_ = canonical(min(end.replace(microsecond=0), STARTED - 2 * DAY))
+        newest = max((row for row in rows if row <= format_timestamp(end)), default="")
+        end_ = format_timestamp(min(end.replace(microsecond=0), STARTED - 2 * DAY))
         expected.append(max(newest, end_))
-    assert bookmarks_on_the_way(output) == expected
-    # What a state is right about stands before it, and nothing else does: windows do not mix.
+    assert successive_bookmarks(output) == expected
+    # Each state follows the records of its windows, and no others.
     seen: set[str] = set()
     position = 0
     for message in output.messages:
         if message["type"] == "RECORD":
             seen.add(message["record"]["updatedOn"])
         elif message["type"] == "STATE":
-            bound = canonical(ends[position])
-            assert seen == {row for row in rows if canonical(START) <= row <= bound}
+            bound = format_timestamp(ends[position])
+            assert seen == {row for row in rows if format_timestamp(START) <= row <= bound}
             position += 1
     assert position == len(ends)
 
 
-def test_a_row_on_a_shared_bound_comes_with_both_windows(simulator: Simulator) -> None:
+def test_row_on_a_shared_bound_is_emitted_with_both_windows(simulator: Simulator) -> None:
     row = simulator.dataset["events"][0]
-    row["updatedOn"] = canonical(START + 3 * DAY)
+    row["updatedOn"] = format_timestamp(START + 3 * DAY)
     output = sync(settings_for(simulator, **BACKFILL), "events")
     assert output.error is None
     assert [record["id"] for record in output.records["events"]].count(row["id"]) == 2
 
 
-def test_a_quiet_window_moves_the_bookmark_to_its_end(simulator: Simulator) -> None:
+def test_window_without_rows_moves_the_bookmark_to_its_end(simulator: Simulator) -> None:
     simulator.dataset["events"].clear()
     output = sync(settings_for(simulator, **BACKFILL), "events")
-    assert bookmarks_on_the_way(output) == [
-        *(canonical(START + day * DAY) for day in range(1, 9)),
-        canonical(STARTED - 2 * DAY),  # not past what may come late, in three windows
+    assert successive_bookmarks(output) == [
+        *(format_timestamp(START + day * DAY) for day in range(1, 9)),
+        format_timestamp(STARTED - 2 * DAY),  # the watermark, in the last three windows
     ]
     assert len(submitted(simulator)) == 11
 
 
-@pytest.mark.parametrize("cap", [1, 4])
-def test_a_window_that_fails_leaves_the_bookmark_of_the_one_before(
-    simulator: Simulator, cap: int
+@pytest.mark.parametrize("limit", [1, 4])
+def test_failed_window_leaves_the_bookmark_of_the_window_before(
+    simulator: Simulator, limit: int
 ) -> None:
-    bad = a_row_of_day(simulator, 4)
-    config = settings_for(simulator, **BACKFILL, page_size=2, max_concurrent_exports=cap)
+    bad = move_row_to_noon(simulator, 4)
+    config = settings_for(simulator, **BACKFILL, page_size=2, max_concurrent_exports=limit)
     fault = simulator.inject(FailWindow(bad).on("events", "later_page", times=None))
     simulator.inject(FailWindow(bad).on("events", "first_page", times=None, after=1))
     output = sync(config, "events", "rooms")
     assert isinstance(output.error, ExportFailedError)
     assert fault.fired
-    rows = instants_of(simulator, "events").values()
-    before = max(row for row in rows if row <= canonical(START + 4 * DAY))
-    end_of_day_3 = canonical(START + 4 * DAY)
-    assert output.bookmarks["events"] == max(before, end_of_day_3)
-    assert max(bookmarks_on_the_way(output)) == output.bookmarks["events"]
-    # No later window's rows are emitted, so a rerun's are the newest; the other stream is whole.
+    assert output.bookmarks["events"] == format_timestamp(START + 4 * DAY)
+    assert max(successive_bookmarks(output)) == output.bookmarks["events"]
+    # No rows of later windows are emitted; the other stream is complete.
     assert ids(output) <= in_range(simulator, "events", START, START + 5 * DAY)
     assert ids(output) >= in_range(simulator, "events", START, START + 4 * DAY)
     assert ids(output, "rooms") == in_range(simulator, "rooms", START, STARTED)
-    assert output.bookmarks["rooms"] == canonical(NEWEST)
+    assert output.bookmarks["rooms"] == format_timestamp(NEWEST)
 
     simulator.clear_faults()
     simulator.reset_log()
@@ -271,7 +206,7 @@ def test_a_window_that_fails_leaves_the_bookmark_of_the_one_before(
     assert ids(output) | ids(again) == in_range(simulator, "events", START, STARTED)
 
 
-def test_a_window_out_of_reach_leaves_the_bookmark_of_the_one_before(
+def test_window_that_cannot_be_submitted_leaves_the_bookmark_of_the_window_before(
     fake_time: FakeTime,
 ) -> None:
     dataset = Dataset({"events": ROWS}, newest=NEWEST, span=11 * DAY)
@@ -281,11 +216,13 @@ def test_a_window_out_of_reach_leaves_the_bookmark_of_the_one_before(
         output = sync(config, "events")
         assert isinstance(output.error, ServiceUnavailableError)
         assert fault.fired == RetryPolicy().max_attempts
-        assert bookmarks_on_the_way(output) == [canonical(START + day * DAY) for day in range(1, 4)]
+        assert successive_bookmarks(output) == [
+            format_timestamp(START + day * DAY) for day in range(1, 4)
+        ]
         assert ids(output) == in_range(simulator, "events", START, START + 3 * DAY)
 
 
-# Windows that are submitted again
+# Resubmitted windows
 
 
 PHASES: tuple[Phase, ...] = ("submit", "first_page", "later_page")
@@ -293,7 +230,7 @@ PHASES: tuple[Phase, ...] = ("submit", "first_page", "later_page")
 
 @pytest.mark.parametrize("kind", [FailQuery, CancelQuery])
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_failed_window_comes_again_in_halves(
+def test_failed_window_is_resubmitted_in_halves(
     simulator: Simulator, kind: type[FailQuery | CancelQuery], phase: Phase
 ) -> None:
     fault = simulator.inject(kind().on("events", phase, after=2))
@@ -301,21 +238,23 @@ def test_a_failed_window_comes_again_in_halves(
     output = sync(config, "events")
     assert output.error is None
     assert fault.fired == 1
-    asked = submitted(simulator)
-    assert len(asked) == 13
-    (failed,) = [at for at, pair in enumerate(pairwise(asked)) if pair[1][0] == pair[0][0]]
-    (start, end), first, second, after = asked[failed : failed + 4]
+    bounds = submitted(simulator)
+    assert len(bounds) == 13
+    (failed,) = [at for at, pair in enumerate(pairwise(bounds)) if pair[1][0] == pair[0][0]]
+    (start, end), first, second, after = bounds[failed : failed + 4]
     middle = start + DAY / 2
     assert (first, second) == ((start, middle), (middle, end))
     assert after[0] == end
     assert ids(output) == in_range(simulator, "events", START, STARTED)
-    # The bisect are no windows: the state waits for both.
-    plain = sync(config, "events")
-    assert bookmarks_on_the_way(output) == bookmarks_on_the_way(plain)
+    # The halves count as one window: no state between them.
+    undisturbed = sync(config, "events")
+    assert successive_bookmarks(output) == successive_bookmarks(undisturbed)
 
 
-def test_a_half_that_fails_comes_again_in_quarters_and_then_no_more(simulator: Simulator) -> None:
-    bad = a_row_of_day(simulator, 2)
+def test_failed_half_is_resubmitted_in_quarters_and_then_fails_the_stream(
+    simulator: Simulator,
+) -> None:
+    bad = move_row_to_noon(simulator, 2)
     simulator.inject(FailWindow(bad).on("events", "first_page", times=None))
     output = sync(
         settings_for(simulator, **BACKFILL, max_concurrent_exports=1, on_stream_error="abort"),
@@ -323,18 +262,18 @@ def test_a_half_that_fails_comes_again_in_quarters_and_then_no_more(simulator: S
     )
     assert isinstance(output.error, ExportFailedError)
     day = START + 2 * DAY
-    # The row is at noon, where the bisect meet: the first half has it, and its second quarter.
+    # The row is at noon, where the halves meet: the first half has it, and its second quarter.
     assert submitted(simulator)[2:] == [
         (day, day + DAY),
         (day, day + DAY / 2),
         (day, day + DAY / 4),
         (day + DAY / 4, day + DAY / 2),
     ]
-    assert bookmarks_on_the_way(output)[-1] >= canonical(day)
-    assert bookmarks_on_the_way(output)[-1] < canonical(day + DAY / 4)
+    assert successive_bookmarks(output)[-1] >= format_timestamp(day)
+    assert successive_bookmarks(output)[-1] < format_timestamp(day + DAY / 4)
 
 
-def test_a_window_of_an_hour_comes_again_as_it_is(simulator: Simulator) -> None:
+def test_failed_window_of_an_hour_is_resubmitted_unchanged(simulator: Simulator) -> None:
     fault = simulator.inject(FailQuery().on("events", "submit", times=2))
     hour = {"start_date": (STARTED - timedelta(hours=1)).isoformat()}
     output = sync(settings_for(simulator, **BACKFILL | hour), "events")
@@ -342,33 +281,33 @@ def test_a_window_of_an_hour_comes_again_as_it_is(simulator: Simulator) -> None:
     assert fault.fired == 2
     assert len(submitted(simulator)) == 3
     assert len(set(submitted(simulator))) == 1
-    assert output.bookmarks == {"events": canonical(NEWEST)}
+    assert output.bookmarks == {"events": format_timestamp(NEWEST)}
 
 
-# Ranges that are not those of an ordinary run
+# Other ranges
 
 
-def test_end_date_bounds_a_run_and_the_next_one_goes_on_from_there(simulator: Simulator) -> None:
+def test_run_after_a_run_with_end_date_resumes_there(simulator: Simulator) -> None:
     until = START + 5 * DAY + DAY / 4
     first = sync(settings_for(simulator, **BACKFILL, end_date=until.isoformat()), "events")
     assert first.error is None
     assert max(end for _, end in submitted(simulator)) == until
     assert ids(first) == in_range(simulator, "events", START, until)
-    # Of so long ago nothing comes late any more.
-    assert first.bookmarks == {"events": canonical(until)}
+    # The end is before the watermark.
+    assert first.bookmarks == {"events": format_timestamp(until)}
     simulator.reset_log()
     second = sync(settings_for(simulator, **BACKFILL), "events", state=first.states[-1])
     assert min(submitted(simulator))[0] == until - 2 * DAY
     assert ids(first) | ids(second) == in_range(simulator, "events", START, STARTED)
-    assert second.bookmarks == {"events": canonical(NEWEST)}
+    assert second.bookmarks == {"events": format_timestamp(NEWEST)}
 
 
 @pytest.mark.parametrize("window", [None, 1])
-def test_an_old_range_read_again_does_not_take_the_bookmark_back(
+def test_old_range_read_again_does_not_move_the_bookmark_back(
     simulator: Simulator, window: int | None
 ) -> None:
     until = START + 5 * DAY
-    state = state_of(events=canonical(NEWEST), rooms=canonical(NEWEST))
+    state = state_of(events=format_timestamp(NEWEST), rooms=format_timestamp(NEWEST))
     config = settings_for(
         simulator,
         start_date=START.isoformat(),
@@ -378,8 +317,8 @@ def test_an_old_range_read_again_does_not_take_the_bookmark_back(
     output = sync(config, "events", state=state)
     assert output.error is None
     assert output.states[-1] == state
-    assert set(bookmarks_on_the_way(output)) == {canonical(NEWEST)}
-    # With the range's end after what the bookmark and the lookback leave, something is read.
+    assert set(successive_bookmarks(output)) == {format_timestamp(NEWEST)}
+    # An end within the lookback leaves something to read.
     late = sync(config | {"end_date": (NEWEST - DAY).isoformat()}, "events", state=state)
     assert ids(late) == in_range(
         simulator, "events", (NEWEST - 2 * DAY).replace(microsecond=0), NEWEST - DAY
@@ -388,24 +327,24 @@ def test_an_old_range_read_again_does_not_take_the_bookmark_back(
     assert late.states[-1] == state
 
 
-def test_an_old_range_read_as_a_whole_table_does_not_touch_the_bookmark(
+def test_old_range_read_as_full_table_leaves_the_bookmark_unchanged(
     simulator: Simulator,
 ) -> None:
-    """The way to read a range again without a second state."""
+    """This is how to read a range again without a second state."""
     catalog = catalog_of(["events"])
     for stream in catalog["streams"]:
         stream["replication_method"] = "FULL_TABLE"
-    state = state_of(events=canonical(NEWEST))
+    state = state_of(events=format_timestamp(NEWEST))
     until = START + 5 * DAY
     config = settings_for(simulator, **BACKFILL, end_date=until.isoformat())
     output = sync(config, catalog=catalog, state=state)
     assert output.error is None
     assert ids(output) == in_range(simulator, "events", START, until)
     assert len(submitted(simulator)) == 5
-    assert set(bookmarks_on_the_way(output)) == {canonical(NEWEST)}
+    assert set(successive_bookmarks(output)) == {format_timestamp(NEWEST)}
 
 
-def test_a_whole_table_in_windows_has_every_row_and_no_bookmark(simulator: Simulator) -> None:
+def test_full_table_in_windows_emits_every_row_and_no_bookmark(simulator: Simulator) -> None:
     catalog = catalog_of(["events"])
     for stream in catalog["streams"]:
         stream["replication_method"] = "FULL_TABLE"
@@ -413,43 +352,43 @@ def test_a_whole_table_in_windows_has_every_row_and_no_bookmark(simulator: Simul
     assert output.error is None
     assert len(submitted(simulator)) == 11
     assert ids(output) == in_range(simulator, "events", START, STARTED)
-    assert set(bookmarks_on_the_way(output)) <= {"", None}
+    assert set(successive_bookmarks(output)) <= {"", None}
 
 
-def test_an_earlier_start_date_under_a_bookmark_reads_nothing_older(simulator: Simulator) -> None:
+def test_earlier_start_date_with_a_bookmark_reads_no_older_rows(simulator: Simulator) -> None:
     bookmark = START + 6 * DAY
     for start in (START + 3 * DAY, START, START - 400 * DAY):
         simulator.reset_log()
         output = sync(
             settings_for(simulator, start_date=start.isoformat()),
             "events",
-            state=state_of(events=canonical(bookmark)),
+            state=state_of(events=format_timestamp(bookmark)),
         )
         assert submitted(simulator) == [(bookmark - 2 * DAY, STARTED.replace(microsecond=0))]
         assert ids(output) == in_range(simulator, "events", bookmark - 2 * DAY, STARTED)
 
 
-def test_an_earlier_start_date_under_a_bookmark_is_told(
+def test_earlier_start_date_with_a_bookmark_is_a_warning(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def told(state: dict[str, Any], **more: Any) -> tuple[dict[str, Any], list[str]]:
+    def run(state: dict[str, Any], **more: Any) -> tuple[dict[str, Any], list[str]]:
         caplog.clear()
         output = sync(settings_for(simulator, **BACKFILL | more), "events", "rooms", state=state)
         assert output.error is None
         lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         return output.states[-1], [line for line in lines if "start_date" in line]
 
-    state, lines = told({})
+    state, lines = run({})
     assert lines == []
     for start in (START, START + DAY):
-        assert told(state, start_date=start.isoformat())[1] == []
-    (line,) = told(state, start_date=(START - DAY).isoformat())[1]
+        assert run(state, start_date=start.isoformat())[1] == []
+    (line,) = run(state, start_date=(START - DAY).isoformat())[1]
     assert "events, rooms" in line
-    (line,) = told(state, start_date=None)[1]
+    (line,) = run(state, start_date=None)[1]
 
 
 @pytest.mark.parametrize("sizes", [(1, None), (None, 1), (3, 2)], ids=repr)
-def test_a_state_of_a_run_with_windows_fits_a_run_without_and_back(
+def test_state_of_a_run_with_windows_resumes_a_run_without_and_vice_versa(
     simulator: Simulator, sizes: tuple[int | None, int | None]
 ) -> None:
     first, second = (
@@ -469,29 +408,28 @@ def test_a_state_of_a_run_with_windows_fits_a_run_without_and_back(
         assert ids(output) == in_range(simulator, "events", start, STARTED)
 
 
-def output_of(cap: int, failures: int) -> list[dict[str, Any]]:
-    """Run a backfill of three streams against a service of its own."""
+def output_of(limit: int, failures: int) -> list[dict[str, Any]]:
+    """Run a backfill of three streams against a new service, and return its messages."""
     counts = {"events": ROWS, "rooms": ROWS, "tags": 7}
     with Simulator(Dataset(counts, newest=NEWEST, span=11 * DAY)) as simulator:
-        bad = a_row_of_day(simulator, 4)
-        # No export is done before another one is beside it.
-        together = StillRunning(lambda: simulator.peak_active >= min(cap, 2))
+        bad = move_row_to_noon(simulator, 4)
+        # No export ends before another one runs beside it.
+        together = StillRunning(lambda: simulator.peak_active >= min(limit, 2))
         simulator.inject(together.on(times=None))
         if failures:
             simulator.inject(FailWindow(bad).on("events", "first_page", times=failures))
-        config = settings_for(simulator, **BACKFILL, max_concurrent_exports=cap, page_size=2)
+        config = settings_for(simulator, **BACKFILL, max_concurrent_exports=limit, page_size=2)
         output = sync(config, "events", "rooms", "tags")
         assert output.error is None
-        assert min(cap, 2) <= simulator.peak_active <= cap
+        assert min(limit, 2) <= simulator.peak_active <= limit
     for message in output.messages:
         message.pop("time_extracted", None)
     return output.messages
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("failures", [0, 2])
-def test_many_windows_come_in_the_same_order_whatever_the_concurrency(failures: int) -> None:
+def test_output_of_many_windows_for_any_limit_is_the_same(failures: int) -> None:
     one = output_of(1, failures)
     assert sum(message["type"] == "STATE" for message in one) > 30
-    for cap in (2, 4, 16):
-        assert output_of(cap, failures) == one
+    for limit in (2, 4, 16):
+        assert output_of(limit, failures) == one
