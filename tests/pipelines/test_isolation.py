@@ -176,7 +176,7 @@ PROGRAMS = {
     ),
     "make test": (
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
-        "tests/tap/test_connection_test.py::test_a_wrong_secret_is_one_request_and_one_line",
+        "tests/tap/test_connection_test.py::test_wrong_secret_is_one_request_and_one_line",
         "tests/tap/test_sdk_contract.py::test_invoke_calls_our_override_of_sync_all",
         "tests/pipelines/test_plain_pipe.py::test_pipe_loads_every_row_and_returns_the_state",
         (
