@@ -315,7 +315,7 @@ def test_export_running_at_its_timeout_is_bisected_and_keeps_its_slot(
     assert len(submitted(simulator, "members")) == 3
     assert simulator.peak_active == 2
     assert sum(fake_time.slept) >= 1800
-    assert "still running after 30 minutes; submitting its halves instead. It counts" in caplog.text
+    assert "still running after 30 minutes; submitting its halves. It counts" in caplog.text
     assert "Export abandoned: stream=members query_id=" in caplog.text
 
 

@@ -11,6 +11,7 @@ import pytest
 from tap_campusgroups.exports.scheduler import ExportJob
 from tests.support.exports import (
     SECONDS,
+    WINDOW,
     background,
     fake_job,
     page_texts,
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 def has_limit(caplog: pytest.LogCaptureFixture, limit: int) -> bool:
     """Return whether the log has the line about a reduced limit."""
-    return f"Concurrency reduced: max_concurrent_exports={limit} " in caplog.text
+    return f"Concurrency reduced for this run: max_concurrent_exports={limit} " in caplog.text
 
 
 class HeldExports:
@@ -52,7 +53,7 @@ class HeldExports:
         self.reject = {number: threading.Event() for number in rejected}
         self._released = [threading.Event() for _ in range(count)]
         self.jobs = [
-            ExportJob(str(number), partial(self._fetch, number)) for number in range(count)
+            ExportJob(str(number), WINDOW, partial(self._fetch, number)) for number in range(count)
         ]
 
     def _fetch(

@@ -19,6 +19,7 @@ from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.exports.export import Page
 from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
+from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.streams import STREAMS
 from tests.simulator import Dataset, Simulator
@@ -40,6 +41,9 @@ ROWS = 5
 
 SECONDS = 60.0
 """Limit of every wait, in seconds; it only ends tests that would hang."""
+
+WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+"""A window where its bounds do not matter."""
 
 LOGGER = logging.getLogger("tap-campusgroups")
 
@@ -187,7 +191,7 @@ def fake_job(
         if error is not None:
             raise error
 
-    return ExportJob(stream, fetch)
+    return ExportJob(stream, WINDOW, fetch)
 
 
 @contextmanager
