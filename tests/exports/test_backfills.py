@@ -20,13 +20,20 @@ from tests.simulator import (
     Status,
     StillRunning,
 )
-from tests.support.harness import NEWEST, STARTED, catalog_of, settings_for, state_of, sync
+from tests.support.harness import (
+    NEWEST,
+    STARTED,
+    catalog_of,
+    settings_for,
+    state_of,
+    sync,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import FakeTime
     from tests.simulator.request_context import RequestContext
+    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)

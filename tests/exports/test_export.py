@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.pagination import Step
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
 
 SUBMITTED = (200, {"queryId": "q"}, "POST")
 QUEUED = (201, {"message": "Query is queued and waiting to be executed"}, "GET")

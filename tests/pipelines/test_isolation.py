@@ -165,11 +165,10 @@ def write_home(home: Path) -> None:
     (home.parent / "work" / "meltano.yml").write_text("project_id: of-the-user\n")
 
 
-ROWS = dict.fromkeys(STREAMS, 5)
 PROGRAMS = {
     "make demo": (
         "-c",
-        f"from examples.demo.__main__ import main; raise SystemExit(main({ROWS!r}))",
+        "from examples.demo.__main__ import main; raise SystemExit(main(0.05))",
     ),
     "make orchestrate": (
         "-c",
@@ -187,7 +186,7 @@ PROGRAMS = {
     ),
 }
 OUTPUT = {
-    "make demo": f"All {len(STREAMS)} tables have every row of the service, each once.",
+    "make demo": f"All {len(STREAMS)} tables hold every row of the service exactly once.",
     "make orchestrate": "north: 300 rows at the service, 300 in PostgreSQL",
     "make test": "4 passed",
 }

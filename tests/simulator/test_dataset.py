@@ -59,7 +59,7 @@ def test_dataset_has_every_documented_stream() -> None:
 
 @pytest.fixture(scope="module")
 def many() -> Dataset:
-    """Return 150 rows a stream; not to be changed."""
+    """Return 150 rows per stream, not to be changed."""
     return Dataset(150, seed=3, newest=NEWEST)
 
 

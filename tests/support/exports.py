@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WINDOW = Window.between(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+"""The window of fake jobs, which have no rows."""
+
 NAMES = sorted(stream.name for stream in STREAMS[ApiVersion.V1_0])
 """The streams in the order of their sync."""
 

@@ -1,0 +1,1 @@
+"""Pictures of the documentation, drawn as SVG for light and dark pages."""
