@@ -17,6 +17,8 @@ def main() -> None:
 
     # No METRIC lines, unless SINGER_SDK_LOG_CONFIG gives this logger a handler or propagation.
     logging.getLogger(METRICS_LOGGER_NAME).propagate = False
+    # The SDK warns of missing settings before `--discover`, which needs none.
+    TapCampusGroups.logger.addFilter(lambda record: record.msg != "Config validation failed")
     SHUTDOWN.run_process(TapCampusGroups.cli, TapCampusGroups.logger)
 
 

@@ -53,11 +53,7 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
     if "default" in definition
 }
 
-MIN_HASH_KEY_LENGTH: t.Final = 16
-"""Minimum length of a hash key in `stream_map_config`; hashes with a shorter one can be guessed."""
-
-ENVIRONMENT_PREFIX: t.Final = "TAP_CAMPUSGROUPS_"
-"""Prefix of the settings' environment variables."""
+_MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
 
 TYPE_NAMES: t.Final = {
     "null": "null",
@@ -178,7 +174,7 @@ def environment_problems(
 ) -> Iterator[str]:
     """Find the variables that the SDK's `--config ENV` cannot convert."""
     for name, definition in schema["properties"].items():
-        variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+        variable = f"TAP_CAMPUSGROUPS_{name.upper()}"
         convert = _CONVERTERS.get(definition["type"][0])
         if variable in environment and convert:
             try:
@@ -208,10 +204,10 @@ def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
         yield from _url_problems(config["api_url"])
     for name, value in (config.get("stream_map_config") or {}).items():
         is_text = isinstance(value, str)
-        if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= MIN_HASH_KEY_LENGTH):
+        if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= _MIN_HASH_KEY_LENGTH):
             yield (
                 f"{json_path('stream_map_config', name)} must be text of at least "
-                f"{MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
+                f"{_MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
             )
 
 

@@ -1,4 +1,7 @@
-"""The catalog and the state: read from files and validated before anything uses them."""
+"""The catalog and the state: read from files and validated before anything uses them.
+
+An error names the invalid place, never its value, which may be anything.
+"""
 
 from __future__ import annotations
 
@@ -82,11 +85,7 @@ def origin(option: str) -> str:
 
 
 def check_catalog(catalog: Mapping[str, t.Any]) -> None:
-    """Validate a catalog.
-
-    Raises:
-        InputError: If it is invalid; the text names the place and no value.
-    """
+    """Validate a catalog."""
     _validate("catalog", catalog, _CATALOG)
     names = Counter(entry["tap_stream_id"] for entry in catalog["streams"])
     if repeated := [quoted(name) for name, count in names.items() if count > 1]:
@@ -97,9 +96,6 @@ def check_state(state: Mapping[str, t.Any], selected: Collection[str]) -> dict[s
     """Validate a state and return its bookmarks, those of selected streams in canonical form.
 
     Entries of other streams are never read, so they may hold anything.
-
-    Raises:
-        InputError: If it is invalid; the text names the place and no value.
     """
     bookmarks = {"type": "object", "properties": dict.fromkeys(selected, _BOOKMARK)}
     _validate("state", state, {"properties": {"bookmarks": bookmarks}})
@@ -128,16 +124,13 @@ def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
 
 
 def _describe(error: ValidationError) -> str:
-    path, value, wanted = (
-        error.absolute_path,
-        error.instance,
-        t.cast("t.Any", error.validator_value),
-    )
+    value: t.Any = error.instance
+    wanted: t.Any = error.validator_value
     if error.validator == "required":
-        missing = next(name for name in wanted if name not in t.cast("t.Any", value))
-        return f"{json_path(*path, missing)} is required"
+        missing = next(name for name in wanted if name not in value)
+        return f"{json_path(*error.absolute_path, missing)} is required"
     found = next(text for name, text in TYPE_NAMES.items() if _VALIDATOR({}).is_type(value, name))
-    return f"{json_path(*path)} must be {type_names(wanted)}, not {found}"
+    return f"{json_path(*error.absolute_path)} must be {type_names(wanted)}, not {found}"
 
 
 def _fail(option: str, problem: str) -> t.NoReturn:

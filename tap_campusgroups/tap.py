@@ -228,12 +228,13 @@ class TapCampusGroups(Tap):
                 del tap.streams[name]
             tap.write_schemas()
         else:
-            cls.logger.info(
-                "Connection test started: streams=%d of=%d selection=%s",
-                len(streams),
-                len(tap.streams),
-                "default" if catalog is None else catalog.name,
-            )
+            if catalog is not None:
+                cls.logger.info(
+                    "Connection test started: streams=%d of=%d selection=%s",
+                    len(streams),
+                    len(tap.streams),
+                    catalog.name,
+                )
             check_access(streams, cls.logger)
         ctx.exit()
 

@@ -26,7 +26,7 @@ REPOSITORY: t.Final = "https://git.example.com/example/tap-campusgroups"
 LABEL: t.Final = "CampusGroups"
 
 if t.TYPE_CHECKING:
-    from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.streams import StreamDefinition
 
 _KINDS: t.Final = {
     "array": "array",
@@ -132,7 +132,7 @@ def plugin_definition() -> dict[str, t.Any]:
     return definition
 
 
-def _names(streams: t.Iterable[type[CampusGroupsStream]]) -> str:
+def _names(streams: t.Iterable[StreamDefinition]) -> str:
     return ", ".join(f"`{stream.name}`" for stream in streams)
 
 

@@ -20,13 +20,20 @@ from tests.simulator import (
     Status,
     StillRunning,
 )
-from tests.support.harness import NEWEST, STARTED, catalog_of, settings_for, state_of, sync
+from tests.support.harness import (
+    NEWEST,
+    STARTED,
+    catalog_of,
+    settings_for,
+    state_of,
+    sync,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import FakeTime
     from tests.simulator.request_context import RequestContext
+    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)
@@ -140,7 +147,7 @@ def test_state_after_each_window_has_the_newest_timestamp_so_far(simulator: Simu
         end_ = format_timestamp(min(end.replace(microsecond=0), STARTED - 2 * DAY))
         expected.append(max(newest, end_))
     assert successive_bookmarks(output) == expected
-    # Before each state stand the records of its windows, and no others.
+    # Each state follows the records of its windows, and no others.
     seen: set[str] = set()
     position = 0
     for message in output.messages:

@@ -54,8 +54,8 @@ from tests.support.harness import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import FakeTime
     from tests.simulator import FaultType
+    from tests.support.fake_time import FakeTime
 
 ROWS = 25
 STATE = state_of(events="2024-06-01T00:00:00Z")

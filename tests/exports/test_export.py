@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.pagination import Step
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 

@@ -43,8 +43,8 @@ from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import FakeTime
     from tests.simulator import RecordedRequest
+    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 ROWS = 16

@@ -11,6 +11,7 @@ import pytest
 from tap_campusgroups.exports.scheduler import ExportJob
 from tests.support.exports import (
     SECONDS,
+    WINDOW,
     background,
     fake_job,
     page_texts,
@@ -52,7 +53,7 @@ class HeldExports:
         self.reject = {number: threading.Event() for number in rejected}
         self._released = [threading.Event() for _ in range(count)]
         self.jobs = [
-            ExportJob(str(number), partial(self._fetch, number)) for number in range(count)
+            ExportJob(str(number), WINDOW, partial(self._fetch, number)) for number in range(count)
         ]
 
     def _fetch(

@@ -11,6 +11,7 @@ from tap_campusgroups.exceptions import ExportsStoppedError
 from tap_campusgroups.exports.scheduler import ExportJob
 from tests.support.exports import (
     SECONDS,
+    WINDOW,
     fake_job,
     page_texts,
     scheduled,
@@ -72,7 +73,11 @@ def test_job_dropped_while_it_fetches_ends_with_its_page() -> None:
         finally:
             has_ended.set()
 
-    first, second, third = jobs = [fake_job("a", [1]), ExportJob("b", fetch), fake_job("c", [1])]
+    first, second, third = jobs = [
+        fake_job("a", [1]),
+        ExportJob("b", WINDOW, fetch),
+        fake_job("c", [1]),
+    ]
     with scheduled(*jobs) as scheduler:
         assert texts(scheduler.pages(first)) == ["a 1"]
         wait_until(lambda: second.pages)
@@ -95,7 +100,7 @@ def test_pause_of_worker_ends_with_the_run() -> None:
             ended.set()
             raise
 
-    job = ExportJob("a", fetch)
+    job = ExportJob("a", WINDOW, fetch)
     with scheduled(job, fake_job("b", [1])) as scheduler:
         next(scheduler.pages(job))
         assert pausing.wait(SECONDS)

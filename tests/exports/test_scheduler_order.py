@@ -12,6 +12,7 @@ import pytest
 from tap_campusgroups.exports.scheduler import ExportJob
 from tests.support.exports import (
     SECONDS,
+    WINDOW,
     fake_job,
     page_texts,
     scheduled,
@@ -111,7 +112,7 @@ class RandomExport:
         self._failing_queries = random.choice((0, 0, 0, 1, 2))
         self.pages = page_texts(stream, len(self._sizes))
         self.fails = random.random() < 0.1
-        self.job = ExportJob(stream, self._fetch)
+        self.job = ExportJob(stream, WINDOW, self._fetch)
 
     def _submit(self, scheduler: Scheduler, job: ExportJob) -> None:
         scheduler.acquire_slot(job)

@@ -35,7 +35,7 @@ from tests.support.exports import (
 from tests.support.harness import NEWEST, settings_for, state_of, sync, wait_until
 
 if TYPE_CHECKING:
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 

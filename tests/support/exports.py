@@ -19,6 +19,7 @@ from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.exports.export import Page
 from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
+from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.streams import STREAMS
 from tests.simulator import Dataset, Simulator
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from tests.support.harness import Output
 
 T = TypeVar("T")
+
+WINDOW = Window.between(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+"""The window of fake jobs, which have no rows."""
 
 NAMES = sorted(stream.name for stream in STREAMS[ApiVersion.V1_0])
 """The streams in the order of their sync."""
@@ -187,7 +191,7 @@ def fake_job(
         if error is not None:
             raise error
 
-    return ExportJob(stream, fetch)
+    return ExportJob(stream, WINDOW, fetch)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import io
 import json
 import socket
 from contextlib import redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -164,14 +166,26 @@ class Output:
         }
 
 
-def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
-    """Return a catalog in which only some streams are selected."""
-    chosen = set(streams)
+@cache
+def _discovered_catalog() -> dict[str, Any]:
     catalog: dict[str, Any] = TapCampusGroups(validate_config=False).catalog_dict
+    return catalog
+
+
+def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
+    """Return the discovered catalog in which only some streams are selected."""
+    chosen = set(streams)
+    catalog = deepcopy(_discovered_catalog())
     for stream in catalog["streams"]:
         (root,) = (entry for entry in stream["metadata"] if not entry["breadcrumb"])
         root["metadata"]["selected"] = stream["tap_stream_id"] in chosen
     return catalog
+
+
+def only(*names: str) -> dict[str, Any]:
+    """Return a catalog that has only some streams, with which a tap starts faster."""
+    entries = _discovered_catalog()["streams"]
+    return {"streams": [deepcopy(one) for one in entries if one["tap_stream_id"] in names]}
 
 
 def sync(
@@ -202,7 +216,7 @@ def sync(
             TapCampusGroups(
                 config=dict(config),
                 state=json.loads(json.dumps(state or {})),
-                catalog=catalog or (catalog_of(streams) if streams else None),
+                catalog=catalog or (only(*streams) if streams else None),
             ).sync_all()
         except Exception as caught:  # noqa: BLE001 - for the test
             error = caught

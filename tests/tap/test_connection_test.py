@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
 
 STREAMS = sorted(Dataset(0, newest=NEWEST).streams)
 

@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_campusgroups.client import CampusGroupsStream
-    from tests.conftest import FakeTime
     from tests.exports.test_fault_matrix import Row
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Connection, Response
+    from tests.support.fake_time import FakeTime
 
 SECRET = "7f3a-sentinel-secret"  # noqa: S105 - what must not be told
 NAME = "Zoe Sentinelova"

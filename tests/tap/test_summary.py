@@ -20,10 +20,10 @@ from tap_campusgroups.exceptions import (
 )
 from tap_campusgroups.records import json_codec
 from tests.simulator import Dataset, FailQuery, Simulator, Status
-from tests.state.test_late_rows import canonical
 from tests.support.harness import (
     NEWEST,
     STARTED,
+    canonical,
     catalog_of,
     settings_for,
     state_of,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)
