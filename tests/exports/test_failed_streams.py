@@ -148,10 +148,10 @@ def test_failed_stream_with_abort_ends_the_run(
 @pytest.mark.parametrize(
     ("fault_type", "times", "stream", "settings", "code", "loaded"),
     [
-        (FailQuery(), 2, "events", {}, 0, 23),
+        (Status(503, headers={"Retry-After": "0"}), 2, "events", {}, 0, 23),
         (Status(403), None, NAMES[0], {}, 1, 22),
         (Status(404), None, NAMES[11], {}, 1, 22),
-        (FailQuery(), None, NAMES[11], {"on_stream_error": "abort"}, 1, 11),
+        (Status(403), None, NAMES[11], {"on_stream_error": "abort"}, 1, 11),
     ],
     ids=["no stream fails", "first stream fails", "stream fails", "stream fails with abort"],
 )

@@ -25,12 +25,12 @@ class FakeTime:
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Add a wait and move the clock on."""
         self.slept.append(round(seconds, 6))
         self._now += seconds
 
     def wait(self, event: Event, seconds: float) -> bool:
-        """Let time pass unless the event has happened."""
+        """Move the clock on unless the event has happened."""
         if not event.is_set():
             self.sleep(seconds)
         return event.is_set()

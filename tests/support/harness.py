@@ -15,6 +15,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from tap_campusgroups import tap
+from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 
 if TYPE_CHECKING:
@@ -199,7 +201,7 @@ def sync(
 
     Args:
         config: The settings.
-        *streams: The selected streams; all of them without any name.
+        *streams: The streams that the tap has; all of them without any name.
         state: The state of an earlier run.
         catalog: A catalog instead of `streams`.
         started: Start of the run as the tap sees it; `None` for now.
@@ -208,15 +210,21 @@ def sync(
     error: Exception | None = None
     stdout = io.TextIOWrapper(written, encoding="utf-8")
     milliseconds = int((started or datetime.now(UTC)).timestamp() * 1000)
+    # With fewer streams, a tap starts faster.
+    definitions = {
+        version: [one for one in all_streams if not streams or one.name in streams]
+        for version, all_streams in STREAMS.items()
+    }
     with (
         redirect_stdout(stdout),
         patch.object(TapCampusGroups, "initialized_at", milliseconds),
+        patch.object(tap, "STREAMS", definitions),
     ):
         try:
             TapCampusGroups(
                 config=dict(config),
                 state=json.loads(json.dumps(state or {})),
-                catalog=catalog or (only(*streams) if streams else None),
+                catalog=catalog,
             ).sync_all()
         except Exception as caught:  # noqa: BLE001 - for the test
             error = caught
