@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("no_threads_left")
 END = "2025-07-01"
 """A fixed upper bound, so that two runs export the same window."""
 
-REDUCED = "Concurrency reduced: max_concurrent_exports="
+REDUCED = "Concurrency reduced for this run: max_concurrent_exports="
 
 
 # Number of exports at the service
