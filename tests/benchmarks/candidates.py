@@ -1,0 +1,73 @@
+"""The programs that the benchmarks compare, and their configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tests.support.pipeline import PROJECT, bare_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.simulator import Simulator
+
+TAP: Final = "tap-campusgroups"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A program to measure.
+
+    Attributes:
+        name: Label in tables.
+        arguments: Arguments of the Python interpreter.
+        prefix: Prefix of the environment variables with its settings.
+        settings: Settings in addition to those of the service.
+        folder: Working directory; modules are imported from here first.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    prefix: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = PROJECT
+
+    def environment(self, home: Path, simulator: Simulator | None) -> dict[str, str]:
+        """Return its environment variables, which include none of the user's settings."""
+        settings = dict(self.settings)
+        if simulator is not None:
+            settings |= {
+                "api_url": simulator.url,
+                "api_secret": simulator.api_secret,
+                "school_code": simulator.school_code,
+            }
+        return bare_environment(home) | {
+            f"{self.prefix}{name.upper()}": value for name, value in settings.items()
+        }
+
+
+def tap(
+    folder: Path,
+    *arguments: str,
+    name: str = TAP,
+    python_options: tuple[str, ...] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Candidate:
+    """Return the tap of a checkout, which without arguments syncs all streams."""
+    command = (*python_options, "-m", "tap_campusgroups", *(arguments or ("--config", "ENV")))
+    return Candidate(name, command, "TAP_CAMPUSGROUPS_", settings or {}, folder)
+
+
+PLAIN_TAP: Final = Candidate(
+    "plain SDK tap",
+    ("-m", "tests.benchmarks.plain_tap", "--config", "ENV"),
+    "TAP_PLAIN_CAMPUSGROUPS_",
+)
+MINIMAL_TAP: Final = Candidate(
+    "minimal SDK tap", ("-m", "tests.benchmarks.minimal_tap", "--discover"), "TAP_MINIMAL_"
+)
+LOWER_BOUND: Final = Candidate(
+    "lower bound", ("-m", "tests.benchmarks.lower_bound"), "LOWER_BOUND_"
+)
