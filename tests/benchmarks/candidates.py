@@ -52,11 +52,10 @@ def tap(
     folder: Path,
     *arguments: str,
     name: str = TAP,
-    python_options: tuple[str, ...] = (),
     settings: Mapping[str, str] | None = None,
 ) -> Candidate:
     """Return the tap of a checkout, which without arguments syncs all streams."""
-    command = (*python_options, "-m", "tap_campusgroups", *(arguments or ("--config", "ENV")))
+    command = ("-m", "tap_campusgroups", *(arguments or ("--config", "ENV")))
     return Candidate(name, command, "TAP_CAMPUSGROUPS_", settings or {}, folder)
 
 

@@ -6,6 +6,7 @@ import io
 import math
 import pstats
 import statistics
+from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Final
 
@@ -156,8 +157,12 @@ def profile(runner: Runner) -> str:
     """Profile the `throughput` sync and return the slowest functions of the main thread."""
     counts = datasets.default_row_counts(runner.scale)
     file = runner.home / "profile"
-    options = ("-m", "cProfile", "-o", str(file))
-    profiled = tap(runner.tap_folder, python_options=options)
+    # Not `-m cProfile`: the tap's entry point ends with os._exit, before the profile is written.
+    program = (
+        "import cProfile; from tap_campusgroups.tap import TapCampusGroups; "
+        f"cProfile.run('TapCampusGroups.cli()', {str(file)!r})"
+    )
+    profiled = replace(tap(runner.tap_folder), arguments=("-c", program, "--config", "ENV"))
     with Simulator(datasets.generate(counts)) as simulator:
         runner.check(profiled, partial(check_records, expected=counts), simulator)
     text = io.StringIO()
