@@ -75,6 +75,11 @@ def create_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tap", type=Path, default=PROJECT, help="checkout with the tap (default: this one)"
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        help="another checkout with its own .venv, whose tap throughput also measures",
+    )
     parser.add_argument("--json", type=Path, help="file for all figures")
     return parser
 
@@ -114,7 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks and return the exit code."""
     # SystemExit ends the candidates and removes the temporary folder, like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    options = create_parser().parse_args(arguments)
+    parser = create_parser()
+    options = parser.parse_args(arguments)
+    if options.against is not None and not (options.against / ".venv").is_dir():
+        parser.error(f"{options.against} has no .venv")
     display = Display()
     try:
         with tempfile.TemporaryDirectory(prefix="tap-campusgroups-bench-") as home:
@@ -122,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 display,
                 Path(home),
                 tap_folder=options.tap.resolve(),
+                against=options.against and options.against.resolve(),
                 scale=options.rows_scale,
                 runs=options.runs,
             )

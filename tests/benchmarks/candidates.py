@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from tests.support.pipeline import PROJECT, bare_environment
@@ -26,6 +27,8 @@ class Candidate:
         prefix: Prefix of the environment variables with its settings.
         settings: Settings in addition to those of the service.
         folder: Working directory; modules are imported from here first.
+        python: Interpreter that runs the program.
+        modules: Value of PYTHONPATH, if the interpreter is not the current one.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Candidate:
     prefix: str
     settings: Mapping[str, str] = field(default_factory=dict)
     folder: Path = PROJECT
+    python: str = sys.executable
+    modules: Path | None = None
 
     def environment(self, home: Path, simulator: Simulator | None) -> dict[str, str]:
         """Return its environment variables, which include none of the user's settings."""
@@ -43,9 +48,10 @@ class Candidate:
                 "api_secret": simulator.api_secret,
                 "school_code": simulator.school_code,
             }
-        return bare_environment(home) | {
-            f"{self.prefix}{name.upper()}": value for name, value in settings.items()
-        }
+        variables = {f"{self.prefix}{name.upper()}": value for name, value in settings.items()}
+        if self.modules is not None:
+            variables["PYTHONPATH"] = str(self.modules)
+        return bare_environment(home) | variables
 
 
 def tap(
@@ -57,6 +63,17 @@ def tap(
     """Return the tap of a checkout, which without arguments syncs all streams."""
     command = ("-m", "tap_campusgroups", *(arguments or ("--config", "ENV")))
     return Candidate(name, command, "TAP_CAMPUSGROUPS_", settings or {}, folder)
+
+
+def other_tap(folder: Path, home: Path) -> Candidate:
+    """Return the tap of a checkout that has its own virtual environment, `.venv`."""
+    (sdk,) = folder.glob(".venv/lib/python*/site-packages/singer_sdk")
+    # Through a link, so that the SDK does not find a `.env` file in the folders above it.
+    modules = home / "other"
+    modules.mkdir()
+    (modules / "singer_sdk").symlink_to(sdk, target_is_directory=True)
+    python = str(folder / ".venv/bin/python")
+    return replace(tap(folder, name=f"tap in {folder.name}"), python=python, modules=modules)
 
 
 PLAIN_TAP: Final = Candidate(

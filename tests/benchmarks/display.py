@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """A column's title, and a function that returns its cell for a candidate."""
 
 _LOG_LINES: Final = 25
-_WIDTH: Final = 96
+_WIDTH: Final = 100
 
 
 def _median(title: str, figure: Figure, digits: int = 0) -> _Column:

@@ -71,7 +71,7 @@ def run(
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(usage_file.fileno())]
         # The new session allows the launcher and the candidate to be killed together.
         with subprocess.Popen(
-            [*launcher, sys.executable, *candidate.arguments],
+            [*launcher, candidate.python, *candidate.arguments],
             cwd=candidate.folder,
             env=candidate.environment(home, simulator),
             stdin=subprocess.DEVNULL,

@@ -30,6 +30,7 @@ class Runner:
         display: Shows the progress.
         home: Empty folder that serves as the candidates' home directory.
         tap_folder: Checkout with the tap to measure.
+        against: Another checkout, whose tap `throughput` also measures.
         scale: Factor for all numbers of rows.
         runs: Runs per candidate; None for each benchmark's default.
     """
@@ -37,6 +38,7 @@ class Runner:
     display: Display
     home: Path
     tap_folder: Path = PROJECT
+    against: Path | None = None
     scale: float = 1.0
     runs: int | None = None
 

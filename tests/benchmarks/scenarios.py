@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from tests.benchmarks import datasets, processes
-from tests.benchmarks.candidates import LOWER_BOUND, MINIMAL_TAP, PLAIN_TAP, tap
+from tests.benchmarks.candidates import LOWER_BOUND, MINIMAL_TAP, PLAIN_TAP, other_tap, tap
 from tests.benchmarks.checks import check_catalog, check_records
 from tests.benchmarks.results import Memory, Throughput, Waiting
 from tests.benchmarks.runner import Runner, interleave
@@ -50,6 +50,8 @@ def throughput(runner: Runner) -> Throughput:
     rows = sum(counts.values())
     runs = runner.runs or _RUNS
     candidates = [tap(runner.tap_folder), PLAIN_TAP]
+    if runner.against is not None:
+        candidates.insert(1, other_tap(runner.against, runner.home))
     check = partial(check_records, expected=counts)
     with Simulator(datasets.generate(counts)) as simulator:
         for candidate in candidates:
