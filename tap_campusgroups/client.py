@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
 import typing as t
@@ -38,7 +37,6 @@ from tap_campusgroups.exports.runner import ExportRunner
 from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 from tap_campusgroups.exports.sender import ExportLimits, RequestSender
 from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE, ServiceMonitor
-from tap_campusgroups.exports.transport import worker_session
 from tap_campusgroups.exports.window import Window, format_bound
 from tap_campusgroups.records.converter import Converter
 from tap_campusgroups.records.json_codec import decode_rows, record_lines
@@ -73,11 +71,8 @@ class CampusGroupsStream(RESTStream[Step]):
     """A stream of the Data Export API, with the schema of its name.
 
     Attributes:
-        path_alias: See `StreamDefinition`.
         started: When the tap was created, aware, UTC: the upper bound of all exports.
         jobs: The exports of the current run, one per window.
-        quality: Irregularities in the rows of the current run.
-        monitor: What the current run has learned about the service.
         scheduler: The scheduler of the current run; `None` if the stream is synced alone.
         should_continue_after: Called after a failure of a run of several streams; returns whether
             to continue with the next stream.
@@ -138,16 +133,11 @@ class CampusGroupsStream(RESTStream[Step]):
         match page.next_page_token:
             case Submit(window):
                 request.method = "POST"
-                request.params = {
-                    "updatedStart": format_bound(window.start),
-                    "updatedEnd": format_bound(window.end),
-                }
+                start, end = format_bound(window.start), format_bound(window.end)
+                request.params = {"updatedStart": start, "updatedEnd": end}
             case Fetch(query_id, token):
-                request.params = {
-                    "queryId": query_id,
-                    "token": token,
-                    "size": self.settings.page_size,
-                }
+                size = self.settings.page_size
+                request.params = {"queryId": query_id, "token": token, "size": size}
         return request
 
     def _prepare_step(self, step: Step, path: str) -> requests.PreparedRequest:
@@ -180,14 +170,12 @@ class CampusGroupsStream(RESTStream[Step]):
     @property
     def _state_entry(self) -> dict[str, t.Any]:
         # Not `stream_state`, which adds an entry.
-        entry: dict[str, t.Any] = self.tap_state.get("bookmarks", {}).get(self.name, {})
-        return entry
+        return self.tap_state.get("bookmarks", {}).get(self.name, {})
 
     @property
     def _bookmark(self) -> str | None:
-        """The bookmark in canonical form."""
-        value: str | None = self._state_entry.get("replication_key_value")
-        return value
+        """The bookmark in canonical form; full-table syncs ignore it."""
+        return self._state_entry.get("replication_key_value") if self._is_incremental else None
 
     @property
     def _is_incremental(self) -> bool:
@@ -199,32 +187,27 @@ class CampusGroupsStream(RESTStream[Step]):
         first = parse_timestamp(self._state_entry.get(FIRST_START_KEY))
         return first is not None and self.settings.start_date < first
 
-    @property
-    def newest(self) -> str | None:
-        """The newest `updatedOn` emitted in this run, in canonical form."""
-        return max(filter(None, (job.newest for job in self.jobs)), default=None)
-
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run."""
-        settings = self.settings
+        settings, bookmark = self.settings, parse_timestamp(self._bookmark)
         start = state.range_start(
-            parse_timestamp(self._bookmark) if self._is_incremental else None,
-            start_date=settings.start_date,
-            lookback=settings.lookback,
+            bookmark, start_date=settings.start_date, lookback=settings.lookback
         )
         return Window.between(start, min(self.started, settings.end_date or self.started))
 
     def plan(self, monitor: ServiceMonitor) -> list[ExportJob]:
         """Plan the windows of a run and return their jobs, in ascending order."""
         self.monitor, settings = monitor, self.settings
-        limits = ExportLimits(
-            request_timeout=settings.request_timeout,
-            poll=PollPolicy(settings.poll_interval_max, settings.export_timeout),
-            retry=self.retry_policy,
-        )
+        poll = PollPolicy(settings.poll_interval_max, settings.export_timeout)
+        limits = ExportLimits(settings.request_timeout, poll, self.retry_policy)
         windows = self.window().split(settings.export_window)
         self.jobs = self.export_jobs(windows, limits, monitor)
         return self.jobs
+
+    def schedule(self, jobs: Sequence[ExportJob], monitor: ServiceMonitor) -> Scheduler:
+        """Return a scheduler for jobs of this stream and of others, which has not started."""
+        limit = self.settings.max_concurrent_exports
+        return Scheduler(jobs, max_concurrent=limit, monitor=monitor, logger=self._tap.logger)
 
     def _windows(self) -> Generator[tuple[ExportJob, Iterator[Page]], None, None]:
         """Yield the windows of this run, each with its pages."""
@@ -235,7 +218,7 @@ class CampusGroupsStream(RESTStream[Step]):
         scheduler = self.scheduler
         if scheduler is None:
             monitor = ServiceMonitor(self.started, self.logger)
-            scheduler = schedule(self.plan(monitor), self, monitor)
+            scheduler = self.schedule(self.plan(monitor), monitor)
         with nullcontext() if self.scheduler else closing(scheduler):
             for job in self.jobs:
                 yield job, scheduler.pages(job)
@@ -337,7 +320,7 @@ class CampusGroupsStream(RESTStream[Step]):
         lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
         writer.write_lines(lines)
         job.emitted += lines.count(b"\n")
-        job.newest = max(filter(None, (job.newest, converted.newest)), default=None)
+        job.newest = max(job.newest, converted.newest or "")
         job.received += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
         self.quality.pages_with_invalid_unicode += (
@@ -361,7 +344,7 @@ class CampusGroupsStream(RESTStream[Step]):
                 for message in self._record_messages(record):
                     self._tap.write_message(message)
             job.emitted += 1
-            job.newest = max(job.newest or "", newest) or None
+            job.newest = max(job.newest, newest)
             yield record
 
     def _decode_rows(self, page: Page, job: ExportJob) -> list[Record]:
@@ -422,7 +405,7 @@ class CampusGroupsStream(RESTStream[Step]):
     def _check_bookmark(self) -> None:
         """Refuse a bookmark that is later than the clocks allow: rows may have been skipped."""
         bookmark, started = parse_timestamp(self._bookmark), self.monitor.started
-        if self._is_incremental and bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
+        if bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
             msg = (
                 f"Stream '{self.name}': the bookmark in the state ({self._bookmark}) is later than "
                 f"the start of this run ({format_timestamp(started)}), so rows may have been "
@@ -453,25 +436,12 @@ class CampusGroupsStream(RESTStream[Step]):
             started, settings = self.monitor.started, self.settings
             if self._bookmark is None and self.config.get("start_date") is not None:
                 self.stream_state[FIRST_START_KEY] = format_timestamp(settings.start_date)
-            self.stream_state.update(
-                replication_key=REPLICATION_KEY,
-                replication_key_value=state.next_bookmark(
-                    self._bookmark,
-                    newest=job.newest,
-                    end=format_timestamp(min(job.window.end, started)),
-                    watermark=format_timestamp(started - settings.lookback),
-                ),
+            bookmark = state.next_bookmark(
+                self._bookmark,
+                newest=job.newest,
+                end=format_timestamp(min(job.window.end, started)),
+                watermark=format_timestamp(started - settings.lookback),
             )
-
-
-def schedule(
-    jobs: Sequence[ExportJob], stream: CampusGroupsStream, monitor: ServiceMonitor
-) -> Scheduler:
-    """Return a scheduler with the limit of a stream's settings, which has not started."""
-    return Scheduler(
-        jobs,
-        max_concurrent=stream.settings.max_concurrent_exports,
-        monitor=monitor,
-        worker_context=worker_session,
-        logger=logging.getLogger(stream.tap_name),
-    )
+            self.stream_state.update(
+                replication_key=REPLICATION_KEY, replication_key_value=bookmark
+            )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 import typing as t
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from tap_campusgroups.client import schedule
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     CampusGroupsError,
@@ -35,8 +35,7 @@ WINDOW: t.Final = timedelta(hours=1)
 POLL: t.Final = PollPolicy(max_interval=2.0, timeout=15.0)
 """A stream whose export was accepted but takes longer than this is readable."""
 
-MAX_REQUEST_TIMEOUT: t.Final = 20
-"""In seconds."""
+MAX_REQUEST_TIMEOUT: t.Final = 20  # seconds
 
 RETRY: t.Final = RetryPolicy(
     max_attempts=2, max_attempts_unknown_host=2, max_retry_after=5.0, resubmissions=0
@@ -46,10 +45,6 @@ RETRY: t.Final = RetryPolicy(
 def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
     """Test which streams the API key may read, and log the result; nothing is emitted.
 
-    Args:
-        streams: At least one.
-        logger: For the result.
-
     Raises:
         CampusGroupsError: If the secret, the school code or the network is at fault, or if streams
             cannot be read; the text names them.
@@ -58,18 +53,12 @@ def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) 
     first = streams[0]
     end = datetime.now(UTC) - first.settings.lookback
     window = Window.between(end - WINDOW, end)
-    limits = ExportLimits(
-        request_timeout=min(first.settings.request_timeout, MAX_REQUEST_TIMEOUT),
-        poll=POLL,
-        retry=RETRY,
-    )
+    request_timeout = min(first.settings.request_timeout, MAX_REQUEST_TIMEOUT)
+    limits = ExportLimits(request_timeout, POLL, RETRY)
     monitor = ServiceMonitor(first.started, logger)
     jobs = [job for one in streams for job in one.export_jobs([window], limits, monitor)]
-    scheduler = schedule(jobs, first, monitor)
-    try:
+    with closing(first.schedule(jobs, monitor)) as scheduler:
         results = [(job.stream, _test(scheduler, job, monitor)) for job in jobs]
-    finally:
-        scheduler.close()
     _report(results, logger, seconds=time.monotonic() - began)
 
 
@@ -78,11 +67,7 @@ _Result: t.TypeAlias = "str | CampusGroupsError"
 
 
 def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> _Result:
-    """Fetch an export.
-
-    Raises:
-        CampusGroupsError: If the failure concerns every stream.
-    """
+    """Fetch an export; raise a failure that concerns every stream."""
     try:
         for _ in scheduler.pages(job):
             pass

@@ -117,7 +117,10 @@ def _canonical(stream: str, entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
-    if _depth_exceeds(MAX_DEPTH, value):
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _contents(outer)]
+    if level:
         _fail(option, f"more than {MAX_DEPTH} levels of nested objects and lists")
     for error in _VALIDATOR(schema).iter_errors(value):
         _fail(option, _describe(error))
@@ -136,13 +139,6 @@ def _describe(error: ValidationError) -> str:
 def _fail(option: str, problem: str) -> t.NoReturn:
     msg = f"{origin(option)}: {problem}. {_FIXES[option]}"
     raise InputError(msg)
-
-
-def _depth_exceeds(limit: int, value: t.Any) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [inner for one in level for inner in _contents(one)]
-    return bool(level)
 
 
 def _contents(value: t.Any) -> t.Iterable[t.Any]:

@@ -66,14 +66,10 @@ class Shutdown:
             raise TerminationSignal(self.signal)
 
     def run_process(self, command: Callable[[], object], logger: logging.Logger) -> t.NoReturn:
-        """Run a command, then end the process with its exit code.
+        """Run a command, which may raise SystemExit, then end the process with its exit code.
 
         The process ends without Python's own clean-up, which may hang or crash on a thread that
         still waits for the service.
-
-        Args:
-            command: The command; it may raise SystemExit.
-            logger: For the last lines.
         """
         Thread(
             target=self._watch, args=(logger,), name="tap-campusgroups-watchdog", daemon=True

@@ -55,8 +55,10 @@ def log_summary(
 
 def _figures(stream: CampusGroupsStream, error: BaseException | None) -> dict[str, t.Any]:
     """Return the figures of a stream, which docs/troubleshooting.md describes."""
-    jobs, quality, newest = stream.jobs, stream.quality, parse_timestamp(stream.newest)
-    age = utc_now() - newest if newest else None
+    jobs, quality = stream.jobs, stream.quality
+    newest = max((job.newest for job in jobs), default="")
+    timestamp = parse_timestamp(newest)
+    age = utc_now() - timestamp if timestamp else None
     return {
         "stream": stream.name,
         "rows": sum(job.received for job in jobs),
@@ -65,7 +67,7 @@ def _figures(stream: CampusGroupsStream, error: BaseException | None) -> dict[st
         "windows_done": sum(job.is_complete for job in jobs),
         "resubmissions": sum(job.counts["resubmissions"] for job in jobs),
         "retries": sum(job.counts["retries"] for job in jobs),
-        "newest": stream.newest,
+        "newest": newest or None,
         "age_hours": round(age.total_seconds() / 3600, 1) if age else None,
         "unknown": {
             name: {"count": unknown.count, "type": unknown.suggested_type}

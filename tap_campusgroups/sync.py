@@ -6,7 +6,6 @@ import time
 import typing as t
 from http import HTTPStatus
 
-from tap_campusgroups.client import schedule
 from tap_campusgroups.config import OnStreamError
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
@@ -39,7 +38,7 @@ class SyncRun:
         self._failures: dict[str, CampusGroupsError] = {}
         self._monitor = ServiceMonitor(streams[0].started, logger)
         jobs = [job for stream in streams for job in stream.plan(self._monitor)]
-        self._scheduler = schedule(jobs, streams[0], self._monitor)
+        self._scheduler = streams[0].schedule(jobs, self._monitor)
 
     def __enter__(self) -> Self:
         """Connect the streams to the scheduler."""
@@ -60,11 +59,7 @@ class SyncRun:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the workers, log the summary, and raise the failures of streams.
-
-        Raises:
-            CampusGroupsError: The failure that ended the run, or the failures of single streams.
-        """
+        """End the workers, log the summary, and raise what ended the run or failed in streams."""
         self._scheduler.close()
         for stream in self._streams:
             stream.scheduler = stream.should_continue_after = None
@@ -73,18 +68,16 @@ class SyncRun:
             log_summary(self._logger, self._streams, self._failures, seconds=seconds)
         if isinstance(error, RunAborted):
             raise error.reason from None
-        if error is None and self._failures:
-            raise self._failure()
-
-    def _failure(self) -> CampusGroupsError:
+        if error is not None or not self._failures:
+            return
         if len(self._failures) == 1:
-            return next(iter(self._failures.values()))
+            raise next(iter(self._failures.values()))
         msg = (
             f"{len(self._failures)} of {len(self._streams)} streams failed: "
             f"{', '.join(self._failures)}. See the summary above for the reasons. The next run "
             "resumes from the last saved state."
         )
-        return StreamsFailedError(msg)
+        raise StreamsFailedError(msg)
 
     def should_continue_after(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
         """Record a stream's failure and return whether to continue with the next stream."""

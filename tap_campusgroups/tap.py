@@ -80,7 +80,10 @@ class TapCampusGroups(Tap):
         catalog: t.Any = None,
         **kwargs: t.Any,
     ) -> None:
-        _silence_loggers_that_quote_data()
+        # DEBUG lines that quote each row that a filter drops.
+        logging.getLogger(mapper.__name__).setLevel(logging.INFO)
+        # Warnings that quote a response header that cannot be parsed.
+        logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
             check_catalog(catalog)
         try:
@@ -147,11 +150,7 @@ class TapCampusGroups(Tap):
         return [stream for stream in streams if stream.selected]
 
     def _check_selection(self) -> None:
-        """Check that every selected stream exists under its own name, and that there is one.
-
-        Raises:
-            InputError: If not.
-        """
+        """Raise `InputError` unless streams are selected and exist under their own names."""
         entries = [] if self.input_catalog is None else self.input_catalog.streams
         selected = [entry for entry in entries if _is_selected(entry)]
         if renamed := {
@@ -231,9 +230,7 @@ class TapCampusGroups(Tap):
             if catalog is not None:
                 cls.logger.info(
                     "Connection test started: streams=%d of=%d selection=%s",
-                    len(streams),
-                    len(tap.streams),
-                    catalog.name,
+                    *(len(streams), len(tap.streams), catalog.name),
                 )
             check_access(streams, cls.logger)
         ctx.exit()
@@ -242,13 +239,6 @@ class TapCampusGroups(Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         return Command.wrap(super().get_singer_command(), cls.logger)
-
-
-def _silence_loggers_that_quote_data() -> None:
-    # DEBUG lines about each row that a filter drops.
-    logging.getLogger(mapper.__name__).setLevel(logging.INFO)
-    # Warnings that quote a response header that cannot be parsed.
-    logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 
 def _is_selected(entry: CatalogEntry) -> bool:

@@ -9,8 +9,6 @@ import random
 import typing as t
 from dataclasses import dataclass
 
-import backoff
-
 from tap_campusgroups.exceptions import ExportTimeoutError
 from tap_campusgroups.exports.response import WAITING, ResponseKind, parse_response
 
@@ -25,12 +23,7 @@ if t.TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """How to wait for an export that is queued or running; all times are in seconds.
-
-    Attributes:
-        max_interval: Maximum interval between two polls, before jitter.
-        timeout: Maximum time that the export may be queued or running.
-    """
+    """How long an export may be queued or running, and how often to poll it, all in seconds."""
 
     max_interval: float
     timeout: float
@@ -45,14 +38,11 @@ class PollPolicy:
 
     def intervals(self) -> Iterator[float]:
         """Yield the intervals between polls, without end, each with up to 10 % of jitter."""
-        growing = backoff.expo(
-            base=self.GROWTH,
-            factor=min(self.FIRST_INTERVAL, self.max_interval),
-            max_value=self.max_interval,
-        )
-        next(growing)  # backoff's generators yield None first
-        for seconds in growing:
+        seconds = self.FIRST_INTERVAL
+        while True:
+            seconds = min(seconds, self.max_interval)
             yield seconds * (1 + random.random() / 10)  # noqa: S311 - not used for security
+            seconds *= self.GROWTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +66,8 @@ def run_export(
 ) -> Iterator[Page]:
     """Submit an export, poll until it has run, and fetch its pages.
 
-    Args:
-        paginator: A new paginator.
-        send: Sends the paginator's current step and returns the whole response.
-        policy: How to wait.
-        log_wait: Called before each wait with the export's state (queued or running), the time
-            waited so far and the time until the next poll.
-        clock: Monotonic time.
-        sleep: Waits some seconds.
+    `send` sends the paginator's current step. `log_wait` is called before each wait with the
+    export's state (queued or running), the time waited so far and the time until the next poll.
 
     Raises:
         ExportEnded: If the export ends before its last page.

@@ -69,11 +69,9 @@ class ParsedResponse:
 
     Attributes:
         message: The service's `message` or error text.
-        query_id: The new export's `queryId`, if accepted.
         results: JSON text of the page's array of rows, if it is a page.
         token: Token of the next page; `None` on the last page.
         unknown_keys: Keys of the body that the API does not document.
-        has_invalid_unicode: Whether invalid characters had to be replaced.
     """
 
     kind: ResponseKind
@@ -170,8 +168,7 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     Pagination". The 403 and the 200 with only a message are reported by public clients.
     """
     is_post = method == "POST"
-    body, kind, has_invalid_unicode = _decode(content)
-    fields, unknown_keys = _known_fields(body or {})
+    fields, unknown_keys, has_invalid_unicode, problem = _parse_body(content)
     message = _text(fields.get("error")) or _text(fields.get("message"))
 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -183,8 +180,8 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
         return ParsedResponse(ResponseKind.REJECTED, message)
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         return ParsedResponse(ResponseKind.REDIRECTED, message)
-    if body is None or fields is _AMBIGUOUS:
-        return ParsedResponse(kind)
+    if problem:
+        return ParsedResponse(problem)
     if fields.get("error"):
         parsed = ParsedResponse(ResponseKind.FAILED, message)
     elif is_post:
@@ -207,9 +204,6 @@ _FIELDS: t.Final[dict[str, str]] = {
 }
 """Known keys of a body, in lower case and without underscores, and our names of them."""
 
-_AMBIGUOUS: t.Final[dict[str, t.Any]] = {}
-"""The fields of a body in which two spellings of a key have different values."""
-
 _EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
 
 
@@ -217,6 +211,19 @@ def _is_filled(value: t.Any) -> bool:
     if isinstance(value, Raw):
         return not _EMPTY.fullmatch(memoryview(value))
     return value not in (None, "", [])
+
+
+def _parse_body(
+    content: Buffer,
+) -> tuple[dict[str, t.Any], tuple[str, ...], bool, ResponseKind | None]:
+    """Return known fields, unknown keys, whether characters were replaced, and what is wrong."""
+    try:
+        body, has_invalid_unicode = decode_body(content)
+        return *_known_fields(body), has_invalid_unicode, None
+    except UnexpectedJsonError:
+        return {}, (), False, ResponseKind.UNRECOGNISED
+    except InvalidJsonError:
+        return {}, (), False, ResponseKind.INVALID_JSON
 
 
 def _known_fields(body: Mapping[str, Raw]) -> tuple[dict[str, t.Any], tuple[str, ...]]:
@@ -236,23 +243,12 @@ def _known_fields(body: Mapping[str, Raw]) -> tuple[dict[str, t.Any], tuple[str,
             if other is None or _is_filled(value):
                 fields[name] = value
         elif name != "error" and _is_filled(value) and value != other:
-            return _AMBIGUOUS, ()
+            raise UnexpectedJsonError
     return fields, tuple(unknown)
 
 
 def _text(value: t.Any) -> str | None:
     return value if value and isinstance(value, str) else None
-
-
-def _decode(content: Buffer) -> tuple[Mapping[str, Raw] | None, ResponseKind, bool]:
-    """Return the body, what it means if there is none, and whether characters were replaced."""
-    try:
-        body, has_invalid_unicode = decode_body(content)
-    except UnexpectedJsonError:
-        return None, ResponseKind.UNRECOGNISED, False
-    except InvalidJsonError:
-        return None, ResponseKind.INVALID_JSON, False
-    return body, ResponseKind.UNRECOGNISED, has_invalid_unicode
 
 
 def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
@@ -267,13 +263,11 @@ def _parse_submission(fields: Mapping[str, t.Any], message: str | None) -> Parse
 
 def _parse_page(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
     results, token = fields.get("results"), fields.get("token")
-    has_rows = _is_filled(results)
+    has_rows, kind = _is_filled(results), ResponseKind.PAGE
     if has_rows:
-        kind = _match(message, _BESIDE_ROWS) or ResponseKind.PAGE
+        kind = _match(message, _BESIDE_ROWS) or kind
     elif _is_filled(fields.get("message")):
         kind = _match(message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
-    else:
-        kind = ResponseKind.PAGE
     if kind is not ResponseKind.PAGE:
         return ParsedResponse(kind, message)
     is_array = results is not None and bytes(memoryview(results)[:1]) == b"["
@@ -348,11 +342,10 @@ MAX_KEYS: t.Final = 5
 def redact_keys(keys: Iterable[str]) -> str:
     """Return the keys of a body for a log line; keys that may be data are hidden."""
     # Keys of a body may begin with a capital letter, names of fields do not.
-    names = {key: key[:1].lower() + key[1:] for key in keys}
-    safe = dict.fromkeys(
-        key if safe_field_name(name) == name else safe_field_name(name)
-        for key, name in names.items()
-    )
+    safe: dict[str, None] = {}
+    for key in keys:
+        name = key[:1].lower() + key[1:]
+        safe[key if (shown := safe_field_name(name)) == name else shown] = None
     more = f" and {len(safe) - MAX_KEYS} more" if len(safe) > MAX_KEYS else ""
     return ", ".join(list(safe)[:MAX_KEYS]) + more
 

@@ -30,7 +30,7 @@ class RetryPolicy:
     """Limits for one request and for one range.
 
     Attributes:
-        max_attempts: Attempts per request; the delays between 8 add up to about two minutes.
+        max_attempts: The delays between 8 attempts add up to about two minutes.
         max_attempts_unknown_host: Attempts if the host name does not exist (a wrong school code).
         max_attempts_denied: Attempts after a 401, once the secret has worked in the run: the
             service validates the secret by a remote call that can fail for a moment.

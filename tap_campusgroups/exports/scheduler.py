@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 
 from tap_campusgroups.exceptions import ExportsStoppedError
+from tap_campusgroups.exports.transport import worker_session
 from tap_campusgroups.shutdown import CHECK_INTERVAL, SHUTDOWN
 
 if t.TYPE_CHECKING:
@@ -50,6 +51,8 @@ PROGRESS_INTERVAL: t.Final = 60.0
 STOP_TIMEOUT: t.Final = 1.0
 """Time that the workers have to end when the run ends, in seconds."""
 
+_ABANDONED: t.Final = "Export abandoned: stream=%s query_id=%s"
+
 
 def wait(event: Event, seconds: float) -> bool:
     """Wait for an event for some seconds; tests replace this function."""
@@ -73,14 +76,12 @@ class ExportJob:
         fetch: Runs the export in a worker and yields its pages.
         received: Rows that the main thread has taken.
         emitted: Records emitted of these.
-        newest: The newest `updatedOn` of the records, in canonical form.
+        newest: The newest `updatedOn` of the records, in canonical form; empty without one.
         is_complete: Whether the main thread has taken all pages.
         counts: Accepted exports, resubmissions and retries.
         status: The scheduler owns this and all below.
-        pages: Prefetched pages.
         reserved: Bytes reserved in the buffer for the page on its way.
         number: Position in the order of the jobs.
-        error: What ended the export.
         is_dropped: Whether its pages are no longer needed.
     """
 
@@ -89,16 +90,16 @@ class ExportJob:
     fetch: Callable[[Scheduler, ExportJob], Generator[Page, None, None]]
     received: int = 0
     emitted: int = 0
-    newest: str | None = None
+    newest: str = ""
     is_complete: bool = False
     counts: Counter[str] = field(default_factory=Counter)
-    status: JobStatus = field(default=JobStatus.PENDING, init=False)
-    query_id: str | None = field(default=None, init=False)
-    pages: deque[Page] = field(default_factory=deque, init=False)
-    reserved: int = field(default=0, init=False)
-    number: int = field(default=0, init=False)
-    error: BaseException | None = field(default=None, init=False)
-    is_dropped: bool = field(default=False, init=False)
+    status: JobStatus = JobStatus.PENDING
+    query_id: str | None = None
+    pages: deque[Page] = field(default_factory=deque)
+    reserved: int = 0
+    number: int = 0
+    error: BaseException | None = None
+    is_dropped: bool = False
 
 
 class Scheduler:
@@ -110,18 +111,10 @@ class Scheduler:
         *,
         max_concurrent: int,
         monitor: ServiceMonitor,
-        worker_context: Callable[[], AbstractContextManager[object]],
         logger: logging.Logger,
+        worker_context: Callable[[], AbstractContextManager[object]] = worker_session,
     ) -> None:
-        """Plan the jobs in the order in which `pages` will be called; none starts before that.
-
-        Args:
-            jobs: The jobs.
-            max_concurrent: Maximum number of exports that are queued or running at the service.
-            monitor: Learns of accepted exports.
-            worker_context: Creates the context in which each worker runs.
-            logger: For progress.
-        """
+        """Plan the jobs in the order in which `pages` will be called; none starts before that."""
         self.jobs = tuple(jobs)
         for number, job in enumerate(jobs):
             job.number = number
@@ -146,12 +139,9 @@ class Scheduler:
     # Called by the main thread
 
     def pages(self, job: ExportJob) -> Iterator[Page]:
-        """Yield the pages of the next job; the workers end after the last job.
+        """Yield the pages of the next job, then raise what the job raised in its worker.
 
-        Raises:
-            BaseException: What the job raised in its worker, after the pages before it.
-            ExportsStoppedError: After `close`.
-            TerminationSignal: After a signal.
+        The workers end after the last job; after `close`, this raises `ExportsStoppedError`.
         """
         with self._changed:
             if self._current_job is None:
@@ -216,10 +206,7 @@ class Scheduler:
         # Without the lock: the watchdog calls this if the main thread is stuck.
         for job in self.jobs:
             if job.status is JobStatus.ACTIVE and job.query_id is not None:
-                self._log_left_running(job)
-
-    def _log_left_running(self, job: ExportJob) -> None:
-        self._logger.info("Export abandoned: stream=%s query_id=%s", job.stream, job.query_id)
+                self._logger.info(_ABANDONED, job.stream, job.query_id)
 
     # Called by a job, in its worker; waiting raises ExportsStoppedError if the run ends meanwhile
 
@@ -264,24 +251,19 @@ class Scheduler:
             self._notify()
 
     def abandon_running(self, job: ExportJob) -> bool:
-        """Leave the export running, which lowers the limit by one for the rest of the run.
-
-        Returns:
-            Whether the job may submit another export; if not, nothing has changed.
-        """
+        """Leave the export running, which lowers the limit by one; return false if that is 1."""
         with self._changed:
             if self._max_concurrent == 1:
                 return False
             self._max_concurrent -= 1
-            self._log_left_running(job)
+            self._logger.info(_ABANDONED, job.stream, job.query_id)
             self.release_slot(job)
             return True
 
     def reduce_concurrency(self, job: ExportJob) -> bool:
         """Lower the limit after an HTTP 429 on a submission, and wait until another export ends.
 
-        Returns:
-            Whether to submit again at once; if not, the run has no other export at the service.
+        Return false at once if the run has no other export at the service.
         """
         with self._changed:
             if len(self._active) == 1:
@@ -318,14 +300,11 @@ class Scheduler:
                     self._activate(job)
                     return job
                 self._idle += 1
-                try:
-                    self._wait_for_change()
-                finally:
-                    self._idle -= 1
+                self._wait_for_change()
+                self._idle -= 1
             return None
 
     def _run(self, job: ExportJob) -> None:
-        error: BaseException | None = None
         try:
             with closing(job.fetch(self, job)) as pages:
                 for page in pages:
@@ -335,9 +314,8 @@ class Scheduler:
                 raise
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")
-            error = caught
+            job.error = caught
         with self._changed:
-            job.error = error
             self.release_slot(job, JobStatus.DONE)
             self._reserve(job, 0)
 
@@ -389,9 +367,8 @@ class Scheduler:
             self._start(self._work, f"worker-{len(self._threads)}")
 
     def _wait_for_change(self, timeout: float | None = None) -> None:
-        if self._stop.is_set():
-            raise ExportsStoppedError
-        self._changed.wait(timeout)
+        if not self._stop.is_set():
+            self._changed.wait(timeout)
         if self._stop.is_set():
             raise ExportsStoppedError
 

@@ -57,9 +57,7 @@ class ExportLimits:
 class RequestSender:
     """Sends the requests of one stream; used by several workers at a time.
 
-    Attributes:
-        path: Path of the endpoint; becomes `path_alias` after a 404.
-        prepare: Creates the request of a step for a path.
+    `path` becomes `path_alias` after a 404. `prepare` creates the request of a step for a path.
     """
 
     stream: str
@@ -94,10 +92,10 @@ class RequestSender:
     def _send_with_retries(
         self, request: requests.PreparedRequest, path: str, scheduler: Scheduler, job: ExportJob
     ) -> requests.Response:
-        retry, is_proven = self.limits.retry, self.monitor.has_accepted_job
-        max_seconds = retry.max_seconds if is_proven else retry.max_seconds_unaccepted
-        max_retry_after = retry.max_retry_after
-        if not is_proven:
+        retry = self.limits.retry
+        max_seconds, max_retry_after = retry.max_seconds, retry.max_retry_after
+        if not self.monitor.has_accepted_job:
+            max_seconds = retry.max_seconds_unaccepted
             max_retry_after = min(max_retry_after, MAX_RETRY_DELAY)
         delays = retry_delays(max_retry_after)
         attempts, began = 0, time.monotonic()
@@ -108,17 +106,26 @@ class RequestSender:
             except RETRIABLE as error:
                 failure = error
             # Outside of `except`: a new error must not carry the old one, which may quote the URL.
-            response = _response_of(failure)
-            is_too_many = (
-                request.method == "POST"
-                and response is not None
-                and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
-            )
+            response = failure.response if isinstance(failure, RetriableAPIError) else None
+            status = None if response is None else response.status_code
+            is_too_many = request.method == "POST" and status == HTTPStatus.TOO_MANY_REQUESTS
             if is_too_many and scheduler.reduce_concurrency(job):
                 return self._send_with_retries(request, path, scheduler, job)
-            max_attempts = self._max_attempts(failure)
+            max_attempts = retry.max_attempts
+            if status == HTTPStatus.UNAUTHORIZED:
+                max_attempts = min(max_attempts, retry.max_attempts_denied)
+            elif is_unknown_host(failure):
+                max_attempts = min(max_attempts, retry.max_attempts_unknown_host)
             if attempts >= max_attempts or time.monotonic() - began >= max_seconds:
-                raise self._give_up(request.method, path, failure, attempts)
+                if response is not None and status == HTTPStatus.UNAUTHORIZED:
+                    raise self._denied(response)
+                msg = (
+                    f"Stream '{self.stream}': {request.method} {path} failed after {attempts} "
+                    f"attempt{'s' * (attempts > 1)}: {describe_failure(failure)}."
+                )
+                if response is None:
+                    msg += " Check the network, school_code and api_url."
+                raise ServiceUnavailableError(msg)
             delay = backoff.random_jitter(delays(response))
             self.logger.warning(
                 "Retrying request: stream=%s reason=%s attempt=%d/%d delay=%.1fs",
@@ -133,7 +140,7 @@ class RequestSender:
 
         def exchange() -> requests.Response:
             # Redirects are not followed: requests would send the secret to another host.
-            response = session.send(request, timeout=timeout, allow_redirects=False)
+            response = session.send(request, timeout=timeout, allow_redirects=False, stream=True)
             self.monitor.observe_date(response.headers.get("Date"))
             self._check(response)
             return response
@@ -153,19 +160,12 @@ class RequestSender:
     def _check(self, response: requests.Response) -> None:
         """Read and classify a response; raise if the request failed, not its export."""
         kind = cache_parsed(response, read_body(response)).kind
-        if kind is ResponseKind.DENIED and not self._is_passing_denial(response):
+        may_pass = response.status_code == HTTPStatus.UNAUTHORIZED and self.monitor.has_accepted_job
+        if kind is ResponseKind.DENIED and not may_pass:
             raise self._denied(response)
         if kind is ResponseKind.DENIED or kind in TRANSIENT:
             msg = f"{kind.value} ({describe(response)})"
             raise RetriableAPIError(msg, response)
-
-    def _is_passing_denial(self, response: requests.Response | None) -> bool:
-        """Return whether a response is a 401 although the secret has worked in the run."""
-        return (
-            response is not None
-            and response.status_code == HTTPStatus.UNAUTHORIZED
-            and self.monitor.has_accepted_job
-        )
 
     def _denied(self, response: requests.Response) -> AccessDeniedError:
         msg = (
@@ -173,29 +173,3 @@ class RequestSender:
             "api_secret and school_code, and that the API key may read this data."
         )
         return AccessDeniedError(msg, status=response.status_code)
-
-    def _max_attempts(self, failure: Exception) -> int:
-        retry = self.limits.retry
-        if is_unknown_host(failure):
-            return min(retry.max_attempts, retry.max_attempts_unknown_host)
-        if self._is_passing_denial(_response_of(failure)):
-            return min(retry.max_attempts, retry.max_attempts_denied)
-        return retry.max_attempts
-
-    def _give_up(
-        self, method: str | None, path: str, failure: Exception, attempts: int
-    ) -> ServiceUnavailableError | AccessDeniedError:
-        response = _response_of(failure)
-        if response is not None and self._is_passing_denial(response):
-            return self._denied(response)
-        msg = (
-            f"Stream '{self.stream}': {method} {path} failed after {attempts} "
-            f"attempt{'s' * (attempts > 1)}: {describe_failure(failure)}."
-        )
-        if response is None:
-            msg += " Check the network, school_code and api_url."
-        return ServiceUnavailableError(msg)
-
-
-def _response_of(failure: Exception) -> requests.Response | None:
-    return failure.response if isinstance(failure, RetriableAPIError) else None

@@ -52,8 +52,7 @@ class ServiceMonitor:
             self._logger.warning(
                 "Clocks differ: local=%s service=%s. Bookmarks follow the earlier clock. Correct "
                 "the clock of this machine.",
-                format_timestamp(now),
-                format_timestamp(date),
+                *(format_timestamp(now), format_timestamp(date)),
             )
 
     def observe_keys(self, stream: str, unknown_keys: tuple[str, ...]) -> None:
@@ -65,8 +64,7 @@ class ServiceMonitor:
         self._logger.warning(
             "Undocumented keys in a page: stream=%s keys=%s. Rows may be missing if the API has a "
             "new way of pagination. Please report this line.",
-            stream,
-            redact_keys(unknown_keys),
+            *(stream, redact_keys(unknown_keys)),
         )
 
     def accept(self, query_id: str) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import typing as t
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
-from queue import Empty, SimpleQueue
 from threading import Thread
 
 import requests
@@ -92,22 +92,19 @@ def call_with_deadline(function: Callable[[], _T], seconds: float) -> _T:
     Raises:
         DeadlineExceededError: If it takes longer than `seconds`.
     """
-    outcomes: SimpleQueue[tuple[_T, None] | tuple[None, BaseException]] = SimpleQueue()
+    future: Future[_T] = Future()
 
     def call() -> None:
         try:
-            outcomes.put((function(), None))
+            future.set_result(function())
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
-            outcomes.put((None, error))
+            future.set_exception(error)
 
     Thread(target=call, name="tap-campusgroups-request", daemon=True).start()
     try:
-        value, error = outcomes.get(timeout=seconds)
-    except Empty:
+        return future.result(seconds)
+    except TimeoutError:
         raise DeadlineExceededError from None
-    if error is not None:
-        raise error
-    return t.cast("_T", value)
 
 
 _session: ContextVar[requests.Session] = ContextVar("session")
@@ -116,13 +113,12 @@ _session: ContextVar[requests.Session] = ContextVar("session")
 @contextmanager
 def worker_session() -> Iterator[None]:
     """Create the session of a worker thread, and close it at the end."""
-    token = _session.set(_new_session())
+    token = _session.set(_Session())
     try:
         yield
     finally:
-        session = current_session()
+        current_session().close()
         _session.reset(token)
-        session.close()
 
 
 def current_session() -> requests.Session:
@@ -132,13 +128,7 @@ def current_session() -> requests.Session:
 
 def replace_session() -> None:
     """Give the worker a new session: a request that is left behind still uses the old one."""
-    _session.set(_new_session())
-
-
-def _new_session() -> requests.Session:
-    session = _Session()
-    session.stream = True  # for `read_body`
-    return session
+    _session.set(_Session())
 
 
 class _Session(requests.Session):

@@ -30,10 +30,7 @@ class Window:
     @classmethod
     def between(cls, start: datetime, end: datetime) -> Window:
         """Create a window from two aware timestamps, truncated to whole seconds."""
-        return cls(
-            start.astimezone(UTC).replace(microsecond=0),
-            end.astimezone(UTC).replace(microsecond=0),
-        )
+        return cls(*(bound.astimezone(UTC).replace(microsecond=0) for bound in (start, end)))
 
     def split(self, days: int | None) -> list[Window]:
         """Split the window into ascending windows of at most some days that share their bounds.
