@@ -1,11 +1,11 @@
--- Attendance over the files of target-jsonl, in DuckDB; run it in the folder that has `output/`:
+-- Attendance from the files of target-jsonl, in DuckDB. Run it in the folder that has `output/`:
 --
 --     meltano run tap-campusgroups target-jsonl
 --     duckdb warehouse.duckdb < examples/duckdb.sql
 --
--- target-jsonl appends: a row is there again each time the tap has read it. The types are named,
--- for DuckDB guesses DOUBLE for decimals; `payments.amount` is DECIMAL(38, 9) without loss. Instants
--- are in UTC; `startDate` is the event's own clock.
+-- target-jsonl appends: a row appears once for every time the tap has read it. The column types are
+-- explicit because DuckDB infers DOUBLE for decimals; use DECIMAL(38, 9) for `payments.amount`.
+-- Timestamps are in UTC; `startDate` is a local time if the API sends no offset.
 
 CREATE OR REPLACE MACRO latest(lines) AS TABLE
 SELECT * EXCLUDE (line) FROM query_table(lines)
@@ -32,7 +32,7 @@ FROM read_ndjson('output/campusgroups/rsvp.jsonl', columns = {
     id: 'BIGINT', "updatedOn": 'TIMESTAMP', "eventId": 'BIGINT', rsvp: 'VARCHAR'
 });
 
--- What is deleted is left out of the latest rows, never before.
+-- Deleted rows are filtered out after the latest rows were selected, not before.
 CREATE OR REPLACE VIEW events AS
 SELECT * FROM latest('events_lines') WHERE deleted IS NOT TRUE;
 
@@ -42,7 +42,7 @@ SELECT * FROM latest('checkins_lines') WHERE deleted IS NOT TRUE;
 CREATE OR REPLACE VIEW rsvp AS
 SELECT * FROM latest('rsvp_lines');
 
--- The API does not document its answers: 'yes' may be another word at your school.
+-- The API does not document its RSVP answers: replace 'yes' if your school uses another word.
 CREATE OR REPLACE VIEW attendance AS
 SELECT
     events.id AS event_id, events.name AS event_name, events."startDate" AS start_date,
@@ -60,7 +60,8 @@ LEFT JOIN (
     SELECT
         "eventId", count(*) AS checkins, count(DISTINCT "checkedinUserId") AS attendees
     FROM checkins GROUP BY "eventId"
-) AS came ON came."eventId" = events.id
+) AS checked_in ON checked_in."eventId" = events.id
 WHERE draft IS NOT TRUE AND template IS NOT TRUE;
 
-COPY (SELECT * FROM attendance ORDER BY event_id) TO 'output/campusgroups/attendance.parquet' (FORMAT parquet);
+COPY (SELECT * FROM attendance ORDER BY event_id)
+TO 'output/campusgroups/attendance.parquet' (FORMAT parquet);

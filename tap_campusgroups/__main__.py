@@ -17,9 +17,11 @@ def main() -> None:
 
     # No METRIC lines, unless SINGER_SDK_LOG_CONFIG gives this logger a handler or propagation.
     logging.getLogger(METRICS_LOGGER_NAME).propagate = False
+    # Configures logging, and SINGER_SDK_LOG_CONFIG may disable all loggers that exist before.
+    command = TapCampusGroups.cli
     # The SDK warns of missing settings before `--discover`, which needs none.
     TapCampusGroups.logger.addFilter(lambda record: record.msg != "Config validation failed")
-    SHUTDOWN.run_process(TapCampusGroups.cli, TapCampusGroups.logger)
+    SHUTDOWN.run_process(command, TapCampusGroups.logger)
 
 
 if __name__ == "__main__":

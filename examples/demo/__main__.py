@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from tests.simulator import Dataset
     from tests.support.postgres import Postgres
 
-_WEEKS: Final = 15
+_WEEKS: Final = 14
 _START_DATE: Final = "2024-06-01"
+_NEXT_STEPS: Final = {
+    "README.md": "connect the tap to your school",
+    "meltano.yml": "the project that this demo ran",
+    "examples/dbt": "the models, to copy into your own dbt project",
+    "tests/simulator": "the simulator, to try the tap by hand",
+}
 _IMAGES: Final = pipeline.PROJECT / "docs" / "images"
 
 
@@ -65,7 +71,7 @@ class Demo:
         self._load_everything()
         self._load_next_day(next_day)
         self._build_models()
-        self._point_to_more()
+        self._display.next_steps(_NEXT_STEPS)
 
     def _introduce(self) -> None:
         show = self._display
@@ -112,8 +118,8 @@ class Demo:
             found = warehouse.count_rows(connection, self._dataset.streams, since=since)
         loaded = sum(counts.since for counts in found.values())
         show.say(
-            f"\n{requests} requests loaded {loaded:,} rows: the new ones, and once more those of the"
-            " 48 hours before each bookmark. This overlap, the lookback, finds the late rows.\n"
+            f"\n{requests} requests loaded {loaded:,} rows: the new ones, and once more those of"
+            " the 48 hours before each bookmark. This overlap, the lookback, finds the late rows.\n"
         )
         show.tables(expected, found)
         wrong = [stream for stream, rows in expected.items() if not found[stream].matches(rows)]
@@ -135,14 +141,6 @@ class Demo:
         show.attendance(weeks, {week.monday: campus.holiday(week.monday) for week in weeks})
         title = "The events with the most attendees, from the model attendance_by_event:"
         show.query(title, warehouse.BUSIEST_EVENTS.decode(), columns, rows)
-
-    def _point_to_more(self) -> None:
-        show = self._display
-        show.heading("5. What to look at next")
-        show.say("README.md          connect the tap to your school")
-        show.say("meltano.yml        the project that this demo ran")
-        show.say("examples/dbt       the models, to copy into your own dbt project")
-        show.say("tests/simulator    the simulator, to try the tap by hand")
 
     def _load(self, end: datetime) -> int:
         """Run the pipeline up to a simulated time and return the number of requests."""

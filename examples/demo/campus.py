@@ -1,7 +1,7 @@
 """A plausible university for the demo: rows for all 23 streams, the same in every run.
 
 The academic year 2024-25 with its terms and breaks. Students join groups, groups hold events, most
-students who say yes to an event come, and a few come without an answer.
+students who say yes to an event attend it, and a few attend without an answer.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import io
 import re
 import sys
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
@@ -79,16 +79,20 @@ class Display:
         Yields:
             A function that takes the lines of Meltano's log.
         """
-        with self._console.status("Meltano starts ...") as status:
+        # A picture would record every frame of the spinner.
+        starting = self._console.status("Meltano starts ...")
+        with nullcontext() if self._is_picture else starting as status:
 
             def show(line: str) -> None:
                 text, is_warning = relevant_part(line)
                 if self._is_picture:
-                    text = _VARYING.sub("", text)
-                if stream := _STREAM.search(line):
+                    text = "" if text.startswith("Export submitted") else _VARYING.sub("", text)
+                if status is not None and (stream := _STREAM.search(line)):
                     status.update(f"{stream[1]} ...")
                 if is_warning:
-                    self._console.print(Padding(Text(text), (0, 0, 0, 2)), style="yellow")
+                    self._console.print(
+                        Padding(Text(text), (0, 0, 0, 2), expand=False), style="yellow"
+                    )
                 elif text:
                     self._console.print(
                         f"  {text}",
@@ -163,6 +167,14 @@ class Display:
             )
         self._console.print(table)
 
+    def next_steps(self, steps: Mapping[str, str]) -> None:
+        """List what to look at next; a picture has no room for it."""
+        if self._is_picture:
+            return
+        self.heading("5. What to look at next")
+        for path, text in steps.items():
+            self.say(f"{path:18} {text}")
+
     def export_svg(self, *, is_dark: bool) -> str:
         """Return the recorded output as a picture without references to the network."""
         theme = _DARK if is_dark else _LIGHT
@@ -172,7 +184,7 @@ class Display:
         # The exporter embeds a web font; the reader's own monospace font is used instead.
         svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
         fonts = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
-        svg = svg.replace("Fira Code, monospace", fonts)
+        svg = svg.replace("Fira Code, monospace", fonts).replace("arial", "sans-serif")
         return (
             svg.replace("<!-- Generated with Rich https://www.textualize.io -->", "").strip() + "\n"
         )
@@ -203,7 +215,7 @@ _LIGHT: Final = TerminalTheme(
     (255, 255, 255),
     (31, 35, 40),
     [
-        (31, 35, 40), (207, 34, 46), (17, 99, 41), (154, 103, 0),
+        (31, 35, 40), (207, 34, 46), (45, 164, 78), (154, 103, 0),
         (9, 105, 218), (130, 80, 223), (27, 124, 131), (89, 99, 110),
     ],
     [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import typing as t
+from functools import partial
 from pathlib import Path
 
-from scripts.generate import hub, masking, picture, reference
+from scripts.generate import hub, masking, reference
+from scripts.generate.pictures import architecture, overview, state
+from scripts.generate.pictures.svg import DARK, LIGHT
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,8 +17,12 @@ ROOT: t.Final = Path(__file__).parents[2]
 """Root folder of the repository."""
 
 FILES: t.Final[Mapping[str, Callable[[], str]]] = {
-    "docs/state-dark.svg": picture.dark,
-    "docs/state-light.svg": picture.light,
+    "docs/images/architecture-dark.svg": partial(architecture.draw, DARK),
+    "docs/images/architecture-light.svg": partial(architecture.draw, LIGHT),
+    "docs/images/overview-dark.svg": partial(overview.draw, DARK),
+    "docs/images/overview-light.svg": partial(overview.draw, LIGHT),
+    "docs/images/state-dark.svg": partial(state.draw, DARK),
+    "docs/images/state-light.svg": partial(state.draw, LIGHT),
     "docs/streams.md": reference.text,
     "docs/hub/tap-campusgroups.yml": hub.text,
     "examples/masked.meltano.yml": masking.text,

@@ -97,7 +97,8 @@ def run_export(
             waiting_since = now if waiting_since is None else waiting_since
             waited = now - waiting_since
             if waited >= policy.timeout:
-                msg = f"still {parsed.kind.value} after {waited / 60:.0f} minutes"
+                minutes = round(waited / 60)
+                msg = f"still {parsed.kind.value} after {minutes} minute{'s' * (minutes != 1)}"
                 raise ExportTimeoutError(msg, is_running=parsed.kind is ResponseKind.RUNNING)
             interval = min(next(intervals), policy.timeout - waited)
             log_wait(parsed.kind, waited, interval)

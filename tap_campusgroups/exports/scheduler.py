@@ -382,7 +382,9 @@ class Scheduler:
         began = time.monotonic()
         while not self._stop.wait(PROGRESS_INTERVAL):
             with self._changed:
-                status = Counter(job.status for job in self.jobs)
+                status = Counter(
+                    JobStatus.DONE if job.is_dropped else job.status for job in self.jobs
+                )
                 figures = {
                     "stream": self._current_job.stream if self._current_job else None,
                     "rows": sum(job.received for job in self.jobs),

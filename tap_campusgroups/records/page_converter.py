@@ -209,8 +209,9 @@ class PageConverter:
             attribute = columns[name].attribute if name in columns else f"f{len(columns)}"
             default = Raw(b"null") if name == self._replication_key else UNSET
             columns[name] = _Column(attribute, Raw, default=default)
-        struct = _make_struct(columns)
-        if struct is None or len(columns.keys() - self._schema_fields) > MAX_UNKNOWN_COLUMNS:
+        if len(columns.keys() - self._schema_fields) > MAX_UNKNOWN_COLUMNS:
+            return False
+        if (struct := _make_struct(columns)) is None:
             return False
         self._columns = columns
         self._fallback_fields += fields

@@ -76,12 +76,13 @@ def canonical_timestamp(value: object) -> str | None:
     Returns:
         The timestamp in UTC; `None` if `parse_timestamp` does not accept the value.
     """
+    # Shortcut for the service's form; Python 3.14 parses hour 24 as midnight of the next day.
     if (
-        isinstance(value, str)  # a shortcut for the form that the service sends
+        isinstance(value, str)
         and len(value) == len("2024-05-01T10:00:00.123Z")
         and value[7:20:3] == "-T::."
         and value[23] == "Z"
-        and value[11:13] != "24"  # from Python 3.14 on, midnight of the next day
+        and value[11:13] != "24"
     ):
         try:
             datetime.fromisoformat(value)

@@ -1,1 +1,1 @@
-"""What the tap costs: benchmarks against a simulated service, a plain SDK tap and a floor."""
+"""Benchmarks of speed and memory, with a plain SDK tap and a lower bound for comparison."""

@@ -1,11 +1,12 @@
-"""Runs the benchmarks: `python -m benchmarks`, or `make bench`; one of them, `... throughput`.
+"""Measures the tap's speed and memory, compared with a plain SDK tap.
 
-On a POSIX system. The exit code is 0 whatever the figures are: a benchmark is no test.
+Needs a POSIX system. The exit code does not depend on the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import signal
@@ -13,136 +14,142 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.benchmarks import parts
-from tests.benchmarks.bench import Bench
-from tests.benchmarks.contenders import Contenders
+from tests.benchmarks import scenarios
 from tests.benchmarks.display import Display
-from tests.benchmarks.processes import ContenderError
+from tests.benchmarks.processes import CandidateError
 from tests.benchmarks.results import Results
-from tests.benchmarks.targets import targets
+from tests.benchmarks.runner import Runner
+from tests.benchmarks.thresholds import thresholds
 from tests.support.pipeline import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def numbers(text: str) -> list[int]:
-    """Read `1,4,23`."""
-    try:
-        read = [int(part) for part in text.split(",")]
-    except ValueError:
-        read = []
-    if not read or min(read) < 1:
-        message = f"not a list of positive numbers: {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return read
-
-
-def positive(text: str) -> float:
-    """Read a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        message = f"not a number above 0: {text!r}"
-        raise argparse.ArgumentTypeError(message)
+def positive_integer(text: str) -> int:
+    """Parse an integer of at least 1."""
+    if (number := int(text)) < 1:
+        raise ValueError
     return number
 
 
-def runs(text: str) -> int:
-    """Read a whole number above 0."""
-    (number,) = numbers(text)
+def positive_integers(text: str) -> list[int]:
+    """Parse a list such as `1,4,23`."""
+    return [positive_integer(part) for part in text.split(",")]
+
+
+def positive_number(text: str) -> float:
+    """Parse a finite number greater than 0."""
+    if not 0 < (number := float(text)) < math.inf:
+        raise ValueError
     return number
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's parser."""
-    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument(
-        "part",
+def create_parser() -> argparse.ArgumentParser:
+    """Create the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "scenario",
         nargs="?",
         choices=("throughput", "waiting", "memory", "startup", "profile"),
-        help="only this one (default: all but the profile)",
+        help="scenario to run (default: all except profile)",
     )
-    made.add_argument("--runs", type=runs, help="runs of each contender (default: see the tables)")
-    made.add_argument("--rows-scale", type=positive, default=1.0, help="factor on all rows")
-    made.add_argument(
-        "--caps", type=numbers, default=[1, 4, 23], help="exports at once in `waiting`"
+    parser.add_argument(
+        "--runs",
+        type=positive_integer,
+        help="runs per candidate (default: depends on the scenario)",
     )
-    made.add_argument(
-        "--tap", type=Path, default=PROJECT, help="a checkout to take the tap from (default: this)"
+    parser.add_argument(
+        "--rows-scale", type=positive_number, default=1.0, help="factor for the number of rows"
     )
-    made.add_argument("--json", type=Path, help="file to write all figures to")
-    return made
+    parser.add_argument(
+        "--caps",
+        type=positive_integers,
+        default=[1, 4, 23],
+        help="values of max_concurrent_exports in the waiting scenario (default: 1,4,23)",
+    )
+    parser.add_argument(
+        "--tap", type=Path, default=PROJECT, help="checkout with the tap (default: this one)"
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        help="another checkout with its own .venv, whose tap throughput also measures",
+    )
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    return parser
 
 
-def measure(bench: Bench, part: str | None, caps: Sequence[int]) -> Results:
-    """Run one part or all of them, and show what was found."""
+def measure(runner: Runner, scenario: str | None, concurrency: Sequence[int]) -> Results:
+    """Run one scenario, or all of them, and show the results."""
     results = Results()
-    if part in {None, "throughput"}:
-        results.throughput = parts.throughput(bench)
-        bench.display.throughput(results.throughput)
-    if part in {None, "waiting"}:
-        results.waiting = parts.waiting(bench, caps)
-        bench.display.waiting(results.waiting)
-    if part in {None, "memory"}:
-        results.memory = parts.memory(bench)
-        bench.display.memory(results.memory)
-    if part in {None, "startup"}:
-        results.startup = parts.startup(bench)
-        bench.display.startup(results.startup)
+    if scenario in {None, "throughput"}:
+        results.throughput = scenarios.throughput(runner)
+        runner.display.throughput(results.throughput)
+    if scenario in {None, "waiting"}:
+        results.waiting = scenarios.waiting(runner, concurrency)
+        runner.display.waiting(results.waiting)
+    if scenario in {None, "memory"}:
+        results.memory = scenarios.memory(runner)
+        runner.display.memory(results.memory)
+    if scenario in {None, "startup"}:
+        results.startup = scenarios.startup(runner)
+        runner.display.startup(results.startup)
     return results
 
 
-def figures(results: Results, scale: float) -> dict[str, Any]:
-    """Make what `--json` writes."""
-    return {
+def write_json(file: Path, results: Results, scale: float) -> None:
+    """Write all figures to a file."""
+    figures = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "rows_scale": scale,
         **asdict(results),
-        "targets": [{**asdict(target), "met": target.met} for target in targets(results)],
+        "thresholds": [{**asdict(one), "is_met": one.is_met} for one in thresholds(results)],
     }
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks; return the exit code."""
-    # As on Ctrl-C, nothing is left running.
+    """Run the benchmarks and return the exit code."""
+    # SystemExit ends the candidates and removes the temporary folder, like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    options = parser().parse_args(arguments)
+    parser = create_parser()
+    options = parser.parse_args(arguments)
+    if options.against is not None and not (options.against / ".venv").is_dir():
+        parser.error(f"{options.against} has no .venv")
     display = Display()
     try:
         with tempfile.TemporaryDirectory(prefix="tap-campusgroups-bench-") as home:
-            bench = Bench(
-                Contenders(options.tap.resolve()),
+            runner = Runner(
                 display,
                 Path(home),
+                tap_folder=options.tap.resolve(),
+                against=options.against and options.against.resolve(),
                 scale=options.rows_scale,
                 runs=options.runs,
             )
-            if options.part == "profile":
-                display.say(parts.profile(bench))
+            if options.scenario == "profile":
+                display.text(scenarios.profile(runner))
                 return 0
-            results = measure(bench, options.part, options.caps)
-    except ContenderError as error:
-        display.fail(str(error), error.log)
+            results = measure(runner, options.scenario, options.caps)
+    except CandidateError as error:
+        display.error(str(error), error.log)
         return 1
     except KeyboardInterrupt:
-        display.fail("Stopped.")
+        display.error("Interrupted.")
         return 128 + signal.SIGINT
-    if found := targets(results):
-        display.targets(found)
+    if found := list(thresholds(results)):
+        display.thresholds(found)
         if options.rows_scale != 1:
-            display.say("The targets are for all rows: --rows-scale 1.")
+            display.text("The thresholds apply to the full number of rows: --rows-scale 1.")
     if options.json is not None:
-        encoded = msgspec.json.encode(figures(results, options.rows_scale))
-        options.json.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")
+        write_json(options.json, results, options.rows_scale)
     return 0
 
 

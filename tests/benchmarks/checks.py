@@ -1,110 +1,62 @@
-"""Checks that a contender did the whole work: one that loses rows has no figures."""
+"""Checks of a candidate's output: figures count only if every row was emitted.
+
+Each check reads the output to its end and returns the problem, or None if the output is complete.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from tests.benchmarks.processes import ContenderError
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+Check: TypeAlias = "Callable[[IO[bytes]], str | None]"
 
 
-class _Row(msgspec.Struct):
+class _Record(msgspec.Struct):
     id: int | str
 
 
 class _Message(msgspec.Struct):
     type: str
     stream: str = ""
-    record: _Row | None = None
+    record: _Record | None = None
 
 
-class _Stream(msgspec.Struct):
-    tap_stream_id: str
+def check_records(output: IO[bytes], *, expected: Mapping[str, int]) -> str | None:
+    """Check that every row was emitted exactly once and that the last message is STATE.
+
+    Args:
+        output: Messages of the tap.
+        expected: Rows by stream.
+
+    Raises:
+        msgspec.MsgspecError: If a line is not a Singer message.
+    """
+    decode = msgspec.json.Decoder(_Message).decode
+    records: Counter[str] = Counter()
+    ids: dict[str, set[int | str]] = defaultdict(set)
+    last = ""
+    for line in output:
+        message = decode(line)
+        last = message.type
+        if message.record is not None:
+            records[message.stream] += 1
+            ids[message.stream].add(message.record.id)
+    wrong = [
+        f"{stream} ({records[stream]} records, {len(ids[stream])} ids, {count} rows)"
+        for stream, count in expected.items()
+        if not records[stream] == len(ids[stream]) == count
+    ]
+    if wrong:
+        return f"did not emit every row exactly once: {', '.join(wrong)}"
+    return None if last == "STATE" else "did not end with a STATE message"
 
 
-class _Catalog(msgspec.Struct):
-    streams: list[_Stream]
-
-
-class RowCheck:
-    """Reads a tap's output and compares it with what the service holds."""
-
-    def __init__(self, name: str, expected: Mapping[str, int]) -> None:
-        """Start before the first message.
-
-        Args:
-            name: Of the contender.
-            expected: Rows of each stream.
-        """
-        self._name = name
-        self._expected = expected
-        self._rows: Counter[str] = Counter()
-        self._ids: dict[str, set[int | str]] = defaultdict(set)
-        self._last = ""
-
-    def read(self, output: IO[bytes]) -> None:
-        """Read to the end of the output."""
-        decode = msgspec.json.Decoder(_Message).decode
-        try:
-            for line in output:
-                message = decode(line)
-                self._last = message.type
-                if message.record is not None:
-                    self._rows[message.stream] += 1
-                    self._ids[message.stream].add(message.record.id)
-        except msgspec.MsgspecError:
-            error = f"{self._name} wrote a line that is no message."
-            raise ContenderError(error) from None
-
-    def verdict(self) -> None:
-        """Judge what was read.
-
-        Raises:
-            ContenderError: If not every row of every stream was there exactly once, or if the last
-                message is no state.
-        """
-        wrong = [
-            f"{stream} ({self._rows[stream]} rows, {len(self._ids[stream])} ids of {expected})"
-            for stream, expected in self._expected.items()
-            if not self._rows[stream] == len(self._ids[stream]) == expected
-        ]
-        if wrong:
-            message = f"{self._name} did not emit every row once: {', '.join(wrong)}."
-            raise ContenderError(message)
-        if self._last != "STATE":
-            message = f"{self._name} did not end with a state."
-            raise ContenderError(message)
-
-
-class CatalogCheck:
-    """Reads a catalog and counts its streams."""
-
-    def __init__(self, name: str, expected: int) -> None:
-        """Start before the first byte.
-
-        Args:
-            name: Of the contender.
-            expected: Streams.
-        """
-        self._name = name
-        self._expected = expected
-        self._found = 0
-
-    def read(self, output: IO[bytes]) -> None:
-        """Read to the end of the output."""
-        self._found = len(msgspec.json.decode(output.read(), type=_Catalog).streams)
-
-    def verdict(self) -> None:
-        """Judge what was read.
-
-        Raises:
-            ContenderError: If not every stream was there.
-        """
-        if self._found != self._expected:
-            message = f"{self._name} discovered {self._found} streams of {self._expected}."
-            raise ContenderError(message)
+def check_catalog(output: IO[bytes], *, expected: int) -> str | None:
+    """Check the number of streams in a catalog."""
+    found = len(msgspec.json.decode(output.read())["streams"])
+    return None if found == expected else f"discovered {found} of {expected} streams"

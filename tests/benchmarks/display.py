@@ -1,192 +1,175 @@
-"""What the benchmarks show, on a terminal or in a file."""
+"""Shows progress, tables and errors."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.candidates import MINIMAL_TAP, PLAIN_TAP
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from typing import TypeAlias
 
-    from tests.benchmarks.results import Figure, Memory, Series, Startup, Throughput, Waiting
-    from tests.benchmarks.targets import Target
+    from tests.benchmarks.results import Figure, Memory, Series, Throughput, Waiting
+    from tests.benchmarks.thresholds import Threshold
 
-_TAIL: Final = 25
-_WIDTH: Final = 96
+    _Column: TypeAlias = tuple[str, Callable[[Series], str]]
+    """A column's title, and a function that returns its cell for a candidate."""
 
-
-@dataclass(frozen=True)
-class _Column:
-    """A column: its title, and the text of a contender's cell."""
-
-    title: str
-    cell: Callable[[Series], str]
+_LOG_LINES: Final = 25
+_WIDTH: Final = 100
 
 
-def _figure(title: str, figure: Figure, digits: int = 0) -> _Column:
-    """Make a column of medians, each over its least and greatest."""
+def _median(title: str, figure: Figure, digits: int = 0) -> _Column:
+    """Return a column of medians, each with its minimum and maximum below."""
 
     def cell(series: Series) -> str:
-        least, most = series.extent(figure)
-        median = f"{series.median(figure):,.{digits}f}"
-        if len(series.samples) == 1 or least == most:
+        least, most = series.range(figure)
+        median = f"{series.medians[figure]:,.{digits}f}"
+        if least == most:
             return median
         return f"{median}\n[dim]{least:,.{digits}f}–{most:,.{digits}f}[/dim]"  # noqa: RUF001
 
-    return _Column(title, cell)
+    return title, cell
 
 
-_WALL: Final = _figure("wall s", "wall", 1)
-_CPU: Final = _figure("CPU s", "cpu", 1)
-_SPEED: Final = _figure("records\n/ CPU s", "records_per_cpu_second")
-_PEAK: Final = _figure("peak RSS\nMiB", "peak_rss_mib")
-_REQUESTS: Final = _figure("requests", "requests")
-_AT_ONCE: Final = _figure("exports\nat once", "exports_at_once")
+_WALL: Final = _median("wall s", "wall", 1)
+_CPU: Final = _median("CPU s", "cpu", 1)
+_SPEED: Final = _median("records\n/ CPU s", "records_per_cpu_second")
+_PEAK: Final = _median("peak RSS\nMiB", "peak_rss_mib")
+_REQUESTS: Final = _median("requests", "requests")
+_ACTIVE: Final = _median("active\nexports", "peak_active_exports")
 
 
 def _runs(series: Iterable[Series]) -> str:
-    """Say how many runs there were of those that had most."""
-    most = max(len(one.samples) for one in series)
-    return "One run each" if most == 1 else f"Medians of {most} runs, least–most"  # noqa: RUF001
+    """Describe the largest number of runs of a candidate."""
+    runs = max(len(one.samples) for one in series)
+    return "One run each" if runs == 1 else f"Median of {runs} runs, minimum–maximum"  # noqa: RUF001
 
 
 class Display:
-    """Writes tables to stdout, and to stderr how far it is."""
+    """Writes tables to stdout, and progress and errors to stderr."""
 
     def __init__(self) -> None:
-        """Find out what stdout is."""
         self._console = Console(highlight=False, width=_WIDTH)
         self._errors = Console(highlight=False, stderr=True)
 
-    def note(self, text: str) -> None:
-        """Say what is done now."""
+    def progress(self, text: str) -> None:
+        """Show what is running."""
         self._errors.print(f"  {text}", markup=False, style="dim")
 
-    def say(self, text: str) -> None:
-        """Write a text as it is."""
+    def text(self, text: str) -> None:
+        """Show a text."""
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def fail(self, text: str, log: str = "") -> None:
-        """Say what went wrong, with the end of a log."""
-        for line in deque(log.splitlines(), _TAIL):
+    def error(self, text: str, log: str = "") -> None:
+        """Show an error, after the last lines of a log."""
+        for line in deque(log.splitlines(), _LOG_LINES):
             self._errors.print(line, markup=False, style="dim", soft_wrap=True)
         self._errors.print(text, markup=False, style="bold red")
 
     def throughput(self, found: Throughput) -> None:
-        """Show the benchmark of this name."""
-        series = (found.tap, found.plain)
-        speed = found.plain.median("records_per_cpu_second")
-
-        def times(records_per_cpu_second: float) -> str:
-            return f"{records_per_cpu_second / speed:.2f}"
-
-        ratio = _Column("times\nplain", lambda one: times(one.median("records_per_cpu_second")))
-        table = _table(
-            "throughput",
-            f"{found.tap.rows:,} rows of all streams; no latency. {_runs(series)}. The floors have "
-            "neither HTTP nor schema",
-            series,
-            (_WALL, _CPU, _SPEED, _PEAK, _REQUESTS, _AT_ONCE, ratio),
+        """Show the results of `throughput`."""
+        series, plain = found.series.values(), found.series[PLAIN_TAP.name]
+        speed = plain.medians["records_per_cpu_second"]
+        columns = (
+            *(_WALL, _CPU, _SPEED, _PEAK, _REQUESTS, _ACTIVE),
+            _ratio("ratio\nto plain", "records_per_cpu_second", plain),
         )
-        for floor in found.floors:
-            cells = (f"{floor.records_per_cpu_second:,.0f}", *[""] * 3)
-            table.add_row(
-                f"floor: {floor.name}", "", "", *cells, times(floor.records_per_cpu_second)
-            )
+        caption = (
+            f"{plain.rows:,} rows of all streams, no latency. {_runs(series)}. "
+            "Lower bounds: JSON conversion only"
+        )
+        table = _table("throughput", caption, series, columns)
+        for name, bound in found.lower_bounds.items():
+            cells = ["", "", f"{bound:,.0f}", "", "", "", f"{bound / speed:.2f}"]
+            table.add_row(f"lower bound: {name}", *cells)
         self._console.print(table)
 
     def waiting(self, found: Waiting) -> None:
-        """Show the benchmark of this name."""
-        in_turn = found.taps.get(1)
-        side_by_side = [one for one in found.taps.values() if one is not in_turn]
-        sequential = [found.plain] if in_turn is None else [in_turn, found.plain]
-        runs = [_runs(sequential)]
-        if side_by_side and _runs(side_by_side) not in runs:
-            runs = [_runs(side_by_side), f"One by one: {runs[0].lower()}"]
+        """Show the results of `waiting`."""
+        sequential = found.taps.get(1)
         columns = [
             _WALL,
-            _Column("times\nideal", lambda one: f"{one.median('wall') / found.ideal:.2f}"),
-            _sooner("sooner\nthan pl.", found.plain),
-            *([_sooner("sooner\nthan 1", in_turn)] if in_turn is not None else []),
-            _CPU,
-            _PEAK,
-            _REQUESTS,
-            _AT_ONCE,
+            ("ratio\nto ideal", lambda one: f"{one.medians['wall'] / found.ideal:.2f}"),
+            _speedup("speedup\nto plain", found.plain),
+            *([] if sequential is None else [_speedup("speedup\nto 1", sequential)]),
+            *(_CPU, _PEAK, _REQUESTS, _ACTIVE),
         ]
-        caption = (
-            f"{found.plain.rows:,} rows of all streams; {found.export_seconds:g} s an export, "
-            f"{found.page_seconds * 1000:.0f} ms a page. Ideal: {found.export_seconds:g} s + "
-            f"{found.longest_pages} pages x {found.page_seconds:g} s = {found.ideal:.1f} s. "
-            f"{'. '.join(runs)}"
-        )
         series = (*found.taps.values(), found.plain)
+        caption = (
+            f"{found.plain.rows:,} rows of all streams, {found.export_seconds:g} s per export, "
+            f"{found.page_seconds * 1000:.0f} ms per page. Ideal: {found.export_seconds:g} s + "
+            f"{found.longest_pages} pages x {found.page_seconds:g} s = {found.ideal:.1f} s. "
+            f"{_runs(series)}"
+        )
+        if len({len(one.samples) for one in series}) > 1:
+            caption += "; sequential exports: one run"
         self._console.print(_table("waiting", caption, series, columns))
 
     def memory(self, found: Memory) -> None:
-        """Show the benchmark of this name."""
+        """Show the results of `memory`."""
         series = (*found.few.values(), *found.many.values())
 
         def growth(one: Series) -> str:
             few = found.few[one.name]
-            if one is few:
-                return ""
-            return f"{one.median('peak_rss_mib') / few.median('peak_rss_mib'):.2f}"
+            return "" if one is few else f"{one.ratio('peak_rss_mib', few):.2f}"
 
         columns = (
-            _Column("rows", lambda one: f"{one.rows:,}"),
-            _PEAK,
-            _Column("times\nfewer rows", growth),
-            _WALL,
-            _CPU,
+            ("rows", lambda one: f"{one.rows:,}"),
+            *(_PEAK, ("growth", growth), _WALL, _CPU),
         )
-        caption = f"Rows as in throughput, fewer and ten times more. {_runs(series)}; plain: one"
+        caption = f"All streams, no latency. {_runs(series)}; plain tap: one run"
         self._console.print(_table("memory", caption, series, columns))
 
-    def startup(self, found: Startup) -> None:
-        """Show the benchmark of this name."""
-        series = (found.tap, found.bare)
-        columns = [
-            _figure("wall s", "wall", 3),
-            _times("wall", found.bare),
-            _figure("CPU s", "cpu", 3),
-            _times("cpu", found.bare),
+    def startup(self, found: dict[str, Series]) -> None:
+        """Show the results of `startup`."""
+        minimal = found[MINIMAL_TAP.name]
+        columns = (
+            _median("wall s", "wall", 3),
+            _ratio("ratio to\nminimal", "wall", minimal),
+            _median("CPU s", "cpu", 3),
+            _ratio("ratio to\nminimal", "cpu", minimal),
             _PEAK,
-        ]
-        caption = f"--discover. {_runs(series)}; a first run is not counted"
-        self._console.print(_table("start-up", caption, series, columns))
+        )
+        caption = f"--discover. {_runs(found.values())}"
+        self._console.print(_table("start-up", caption, found.values(), columns))
 
-    def targets(self, targets: Sequence[Target]) -> None:
-        """Show what was reached."""
-        table = Table(title="\ntargets", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    def thresholds(self, thresholds: Iterable[Threshold]) -> None:
+        """Show which thresholds are met."""
+        table = Table(
+            title="\nthresholds", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+        )
         table.add_column("figure")
-        for title in ("reached", "target"):
+        for title in ("measured", "threshold"):
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("met")
-        for target in targets:
-            sign = "≥" if target.at_least else "≤"
+        for threshold in thresholds:
             table.add_row(
-                target.what,
-                f"{target.reached:.2f}",
-                f"{sign} {target.bound:g}",
-                "yes" if target.met else "[bold]no[/bold]",
+                threshold.figure,
+                f"{threshold.measured:.2f}",
+                f"{'≥' if threshold.is_minimum else '≤'} {threshold.limit:g}",
+                "yes" if threshold.is_met else "[bold]no[/bold]",
             )
         self._console.print(table)
 
 
-def _sooner(title: str, than: Series) -> _Column:
-    return _Column(title, lambda one: f"{than.median('wall') / one.median('wall'):.2f}")
+def _ratio(title: str, figure: Figure, baseline: Series) -> _Column:
+    return title, lambda one: f"{one.ratio(figure, baseline):.2f}"
 
 
-def _times(figure: Figure, of: Series) -> _Column:
-    return _Column("times\nbare", lambda one: f"{one.median(figure) / of.median(figure):.2f}")
+def _speedup(title: str, baseline: Series) -> _Column:
+    return title, lambda one: f"{baseline.ratio('wall', one):.2f}"
 
 
-def _table(title: str, caption: str, series: Iterable[Series], columns: Sequence[_Column]) -> Table:
+def _table(
+    title: str, caption: str, series: Collection[Series], columns: Sequence[_Column]
+) -> Table:
     table = Table(
         title=f"\n{title}",
         caption=f"{caption}.",
@@ -197,8 +180,8 @@ def _table(title: str, caption: str, series: Iterable[Series], columns: Sequence
         caption_justify="left",
     )
     table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=True)
+    for heading, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in series:
-        table.add_row(one.name, *(column.cell(one) for column in columns))
+        table.add_row(one.name, *(cell(one) for _, cell in columns))
     return table

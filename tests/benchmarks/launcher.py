@@ -1,9 +1,9 @@
-"""Starts a command, waits for it, and writes what it used to a file descriptor, as JSON.
+"""Runs a command and writes the resources that it used to a file descriptor, as JSON.
 
     python -I -S launcher.py DESCRIPTOR EXECUTABLE ARGUMENT ...
 
-A program of its own, and a small one: Linux counts the memory of the process that starts another
-as the other's peak, and the harness holds a million rows.
+This is a small separate program because Linux counts the memory of the parent process in the
+child's peak memory, and the benchmark process holds up to a million rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 
 
 def main() -> None:
-    """Run the command of the command line."""
+    """Run the command."""
     descriptor, command = int(sys.argv[1]), sys.argv[2:]
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - takes no keyword
     started = time.monotonic()

@@ -1,8 +1,8 @@
-"""The same job by the SDK's defaults: the tap that a competent developer writes in an afternoon.
+"""The same sync with the SDK's defaults: a tap that a developer could write in an afternoon.
 
-One export after the other; the SDK's own parsing, type conformance, message writer and state. Of
-this project it has the schemas only. `python -m tests.benchmarks.plain_tap --config ENV` reads its
-settings from TAP_PLAIN_CAMPUSGROUPS_API_URL and so on.
+It runs one export at a time, with the SDK's parsing, type conformance, message writer and state.
+The schemas are this project's. `python -m tests.benchmarks.plain_tap --config ENV` reads its
+settings from TAP_PLAIN_CAMPUSGROUPS_API_URL and similar environment variables.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ PAGE_SIZE: t.Final = 999
 
 @dataclass(frozen=True)
 class Page:
-    """The page to ask for; `polls` makes each question a step of its own."""
+    """The next page of an export.
+
+    Attributes:
+        query_id: ID of the export.
+        token: Token of the page.
+        polls: Number of polls, because the SDK rejects the same page twice in a row.
+    """
 
     query_id: str
     token: str | None = None
@@ -48,7 +54,7 @@ class Page:
 
 
 class ExportPaginator(BaseAPIPaginator[Page | None]):
-    """Submits, asks until the export has run, and follows the tokens."""
+    """Submits an export, polls until it has run, and follows the page tokens."""
 
     @override
     def continue_if_empty(self, response: requests.Response) -> bool:
@@ -62,7 +68,7 @@ class ExportPaginator(BaseAPIPaginator[Page | None]):
         if response.status_code != HTTPStatus.OK:
             time.sleep(POLL_SECONDS)
             return replace(page, polls=page.polls + 1)
-        # Decoded a second time, as the SDK's own JSONPathPaginator does.
+        # Like the SDK's JSONPathPaginator, this decodes the response a second time.
         token = response.json().get("NextToken")
         return Page(page.query_id, token) if token else None
 
@@ -100,8 +106,8 @@ class ExportStream(RESTStream[Page | None]):
     @override
     def get_http_request(self, *, page: PageContext[Page | None]) -> HTTPRequest:
         request = super().get_http_request(page=page)
-        step = page.next_page_token
-        if step is None:
+        token = page.next_page_token
+        if token is None:
             start = self.get_starting_timestamp(page.stream_context)
             request.method = "POST"
             request.params = {
@@ -109,15 +115,15 @@ class ExportStream(RESTStream[Page | None]):
                 "updatedEnd": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             }
         else:
-            request.params = {"queryId": step.query_id, "token": step.token, "size": PAGE_SIZE}
+            request.params = {"queryId": token.query_id, "token": token.token, "size": PAGE_SIZE}
         return request
 
 
-NOT_IN_1_0 = {
+EXCLUDED = {
     *("stores.json", "store_products.json"),
     *("announcements.json", "announcement_recipients.json"),
 }
-"""Streams that the tap does not have by default either."""
+"""Schemas of streams that this project's tap does not have by default."""
 
 
 class PlainTap(Tap):
@@ -141,7 +147,7 @@ class PlainTap(Tap):
                 path=f"/{name}",
             )
             for file in files
-            if file.name.endswith(".json") and file.name not in NOT_IN_1_0
+            if file.name.endswith(".json") and file.name not in EXCLUDED
         ]
 
 

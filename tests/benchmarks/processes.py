@@ -1,4 +1,4 @@
-"""Runs a contender in a process of its own and says what it used."""
+"""Runs a candidate in a separate process and measures its resources."""
 
 from __future__ import annotations
 
@@ -15,35 +15,34 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.benchmarks.contenders import Contender
+    from tests.benchmarks.candidates import Candidate
+    from tests.benchmarks.checks import Check
     from tests.simulator import Simulator
 
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
+_TIMEOUT: Final = 900.0
 
 
-class ContenderError(Exception):
-    """A contender did not do its work.
+class CandidateError(Exception):
+    """A candidate failed or wrote incomplete output.
 
     Attributes:
         log: What it wrote to stderr.
     """
 
     def __init__(self, message: str, log: str = "") -> None:
-        """Keep what it logged."""
         super().__init__(message)
         self.log = log
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a process used.
+    """Resources that a process used.
 
     Attributes:
-        code: Its exit code.
-        wall: Seconds from its start to its end.
-        cpu: Seconds of CPU, its own and the system's for it.
-        peak_rss: Bytes of memory at its peak.
+        code: Exit code.
+        wall: Seconds from start to end.
+        cpu: Seconds of CPU, user and system.
+        peak_rss: Peak memory in bytes.
     """
 
     code: int
@@ -53,74 +52,75 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def run(
-    contender: Contender,
-    *,
-    home: Path,
-    simulator: Simulator | None,
-    timeout: float,
-    read: Callable[[IO[bytes]], None] | None = None,
+    candidate: Candidate, *, home: Path, simulator: Simulator | None, check: Check | None = None
 ) -> Usage:
-    """Run a contender to its end.
+    """Run a candidate and return the resources that it used.
 
     Args:
-        contender: The contender.
-        home: An empty folder.
-        simulator: The service, if it is to read from it.
-        timeout: Seconds after which it is ended.
-        read: Reads its stdout; without it, that goes to the null device.
-
-    Returns:
-        What it used.
+        candidate: The program to run.
+        home: Empty folder that serves as home directory.
+        simulator: The service, if the candidate needs one.
+        check: Reads and checks stdout, which is discarded otherwise.
 
     Raises:
-        ContenderError: If it failed or had to be ended.
+        CandidateError: If it failed, timed out or did not pass the check.
     """
-    with TemporaryFile() as log, TemporaryFile() as report:
-        command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(report.fileno())]
-        # A session of its own, so that launcher and contender can be ended together.
+    problem = None
+    timed_out = Event()
+    with TemporaryFile() as log_file, TemporaryFile() as usage_file:
+        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(usage_file.fileno())]
+        # The new session allows the launcher and the candidate to be killed together.
         with subprocess.Popen(
-            [*command, *contender.command],
-            cwd=contender.folder,
-            env=contender.environment(home, simulator),
+            [*launcher, candidate.python, *candidate.arguments],
+            cwd=candidate.folder,
+            env=candidate.environment(home, simulator),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if read is None else subprocess.PIPE,
-            stderr=log,
-            pass_fds=[report.fileno()],
+            stdout=subprocess.DEVNULL if check is None else subprocess.PIPE,
+            stderr=log_file,
+            pass_fds=[usage_file.fileno()],
             start_new_session=True,
         ) as process:
-            is_overdue = Event()
 
-            def end_overdue() -> None:
-                is_overdue.set()
-                _end(process)
+            def time_out() -> None:
+                timed_out.set()
+                _kill(process)
 
-            overdue = Timer(timeout, end_overdue)
-            overdue.start()
+            timer = Timer(_TIMEOUT, time_out)
+            timer.start()
             try:
-                if read is not None and process.stdout is not None:
-                    read(process.stdout)
-                process.wait()
+                if check is not None and process.stdout is not None:
+                    problem = _find_problem(check, process.stdout)
+                process.communicate()
             except BaseException:
-                _end(process)
+                _kill(process)
                 raise
             finally:
-                overdue.cancel()
-        log.seek(0)
-        report.seek(0)
-        logged, reported = log.read().decode(errors="replace"), report.read()
-    if is_overdue.is_set():
-        message = f"{contender.name} did not end within {timeout:.0f} s."
-        raise ContenderError(message, logged)
+                timer.cancel()
+        log_file.seek(0)
+        usage_file.seek(0)
+        log, reported = log_file.read().decode(errors="replace"), usage_file.read()
+    if timed_out.is_set():
+        message = f"{candidate.name} timed out after {_TIMEOUT:.0f} s."
+        raise CandidateError(message, log)
     usage = msgspec.json.decode(reported, type=Usage) if reported else None
     if usage is None or usage.code != 0:
         code = process.returncode if usage is None else usage.code
-        message = f"{contender.name} ended with exit code {code}."
-        raise ContenderError(message, logged)
+        message = f"{candidate.name} failed with exit code {code}."
+        raise CandidateError(message, log)
+    if problem is not None:
+        message = f"{candidate.name} {problem}."
+        raise CandidateError(message, log)
     return usage
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the launcher and what it started."""
+def _find_problem(check: Check, output: IO[bytes]) -> str | None:
+    try:
+        return check(output)
+    except msgspec.MsgspecError:
+        return "wrote invalid output"
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the benchmarks found: runs, tables to be, and figures for the targets."""
+"""The figures that the benchmarks measure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 Figure: TypeAlias = Literal[
-    "wall", "cpu", "peak_rss_mib", "requests", "exports_at_once", "records_per_cpu_second"
+    "wall", "cpu", "peak_rss_mib", "requests", "peak_active_exports", "records_per_cpu_second"
 ]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run used.
+    """Figures of one run.
 
     Attributes:
-        wall: Seconds.
+        wall: Seconds from start to end.
         cpu: Seconds of CPU.
-        peak_rss_mib: MiB of memory at the peak.
-        records_per_cpu_second: 0 where no records were read.
-        requests: Requests that the service got.
-        exports_at_once: Most exports that were queued or running at the service at once.
-        service_cpu: Seconds of CPU of the simulator meanwhile: near `wall`, it held the run up.
+        peak_rss_mib: Peak memory in MiB.
+        records_per_cpu_second: 0 if the run read no records.
+        requests: Requests that the service received.
+        peak_active_exports: Maximum number of exports queued or running at the same time.
+        service_cpu: CPU seconds of the simulator during the run. If this is close to `wall`, the
+            simulator was the bottleneck.
     """
 
     wall: float
@@ -30,19 +31,19 @@ class Sample:
     peak_rss_mib: float
     records_per_cpu_second: float
     requests: int
-    exports_at_once: int
+    peak_active_exports: int
     service_cpu: float
 
 
 @dataclass
 class Series:
-    """The runs of one contender.
+    """All runs of one candidate.
 
     Attributes:
-        name: Of the contender.
+        name: Name of the candidate.
         rows: Rows that each run read.
-        samples: The runs.
-        medians: Of each figure by itself.
+        samples: Figures of each run.
+        medians: Median of each figure.
     """
 
     name: str
@@ -57,51 +58,40 @@ class Series:
             for figure in get_args(Figure)
         }
 
-    def median(self, figure: Figure) -> float:
-        """Give the median of a figure."""
-        return self.medians[figure]
-
-    def extent(self, figure: Figure) -> tuple[float, float]:
-        """Give the least and the greatest of a figure."""
+    def range(self, figure: Figure) -> tuple[float, float]:
+        """Return the minimum and the maximum of a figure."""
         values = [getattr(sample, figure) for sample in self.samples]
         return min(values), max(values)
 
-
-@dataclass(frozen=True)
-class Floor:
-    """What no tap can be faster than.
-
-    Attributes:
-        name: How the records were made.
-        rows: How many.
-        records_per_cpu_second: The median.
-    """
-
-    name: str
-    rows: int
-    records_per_cpu_second: float
+    def ratio(self, figure: Figure, baseline: Series) -> float:
+        """Return the median of a figure as a multiple of another series' median."""
+        return self.medians[figure] / baseline.medians[figure]
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Everything, from a service that answers at once."""
+    """A sync of all streams without latency.
 
-    tap: Series
-    plain: Series
-    floors: tuple[Floor, ...]
+    Attributes:
+        series: Series by candidate.
+        lower_bounds: Records per CPU second of minimal loops, by JSON library.
+    """
+
+    series: dict[str, Series]
+    lower_bounds: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Everything, from a service that takes its time.
+    """A sync of all streams with the latency of a real service.
 
     Attributes:
-        ideal: Seconds that the longest stream takes if nothing else is waited for.
-        export_seconds: Seconds that an export runs.
-        page_seconds: Seconds before each page.
+        ideal: Duration of the longest stream's export and pages in seconds.
+        export_seconds: Duration of each export.
+        page_seconds: Latency of each page.
         longest_pages: Pages of the longest stream.
-        taps: The tap, by how many exports it may have at once.
-        plain: The plain tap.
+        taps: Series of the tap by `max_concurrent_exports`.
+        plain: Series of the plain tap.
     """
 
     ideal: float
@@ -114,30 +104,26 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Memory:
-    """Ever more rows.
+    """Peak memory by number of rows.
 
     Attributes:
-        few: Series with the fewer rows, by contender.
-        many: Series with ten times as many.
+        few: Series by candidate.
+        many: Series by candidate, with ten times as many rows.
     """
 
     few: dict[str, Series]
     many: dict[str, Series]
 
 
-@dataclass(frozen=True)
-class Startup:
-    """Discovery, which is little more than starting up."""
-
-    tap: Series
-    bare: Series
-
-
 @dataclass
 class Results:
-    """All that was measured; a part that did not run is None."""
+    """Results of all scenarios; None for those that did not run.
+
+    Attributes:
+        startup: Series of the discovery, by candidate.
+    """
 
     throughput: Throughput | None = None
     waiting: Waiting | None = None
     memory: Memory | None = None
-    startup: Startup | None = None
+    startup: dict[str, Series] | None = None

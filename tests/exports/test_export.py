@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,8 @@ from tap_campusgroups.exceptions import ExportTimeoutError
 from tap_campusgroups.exports.export import PollPolicy, run_export
 from tap_campusgroups.exports.pagination import ExportEnded, ExportPaginator, Fetch, Submit
 from tap_campusgroups.exports.response import ResponseKind
-from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import decode_rows
-from tests.support.exports import make_response
+from tests.support.exports import WINDOW, make_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +22,7 @@ if TYPE_CHECKING:
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.pagination import Step
-    from tests.conftest import FakeTime
-
-START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+    from tests.support.fake_time import FakeTime
 
 SUBMITTED = (200, {"queryId": "q"}, "POST")
 QUEUED = (201, {"message": "Query is queued and waiting to be executed"}, "GET")
@@ -61,7 +57,7 @@ class Service:
         """Run an export and return its pages."""
         return list(
             run_export(
-                ExportPaginator(Window(START, END)),
+                ExportPaginator(WINDOW),
                 self.send,
                 policy,
                 self.log_wait,
@@ -129,7 +125,7 @@ def test_steps_of_export_with_two_pages_are_sent_in_order(fake_time: FakeTime) -
     service = Service(SUBMITTED, RUNNING, page(1, next_page="t"), page(2))
     service.run(PollPolicy(30, 60), fake_time)
     assert service.steps == [
-        Submit(Window(START, END)),
+        Submit(WINDOW),
         Fetch("q"),
         Fetch("q", polls=1),
         Fetch("q", "t"),

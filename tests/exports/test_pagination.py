@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from tap_campusgroups.exports.pagination import (
@@ -15,11 +13,9 @@ from tap_campusgroups.exports.pagination import (
     Submit,
 )
 from tap_campusgroups.exports.response import WAITING, ResponseKind
-from tap_campusgroups.exports.window import Window
-from tests.support.exports import make_response
+from tests.support.exports import WINDOW, make_response
 from tests.support.response_table import RESPONSES_TO_GET, RESPONSES_TO_POST
 
-WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
 ACCEPTED = make_response(200, {"queryId": "q1"}, "POST")
 
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 def has_limit(caplog: pytest.LogCaptureFixture, limit: int) -> bool:
     """Return whether the log has the line about a reduced limit."""
-    return f"Concurrency reduced: max_concurrent_exports={limit} " in caplog.text
+    return f"Concurrency reduced for this run: max_concurrent_exports={limit} " in caplog.text
 
 
 class HeldExports:

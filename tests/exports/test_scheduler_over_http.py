@@ -35,14 +35,14 @@ from tests.support.exports import (
 from tests.support.harness import NEWEST, settings_for, state_of, sync, wait_until
 
 if TYPE_CHECKING:
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 END = "2025-07-01"
 """A fixed upper bound, so that two runs export the same window."""
 
-REDUCED = "Concurrency reduced: max_concurrent_exports="
+REDUCED = "Concurrency reduced for this run: max_concurrent_exports="
 
 
 # Number of exports at the service

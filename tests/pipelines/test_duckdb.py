@@ -1,4 +1,4 @@
-"""`examples/duckdb.sql` over what target-jsonl wrote in two runs."""
+"""`examples/duckdb.sql` on the files that target-jsonl wrote in two runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCRIPT = pipeline.PROJECT / "examples" / "duckdb.sql"
 
 
 def write_jsonl(messages: Iterable[dict[str, Any]], folder: Path) -> None:
-    """Append what the tap wrote to the files of target-jsonl."""
+    """Append the messages of the tap to the files of target-jsonl."""
     config = folder.parent / "target.json"
     config.write_text(
         json.dumps({"destination_path": str(folder), "do_timestamp_file": False}), encoding="utf-8"
@@ -40,7 +40,9 @@ def write_jsonl(messages: Iterable[dict[str, Any]], folder: Path) -> None:
     )
 
 
-def test_attendance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attendance_in_duckdb_matches_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = Dataset({"events": 40, "checkins": 150, "rsvp": 150, "users": 50}, newest=NEWEST)
     output = tmp_path / "output" / "campusgroups"
     output.mkdir(parents=True)

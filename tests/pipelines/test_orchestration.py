@@ -63,7 +63,7 @@ class Night:
     finished: Finished
 
     def ids(self, schema: str, stream: str) -> list[int]:
-        """Return the ids of a table, or none if there is no such table."""
+        """Return the ids of a table; an empty list if it does not exist."""
         query = sql.SQL("SELECT id FROM {} ORDER BY id").format(sql.Identifier(schema, stream))
         with self.database.connect() as connection:
             try:

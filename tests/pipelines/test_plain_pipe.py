@@ -42,7 +42,7 @@ def test_state_that_the_target_returns_is_the_next_run_s(tmp_path: Path) -> None
     catalog, state = tmp_path / "catalog.json", tmp_path / "state.json"
     catalog.write_text(json.dumps(catalog_of([MOVING, QUIET])))
     state.write_text("{}")
-    command = [*TAP_COMMAND, "--catalog", catalog, "--state", state]
+    command = (*TAP_COMMAND, "--catalog", catalog, "--state", state)
     with Simulator(Dataset({MOVING: 3, QUIET: 2}, newest=NEWEST)) as service:
         environment = pipeline.bare_environment(tmp_path) | pipeline.tap_settings(service)
         rows = service.dataset[MOVING]

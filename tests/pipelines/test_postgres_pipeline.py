@@ -157,7 +157,7 @@ class Pipeline:
 
 
 def make_dataset() -> Dataset:
-    """Make one to three pages of rows per stream, each stream with a number of its own."""
+    """Return one to three pages of rows per stream, in different numbers."""
     streams = Dataset(0, newest=NEWEST).streams
     counts = {stream: 30 + 17 * number % 71 for number, stream in enumerate(streams)}
     dataset = Dataset(counts, newest=NEWEST)

@@ -1,4 +1,4 @@
-"""Streams in separate jobs: the same rows and bookmarks as in one job, in states of their own."""
+"""Streams in separate jobs: the same rows and bookmarks as in one job, with separate states."""
 
 from __future__ import annotations
 

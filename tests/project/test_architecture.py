@@ -1,4 +1,4 @@
-"""The architecture: which module may import which, and which library belongs to one module."""
+"""The architecture: which modules may import each other, and which libraries one module uses."""
 
 from __future__ import annotations
 
@@ -79,20 +79,20 @@ def importers(*libraries: str) -> set[str]:
     }
 
 
-def test_imports_of_known_modules_are_found() -> None:
+def test_imports_of_known_modules_are_collected() -> None:
     scheduler = MODULES["tap_campusgroups.exports.scheduler"]
     assert "tap_campusgroups.exports.export.Page" in scheduler.for_types
-    assert "tap_campusgroups.client" in imported_modules("tap_campusgroups.streams")
+    assert "tap_campusgroups.client" in imported_modules("tap_campusgroups.sync")
 
 
-def test_no_two_modules_import_each_other() -> None:
+def test_imports_have_no_circle() -> None:
     # Packages re-export: `from tests.simulator import X` is a dependency on `tests.simulator`.
     graph = {name: imported_modules(name) for name in MODULES}
     assert list(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("package", ["exports", "records"])
-def test_sub_packages_do_not_import_the_modules_above_them(package: str) -> None:
+def test_sub_packages_import_no_module_above_them(package: str) -> None:
     allowed: tuple[str, ...] = (
         "tap_campusgroups.exports",
         "tap_campusgroups.records",
@@ -111,7 +111,7 @@ def test_sub_packages_do_not_import_the_modules_above_them(package: str) -> None
             assert not found, f"{name} imports {found}"
 
 
-def test_the_tap_imports_nothing_of_the_other_folders() -> None:
+def test_tap_imports_nothing_from_other_folders() -> None:
     for name in MODULES:
         if name.startswith("tap_campusgroups"):
             found = imported_modules(name, with_types=True)
@@ -134,7 +134,7 @@ def test_no_module_imports_a_test_module() -> None:
         assert not [one for one in found if one.rpartition(".")[2].startswith("test_")], name
 
 
-def test_few_modules_use_threads() -> None:
+def test_threads_are_used_in_four_modules() -> None:
     threads = ("threading", "_thread", "queue", "concurrent", "multiprocessing", "asyncio")
     assert importers(*threads) == {
         "exports.scheduler",
@@ -144,12 +144,12 @@ def test_few_modules_use_threads() -> None:
     }
 
 
-def test_one_module_opens_connections() -> None:
+def test_connections_are_opened_in_one_module() -> None:
     libraries = ("requests", "urllib3", "socket", "ssl", "http.client")
     assert importers(*libraries) == {"exports.transport"}
 
 
-def test_one_module_reads_and_writes_json() -> None:
+def test_json_is_read_and_written_in_one_module() -> None:
     assert importers("json", "simplejson", "orjson") == set()
     users = {
         path.stem
@@ -159,7 +159,7 @@ def test_one_module_reads_and_writes_json() -> None:
     assert users == {"json_codec"}
 
 
-def test_the_tap_has_two_sub_packages_and_few_modules_beside_them() -> None:
+def test_tap_has_two_sub_packages_and_at_most_14_modules() -> None:
     folder = ROOT / "tap_campusgroups"
     packages = {path.parent.name for path in folder.glob("*/__init__.py")}
     assert packages == {"exports", "records", "schemas"}

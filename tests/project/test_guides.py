@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.generate.picture import FIRST, LATE_ARRIVED, LATE_UPDATED, LOOKBACK, SECOND
+from scripts.generate.pictures.state import FIRST, LATE_ARRIVED, LATE_UPDATED, LOOKBACK, SECOND
 from tap_campusgroups.config import CONFIG
 
 ROOT = Path(__file__).parents[2]
@@ -47,9 +47,9 @@ def test_state_example_has_the_numbers_of_the_picture() -> None:
     expected = {
         "start of the run": [night.started for night in (FIRST, SECOND)],
         "bookmark before": [night.bookmark for night in (FIRST, SECOND)],
-        "reads `updatedOn` from": [night.reads_from for night in (FIRST, SECOND)],
+        "reads `updatedOn` from": [night.range_start for night in (FIRST, SECOND)],
         "newest row in the lake": [night.newest for night in (FIRST, SECOND)],
-        "bookmark after": [night.leaves for night in (FIRST, SECOND)],
+        "bookmark after": [night.next_bookmark for night in (FIRST, SECOND)],
     }
     for name, times in expected.items():
         assert rows[name] == [f"{at:%a} {at.day} {at:%B %H:%M}" for at in times]
@@ -60,5 +60,5 @@ def test_state_example_has_the_numbers_of_the_picture() -> None:
 def test_state_example_shows_a_late_row_within_the_lookback() -> None:
     """The row is older than the bookmark, arrives after it, and is within the lookback."""
     assert FIRST.started < LATE_ARRIVED < SECOND.started
-    assert SECOND.reads_from < LATE_UPDATED < FIRST.leaves
+    assert SECOND.range_start < LATE_UPDATED < FIRST.next_bookmark
     assert LOOKBACK.total_seconds() == 3600 * CONFIG["properties"]["lookback_hours"]["default"]

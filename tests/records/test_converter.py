@@ -1,4 +1,4 @@
-"""Conversion by schema, and the one form of an instant."""
+"""Conversion of single rows by schema, and the canonical form of a timestamp."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def convert(row: dict[str, Any], **options: Any) -> tuple[dict[str, Any], DataQualityCounters]:
-    """Convert one row by `SCHEMA`."""
+    """Convert one row by `SCHEMA`; return the record and the counters."""
     quality = DataQualityCounters()
     converter = Converter(
         SCHEMA, stream="events", replication_key="updatedOn", quality=quality, **options
@@ -125,11 +125,11 @@ def convert(row: dict[str, Any], **options: Any) -> tuple[dict[str, Any], DataQu
     ],
     ids=repr,
 )
-def test_a_value_that_fits(field: str, value: object, converted: object) -> None:
+def test_fitting_value_is_converted(field: str, value: object, converted: object) -> None:
     record, quality = convert({"id": 1, "updatedOn": None, field: value})
     assert record[field] == converted
     assert type(record[field]) is type(converted)
-    assert str(record[field]) == str(converted)  # digits, too
+    assert str(record[field]) == str(converted)  # also the digits
     assert quality == DataQualityCounters()
 
 
@@ -165,7 +165,7 @@ def test_a_value_that_fits(field: str, value: object, converted: object) -> None
     ],
     ids=repr,
 )
-def test_a_value_that_does_not_fit_is_kept_in_extra_and_counted(
+def test_mismatched_value_is_null_kept_in_extra_and_counted(
     field: str, value: object, where: str
 ) -> None:
     record, quality = convert({"id": 1, "updatedOn": None, field: value})
@@ -185,7 +185,7 @@ def test_a_value_that_does_not_fit_is_kept_in_extra_and_counted(
 UNKNOWN: dict[str, Any] = {"id": 1, "updatedOn": None, "new": 1, "status": {"id": "2", "new": 2}}
 
 
-def test_unknown_fields_are_kept_in_extra_with_all_of_the_field_around_them() -> None:
+def test_unknown_fields_with_capture_keep_whole_field_in_extra() -> None:
     record, quality = convert(UNKNOWN)
     assert record == {
         "id": 1,
@@ -199,19 +199,19 @@ def test_unknown_fields_are_kept_in_extra_with_all_of_the_field_around_them() ->
     }
 
 
-def test_unknown_fields_are_left_out_and_counted_on_request() -> None:
+def test_unknown_fields_with_ignore_are_left_out_and_counted() -> None:
     record, quality = convert(UNKNOWN, unknown_fields=UnknownFields.IGNORE)
     assert record == {"id": 1, "updatedOn": None, "status": {"id": 2}, "_extra": None}
     assert set(quality.unknown_fields) == {"new", "status.new"}
 
 
 @pytest.mark.parametrize("row", [{"new": 1}, {"status": {"new": None}}])
-def test_unknown_fields_are_an_error_on_request(row: dict[str, Any]) -> None:
+def test_unknown_fields_with_fail_raise(row: dict[str, Any]) -> None:
     with pytest.raises(UnknownFieldError, match="new"):
         convert({"id": 1, **row}, unknown_fields=UnknownFields.FAIL)
 
 
-def test_a_field_that_is_not_selected_as_a_whole_never_gets_into_extra() -> None:
+def test_deselected_field_is_kept_out_of_extra() -> None:
     record, quality = convert(
         UNKNOWN | {"count": "x"}, deselected_fields={"status", "count", "new"}
     )
@@ -219,13 +219,13 @@ def test_a_field_that_is_not_selected_as_a_whole_never_gets_into_extra() -> None
     assert set(quality.type_mismatches) == {"count"}
 
 
-def test_what_the_service_calls_extra_is_an_unknown_field() -> None:
+def test_field_named_extra_from_service_is_unknown() -> None:
     record, quality = convert({"id": 1, "_extra": {"a": 1}})
     assert record["_extra"] == {"_extra": {"a": 1}}
     assert set(quality.unknown_fields) == {"(a name)"}
 
 
-def test_without_extra_in_the_catalog_nothing_is_added() -> None:
+def test_schema_without_extra_gets_no_extra() -> None:
     quality = DataQualityCounters()
     schema = {"properties": {"id": {"type": "integer"}}}
     converter = Converter(schema, stream="events", replication_key="updatedOn", quality=quality)
@@ -247,31 +247,31 @@ def test_without_extra_in_the_catalog_nothing_is_added() -> None:
         ([None], "null"),
     ],
 )
-def test_a_type_is_suggested_for_an_unknown_field(values: list[object], suggestion: str) -> None:
+def test_unknown_field_gets_suggested_type(values: list[object], suggestion: str) -> None:
     quality = DataQualityCounters()
     for value in values:
         quality.add_unknown("new", value)
     assert quality.unknown_fields["new"].suggested_type == suggestion
 
 
-def test_a_name_that_is_not_written_as_a_field_is_not_told() -> None:
+def test_name_unlike_api_fields_is_redacted() -> None:
     for name in ("id", "updatedOn", "netid2", "isSAMLUser"):
         assert safe_field_name(name) == name
-    odd = ("Jane_Doe", "Jane", "jane_doe", "jd1234", "jane@uni", "x.y", "a b", "4711", "é", "")
-    assert {safe_field_name(name) for name in (*odd, "a" * 41)} == {"(a name)"}
+    unsafe = ("Jane_Doe", "Jane", "jane_doe", "jd1234", "jane@uni", "x.y", "a b", "4711", "é", "")
+    assert {safe_field_name(name) for name in (*unsafe, "a" * 41)} == {"(a name)"}
 
 
 @pytest.mark.parametrize(
     "row", [{"id": 1}, {"id": 1, "updatedOn": None}, {"id": 1, "updatedOn": ""}]
 )
-def test_without_updated_on_it_is_null(row: dict[str, Any]) -> None:
+def test_missing_updated_on_is_null(row: dict[str, Any]) -> None:
     record, quality = convert(row)
     assert record == {"id": 1, "updatedOn": None, "_extra": None}
     assert not quality.type_mismatches
 
 
 @pytest.mark.parametrize("value", ["soon", 1714557600])
-def test_an_updated_on_that_is_no_instant_is_kept_in_extra_and_counted(value: object) -> None:
+def test_invalid_updated_on_is_null_kept_in_extra_and_counted(value: object) -> None:
     record, quality = convert({"id": 1, "updatedOn": value})
     assert record == {"id": 1, "updatedOn": None, "_extra": {"updatedOn": value}}
     assert dict(quality.type_mismatches) == {"updatedOn": 1}
@@ -289,29 +289,29 @@ def test_an_updated_on_that_is_no_instant_is_kept_in_extra_and_counted(value: ob
         ("2024-05-01T10:00:00.250-0530", "2024-05-01T15:30:00.250000Z"),
         (" 2024-05-01 ", "2024-05-01T00:00:00.000000Z"),
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
-        ("0001-01-01T00:00:00+10:00", None),  # before the calendar begins
+        ("0001-01-01T00:00:00+10:00", None),  # before year 1 in UTC
         ("", None),
         ("soon", None),
-        ("20240501", None),  # a number, rather
+        ("20240501", None),  # probably a number
         (None, None),
         (5, None),
     ],
     ids=repr,
 )
-def test_one_form_of_an_instant(value: object, form: str | None) -> None:
+def test_timestamp_has_one_canonical_form(value: object, form: str | None) -> None:
     assert canonical_timestamp(value) == form
 
 
-# Hypothesis wants bounds without a zone; two days keep any offset within the calendar.
-INSTANTS = st.datetimes(
+# Hypothesis requires naive bounds; two days keep every offset within the calendar.
+TIMESTAMPS = st.datetimes(
     timezones=st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m))),
     min_value=datetime(1, 1, 3),  # noqa: DTZ001
     max_value=datetime(9999, 12, 29),  # noqa: DTZ001
 )
 
 
-@given(INSTANTS, INSTANTS)
-def test_the_form_orders_as_the_instants_do(one: datetime, other: datetime) -> None:
+@given(TIMESTAMPS, TIMESTAMPS)
+def test_canonical_form_sorts_like_timestamps(one: datetime, other: datetime) -> None:
     a, b = canonical_timestamp(one.isoformat()), canonical_timestamp(other.isoformat())
     assert a is not None
     assert b is not None
@@ -320,32 +320,32 @@ def test_the_form_orders_as_the_instants_do(one: datetime, other: datetime) -> N
     assert canonical_timestamp(a) == a
 
 
-def test_rows_keep_their_digits() -> None:
+def test_decoded_numbers_keep_their_digits() -> None:
     ((row,), *_) = decode_rows(Raw(b'[{"price": 12.50, "big": 12345678901234567890123, "n": 1e2}]'))
     assert str(row["price"]) == "12.50"
     assert row["big"] == 12345678901234567890123
 
 
 @pytest.mark.parametrize("results", [b"{}", b"1", b'["\\x"]', b"[{]", b"[{}", b"[{}]]"])
-def test_a_page_that_is_no_array_is_an_error(results: bytes) -> None:
+def test_page_that_is_not_an_array_raises(results: bytes) -> None:
     with pytest.raises(JsonError):
         decode_rows(Raw(results))
 
 
 @pytest.mark.parametrize("value", [None, "null", "NULL"])
-def test_extra_of_the_service_that_says_null_is_nothing(value: object) -> None:
+def test_null_extra_from_service_is_ignored(value: object) -> None:
     record, quality = convert({"id": 1, "_extra": value})
     assert record["_extra"] is None
     assert quality.unknown_fields == {}
 
 
-def test_extra_of_the_service_that_says_something_is_an_unknown_field() -> None:
+def test_filled_extra_from_service_is_unknown_field() -> None:
     record, quality = convert({"id": 1, "_extra": "something"})
     assert record["_extra"] == {"_extra": "something"}
     assert len(quality.unknown_fields) == 1
 
 
-def test_unknown_field_that_is_null_is_counted_and_kept() -> None:
+def test_null_unknown_field_is_counted_and_kept() -> None:
     record, quality = convert({"id": 1, "new": None})
     assert record["_extra"] == {"new": None}
     assert (quality.unknown_fields["new"].count, quality.unknown_fields["new"].suggested_type) == (
@@ -354,13 +354,13 @@ def test_unknown_field_that_is_null_is_counted_and_kept() -> None:
     )
 
 
-def test_type_of_an_unknown_field_is_that_of_its_value() -> None:
+def test_suggested_type_is_that_of_the_value() -> None:
     _, quality = convert({"id": 1, "new": 5, "status": {"id": 1, "new": True}})
     assert quality.unknown_fields["new"].suggested_type == "integer"
     assert quality.unknown_fields["status.new"].suggested_type == "boolean"
 
 
-def test_path_of_a_value_two_objects_deep_is_whole() -> None:
+def test_mismatch_two_objects_deep_has_full_path() -> None:
     inner = {"type": ["object", "null"], "properties": {"c": {"type": ["integer", "null"]}}}
     outer = {"type": ["object", "null"], "properties": {"b": inner}}
     quality = DataQualityCounters()
@@ -371,7 +371,7 @@ def test_path_of_a_value_two_objects_deep_is_whole() -> None:
     assert dict(quality.type_mismatches) == {"a.b.c": 1}
 
 
-def test_odd_value_beside_an_ignored_unknown_field_is_kept() -> None:
+def test_mismatch_beside_ignored_field_is_kept_in_extra() -> None:
     row = {"id": 1, "status": {"id": "x", "new": 1}}
     record, _ = convert(row, unknown_fields=UnknownFields.IGNORE)
     assert record["status"] == {"id": None}
@@ -386,30 +386,29 @@ TEXT = ["string", "null"]
     [
         ({"type": TEXT, "enum": ["a", None]}, "a", "a"),
         ({"type": TEXT, "enum": ["a"]}, None, None),
-        ({"type": TEXT, "enum": ["a"]}, "b", "odd"),
+        ({"type": TEXT, "enum": ["a"]}, "b", "mismatch"),
         ({"type": TEXT, "format": "date-time", "maxLength": 30}, "2024-05-01T10:00:00Z", "same"),
         ({"type": TEXT, "format": "email"}, "a@b.example", "same"),
-        ({"type": TEXT, "format": "email"}, "nobody", "odd"),
-        ({"anyOf": [{"type": "string", "format": "date-time"}]}, "2024-05-01 10:00", "odd"),
-        ({"type": TEXT, "pattern": "("}, "a", "odd"),
+        ({"type": TEXT, "format": "email"}, "jane", "mismatch"),
+        ({"anyOf": [{"type": "string", "format": "date-time"}]}, "2024-05-01 10:00", "mismatch"),
+        ({"type": TEXT, "pattern": "("}, "a", "mismatch"),
         ({"type": ["array", "null"]}, "[1, [2]]", [1, [2]]),
         ({"type": ["array", "null"]}, [1], [1]),
-        ({"type": ["array", "null"]}, 5, "odd"),
+        ({"type": ["array", "null"]}, 5, "mismatch"),
         ({"type": ["object", "null"]}, '{"a": 1}', {"a": 1}),
-        ({"type": ["object", "null"]}, [1], "odd"),
+        ({"type": ["object", "null"]}, [1], "mismatch"),
     ],
     ids=repr,
 )
-def test_value_of_a_schema_of_the_user_is_one_that_it_allows(
+def test_value_in_user_schema_is_valid_or_null(
     definition: dict[str, Any], value: object, expected: object
 ) -> None:
-    """What it does not allow is null in the column and as it came in `_extra`."""
     quality = DataQualityCounters()
     schema = {"properties": {"field": definition, "updatedOn": {}, "_extra": {}}}
     record = Converter(schema, stream="events", replication_key="updatedOn", quality=quality)(
         {"field": value}
     )
-    if expected == "odd":
+    if expected == "mismatch":
         assert (record["field"], record["_extra"]) == (None, {"field": value})
         assert dict(quality.type_mismatches) == {"field": 1}
     else:
@@ -439,7 +438,7 @@ WHOLE = {"type": "string"}
     ],
     ids=repr,
 )
-def test_schema_that_conversion_by_type_satisfies_is_plain(schema: object) -> None:
+def test_schema_satisfied_by_types_is_fully_convertible(schema: object) -> None:
     assert is_fully_convertible(schema)
 
 
@@ -469,7 +468,7 @@ def test_schema_that_conversion_by_type_satisfies_is_plain(schema: object) -> No
     ],
     ids=repr,
 )
-def test_schema_that_asks_for_more_than_a_type_is_not_plain(schema: object) -> None:
+def test_schema_with_other_constraints_is_not_fully_convertible(schema: object) -> None:
     assert not is_fully_convertible(schema)
 
 
@@ -489,5 +488,5 @@ def test_schema_that_asks_for_more_than_a_type_is_not_plain(schema: object) -> N
     ],
     ids=repr,
 )
-def test_main_type_is_the_only_one_beside_null(schema: object, kind: str | None) -> None:
+def test_single_type_is_the_only_one_besides_null(schema: object, kind: str | None) -> None:
     assert single_type(schema) == kind

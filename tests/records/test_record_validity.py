@@ -1,6 +1,6 @@
-"""Every record is valid against its schema, formats included, whatever the service sends.
+"""Every record is valid against its schema, including formats, for any row of the service.
 
-Both roads are tried: whole pages, and row by row.
+Each page is converted as a whole and row by row.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ KEY = "updatedOn"
 SCHEMAS = tap_schemas("1.1")
 STREAM = pytest.mark.parametrize("stream", sorted(SCHEMAS))
 
-_INSTANT = re.compile(
+_TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 )
-"""`date-time` of RFC 3339, in the spelling that all readers take; the offset may be missing."""
+"""`date-time` of RFC 3339 as all parsers accept it; the offset is optional."""
 
 CHECKER = FormatChecker()
 
 
 @CHECKER.checks("date-time", raises=ValueError)
-def is_instant(value: object) -> bool:
-    """Check an instant as the strictest loaders do, and that Python's `datetime` can hold it."""
+def is_timestamp(value: object) -> bool:
+    """Check a timestamp like the strictest loaders, and that `datetime` can represent it."""
     if not isinstance(value, str):
         return True
-    return bool(_INSTANT.fullmatch(value) and datetime.fromisoformat(value))
+    return bool(_TIMESTAMP.fullmatch(value) and datetime.fromisoformat(value))
 
 
 def convert(schema: Mapping[str, Any], page: str) -> tuple[list[Any], list[Any]]:
-    """Convert a page on both roads, and read what is written of it."""
+    """Convert a page as a whole and row by row; return the records as a target reads them."""
     read: list[list[Any]] = []
     for is_whole in (True, False):
         converter = Converter(
@@ -74,7 +74,7 @@ def convert(schema: Mapping[str, Any], page: str) -> tuple[list[Any], list[Any]]
 
 
 def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
-    """Convert a page on both roads; check the records against the schema, and with one another."""
+    """Check that both conversions of a page are the same and valid; return the records."""
     validator = Draft202012Validator(schema, format_checker=CHECKER)
     whole, single = convert(schema, page)
     assert whole == single
@@ -85,7 +85,7 @@ def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
 
 
 def with_ids(page: str) -> str:
-    """Give each row an id, unless it brings one."""
+    """Give each row without an id a number."""
     rows = decode_rows(Raw(page.encode())).rows
     return encode_json([{"id": number} | row for number, row in enumerate(rows)])
 
@@ -93,25 +93,25 @@ def with_ids(page: str) -> str:
 @STREAM
 @settings(max_examples=25)
 @given(data=st.data())
-def test_a_record_of_any_row_is_valid(stream: str, data: st.DataObject) -> None:
+def test_record_of_random_row_is_valid(stream: str, data: st.DataObject) -> None:
     page = with_ids(data.draw(pages(SCHEMAS[stream], fields=10)))
     assert_valid(SCHEMAS[stream], page)
 
 
-def places(schema: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """List all definitions of a schema with the way to them; `[]` is an item."""
+def paths(schema: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """List all definitions of a schema with their paths; `[]` stands for an item."""
     found: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
     for name, definition in schema.get("properties", {}).items():
         found.append(((name,), definition))
-        found += [((name, *path), inner) for path, inner in places(definition)]
+        found += [((name, *path), inner) for path, inner in paths(definition)]
     if "items" in schema:
         found.append((("[]",), schema["items"]))
-        found += [(("[]", *path), inner) for path, inner in places(schema["items"])]
+        found += [(("[]", *path), inner) for path, inner in paths(schema["items"])]
     return found
 
 
 def row_with(value: Any, path: Sequence[str]) -> Any:
-    """Build a row that has a value at a place."""
+    """Return a row that has a value at a path."""
     for step in reversed(path):
         value = [value, None] if step == "[]" else {step: value}
     return value
@@ -145,12 +145,12 @@ ODD_DATES = [
 
 
 @STREAM
-def test_an_odd_value_at_any_place_is_valid_or_null(stream: str) -> None:
+def test_odd_value_at_any_path_is_valid_or_null(stream: str) -> None:
     schema = SCHEMAS[stream]
     texts = [json.dumps(value) for value in ODD_VALUES]
     rows = [
         json.dumps(row_with("@", path)).replace('"@"', text)
-        for path, _ in places(schema)
+        for path, _ in paths(schema)
         for text in texts
     ]
     page = ",".join(
@@ -161,11 +161,11 @@ def test_an_odd_value_at_any_place_is_valid_or_null(stream: str) -> None:
 
 
 @pytest.mark.parametrize("stream", ["checklist_items", "events", "survey_submissions"])
-def test_an_odd_date_at_any_place_is_valid_or_null(stream: str) -> None:
+def test_odd_date_at_any_path_is_valid_or_null(stream: str) -> None:
     schema = SCHEMAS[stream]
     rows = [
         {"id": 1} | row_with(text, path)
-        for path, definition in places(schema)
+        for path, definition in paths(schema)
         if "format" in definition
         for text in [*ODD_DATES, *DATES[:: 7 if len(path) > 1 else 1]]
     ]
@@ -216,20 +216,20 @@ DAY_SCHEMA: dict[str, Any] = {
     ],
     ids=ascii,
 )
-def test_an_instant_or_date_has_one_form_or_is_null_and_kept(
+def test_timestamp_or_date_is_normalized_or_null_and_kept(
     value: str, at: str | None, day: str | None
 ) -> None:
     (record,) = assert_valid(DAY_SCHEMA, json.dumps([{"id": 1, "at": value, "day": value}]))
     assert (record["at"], record["day"]) == (at, day)
-    kept = {name: value for name, said in (("at", at), ("day", day)) if said is None}
+    kept = {name: value for name, converted in (("at", at), ("day", day)) if converted is None}
     assert record[EXTRA] == (kept or None)
 
 
-# What is kept in `_extra`
+# Values kept in `_extra`
 
 
 def depth(value: Any) -> int:
-    """Count the levels of a value."""
+    """Return the nesting depth of a value."""
     levels, inner = 0, [value]
     while inner := [one for one in inner if isinstance(one, (dict, list))]:
         levels += 1
@@ -239,7 +239,7 @@ def depth(value: Any) -> int:
 
 @pytest.mark.parametrize("levels", [1, MAX_DEPTH, MAX_DEPTH + 1, 500, 900])
 @pytest.mark.parametrize("field", ["new", "name", "at", "tags", EXTRA])
-def test_a_deep_value_keeps_some_levels_and_is_text_below(field: str, levels: int) -> None:
+def test_deep_value_is_text_below_max_depth(field: str, levels: int) -> None:
     deep = '{"a":[' * (levels // 2) + "{}" * (levels % 2) + "]}" * (levels // 2)
     schema = SCHEMAS["events"]
     (record,) = assert_valid(schema, f'[{{"id":1,"{field}":{deep}}}]')
@@ -255,15 +255,15 @@ def test_a_deep_value_keeps_some_levels_and_is_text_below(field: str, levels: in
 @settings(max_examples=60)
 @given(ANYTHING)
 @example("1e999999")
-def test_what_no_field_is_for_is_kept_as_it_came(text: str) -> None:
+def test_unknown_field_keeps_its_value(text: str) -> None:
     schema = SCHEMAS["rooms"]
     (record,) = assert_valid(schema, f'[{{"id":1,"shoeSize":{text}}}]')
     assert set(record[EXTRA]) == {"shoeSize"}
 
 
-# Catalogs of the user's own
+# Schemas of a user's catalog
 
-OWN: dict[str, Any] = {
+USER_SCHEMAS: dict[str, Any] = {
     "several types": {"type": ["integer", "string", "null"]},
     "no type": {},
     "anything": True,
@@ -298,24 +298,24 @@ OWN: dict[str, Any] = {
         "items": {"type": ["integer", "null"]},
         "maxItems": 1,
     },
-    "null only": {"type": "null"},
-    "no known type": {"type": ["foo", "null"]},
-    "no type at all": {"type": 7},
-    "a wrong pattern": {"type": ["string", "null"], "pattern": "["},
-    "a reference to nowhere": {"$ref": "#/definitions/nowhere"},
-    "properties that are none": {"type": ["object", "null"], "properties": 7},
-    "items of another time": {"type": ["array", "null"], "items": [{"type": "integer"}]},
+    "only null": {"type": "null"},
+    "unknown type": {"type": ["foo", "null"]},
+    "invalid type": {"type": 7},
+    "an invalid pattern": {"type": ["string", "null"], "pattern": "["},
+    "an unresolvable reference": {"$ref": "#/definitions/nowhere"},
+    "invalid properties": {"type": ["object", "null"], "properties": 7},
+    "items of an old draft": {"type": ["array", "null"], "items": [{"type": "integer"}]},
 }
-"""What a catalog may say of a field; null is allowed but where nothing is."""
+"""Definitions of a field in a user's catalog; all but those in INVALID_SCHEMAS allow null."""
 
-NONE_AT_ALL = {
-    *("nothing", "no known type", "no type at all", "a wrong pattern", "a reference to nowhere"),
-    *("properties that are none", "items of another time"),
+INVALID_SCHEMAS = {
+    *("nothing", "unknown type", "invalid type", "an invalid pattern", "an unresolvable reference"),
+    *("invalid properties", "items of an old draft"),
 }
 
 
-@pytest.mark.parametrize("definition", OWN.values(), ids=OWN)
-def test_a_value_is_valid_or_null_by_a_schema_of_the_user_s_own(
+@pytest.mark.parametrize("definition", USER_SCHEMAS.values(), ids=USER_SCHEMAS)
+def test_value_in_user_schema_is_valid_or_null_and_kept(
     definition: Any, request: pytest.FixtureRequest
 ) -> None:
     schema = {**DAY_SCHEMA, "properties": {**DAY_SCHEMA["properties"], "own": definition}}
@@ -325,7 +325,7 @@ def test_a_value_is_valid_or_null_by_a_schema_of_the_user_s_own(
     texts += [json.dumps(number) for number in NUMBER_TEXTS]
     rows = (f'{{"id":{number},"own":{text}}}' for number, text in enumerate(texts))
     page = f"[{','.join(rows)}]"
-    if request.node.callspec.id in NONE_AT_ALL:  # nothing can be checked, but nothing fails
+    if request.node.callspec.id in INVALID_SCHEMAS:  # validity cannot be checked, but nothing fails
         records, _ = convert(schema, page)
     else:
         records = assert_valid(schema, page)

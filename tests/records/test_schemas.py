@@ -1,4 +1,4 @@
-"""Every stream's schema: valid, complete by itself, wide, and true of the rows."""
+"""The schema of every stream is valid, self-contained, nullable and matches the rows."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ DOCUMENT = [
     *("budget_transactions", "surveys", "survey_submissions", "rooms", "room_reservations"),
     *("badges", "badge_completions", "feed_posts", "tracks", "checklists", "checklist_items"),
 ]
-"""The document's endpoints, in its order."""
+"""Endpoints of the document, in its order."""
 
 ADDED = ["stores", "store_products", "announcements", "announcement_recipients"]
-"""What specification 1.1 has besides, in its order."""
+"""Additional endpoints of specification 1.1, in its order."""
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     name: stream.schema
@@ -41,7 +41,7 @@ STREAM = pytest.mark.parametrize("name", DOCUMENT + ADDED)
 
 
 def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Walk a schema's properties and items, nested ones too."""
+    """Yield all properties and items of a schema with their paths."""
     for name, definition in schema.get("properties", {}).items():
         yield f"{path}{name}", definition
         yield from properties(definition, f"{path}{name}.")
@@ -50,12 +50,12 @@ def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, di
         yield from properties(schema["items"], f"{path[:-1]}[].")
 
 
-def test_the_streams_are_the_document_s() -> None:
+def test_streams_are_those_of_the_document() -> None:
     assert [stream.name for stream in STREAMS[ApiVersion.V1_0]] == DOCUMENT
     assert sorted(TapCampusGroups(validate_config=False).streams) == sorted(DOCUMENT)
 
 
-def test_the_specification_has_four_more() -> None:
+def test_specification_1_1_adds_four_streams() -> None:
     assert [stream.name for stream in STREAMS[ApiVersion.V1_1]] == DOCUMENT + ADDED
     assert sorted(SCHEMAS) == sorted(DOCUMENT + ADDED)
     assert all(stream.description for stream in STREAMS[ApiVersion.V1_1])
@@ -63,12 +63,12 @@ def test_the_specification_has_four_more() -> None:
 
 @STREAM
 @pytest.mark.parametrize("draft", [Draft7Validator, Draft202012Validator])
-def test_is_valid_json_schema(name: str, draft: type[Validator]) -> None:
+def test_schema_is_valid_json_schema(name: str, draft: type[Validator]) -> None:
     draft.check_schema(SCHEMAS[name])
 
 
 @STREAM
-def test_is_nullable_but_for_the_key_and_says_what_each_field_is(name: str) -> None:
+def test_schema_is_nullable_and_described_except_for_the_key(name: str) -> None:
     schema = SCHEMAS[name]
     assert schema["required"] == ["id", "updatedOn"]
     assert schema["properties"]["id"]["type"] == "integer"
@@ -82,7 +82,7 @@ def test_is_nullable_but_for_the_key_and_says_what_each_field_is(name: str) -> N
 
 
 @STREAM
-def test_has_only_what_targets_know(name: str) -> None:
+def test_schema_uses_only_keywords_that_targets_know(name: str) -> None:
     known = {"type", "format", "description", "properties", "items", "x-direct-identifier"}
     for path, definition in properties(SCHEMAS[name]):
         assert set(definition) <= known, path
@@ -93,7 +93,7 @@ def test_has_only_what_targets_know(name: str) -> None:
         assert (kind == "array") == ("items" in definition), path
 
 
-def test_the_specification_s_oddities() -> None:
+def test_unusual_types_of_the_specification_are_kept() -> None:
     def kind(stream: str, *path: str) -> str:
         definition = SCHEMAS[stream]
         for name in path:
@@ -119,8 +119,7 @@ def test_the_specification_s_oddities() -> None:
     assert kind("events", "customFields", "[]", "answer") == "string"
 
 
-def test_the_number_of_fields() -> None:
-    """As counted in specification 1.1, and `_extra`; a field lost in an edit shows here."""
+def test_schemas_have_all_fields_of_the_specification() -> None:
     counted = {name: len(schema["properties"]) - 1 for name, schema in SCHEMAS.items()}
     assert counted == {
         "events": 50,
@@ -154,7 +153,7 @@ def test_the_number_of_fields() -> None:
 
 
 @STREAM
-def test_a_row_of_every_field_passes_and_a_wrong_one_does_not(name: str) -> None:
+def test_schema_accepts_full_row_and_rejects_wrong_types(name: str) -> None:
     validator = Draft202012Validator(
         SCHEMAS[name], format_checker=Draft202012Validator.FORMAT_CHECKER
     )

@@ -1,4 +1,4 @@
-"""One odd row does not take its page along, and no name in it gets into the log without bound."""
+"""An unusual row costs neither its page nor the privacy of the names in it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ STREAM, OTHER = "rooms", "tags"
 ROWS = 4
 OLD = "2024-01-01T00:00:00.000000Z"
 
-BOTH_ROADS = pytest.mark.parametrize("is_sdk_road", [False, True], ids=["pages", "records"])
+BOTH_PATHS = pytest.mark.parametrize("is_sdk_path", [False, True], ids=["fast path", "SDK path"])
 
 
-def run(*rows: str, before: bytes = b"", is_sdk_road: bool = False, **settings: Any) -> Output:
-    """Run the tap; the first page of one stream has these rows among good ones."""
+def run(*rows: str, before: bytes = b"", is_sdk_path: bool = False, **settings: Any) -> Output:
+    """Run the tap; the first page of one stream has these rows between two valid ones."""
     good = [f'{{"id":{number},"name":"room {number}"}}' for number in (1, 2)]
     page = f'{{"Results":[{",".join([good[0], *rows, good[1]])}]}}'
     catalog = catalog_of([STREAM, OTHER])
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
-            if is_sdk_road and entry["breadcrumb"] == ["properties", "photoUrl"]:
+            if is_sdk_path and entry["breadcrumb"] == ["properties", "photoUrl"]:
                 entry["metadata"]["selected"] = False
     with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
         fault = simulator.inject(RawBody(before + page.encode()).on(STREAM, "first_page"))
         config = settings_for(simulator, **settings)
         output = sync(config, catalog=catalog, state=state_of(**{STREAM: OLD}))
-        assert fault.fired == 1  # no page is asked for again
+        assert fault.fired == 1  # no page is requested again
     assert len(output.records[OTHER]) == ROWS
     ids = [record["id"] for record in output.records[STREAM]]
     assert (ids[0], ids[-1]) == (1, 2)
@@ -48,7 +48,7 @@ def run(*rows: str, before: bytes = b"", is_sdk_road: bool = False, **settings: 
 
 
 def report_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """Return what the summary says of the stream, as figures."""
+    """Return the figures of the stream in the summary."""
     (extra,) = [vars(one) for one in caplog.records if "Summary: " in one.getMessage()]
     (report,) = [one for one in extra["streams"] if one["stream"] == STREAM]
     assert isinstance(report, dict)
@@ -56,7 +56,7 @@ def report_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 
 def summary(caplog: pytest.LogCaptureFixture) -> str:
-    """Return the summary as people read it."""
+    """Return the text of the summary."""
     (text,) = [
         one.getMessage() for one in caplog.records if one.getMessage().startswith("Summary: ")
     ]
@@ -66,12 +66,12 @@ def summary(caplog: pytest.LogCaptureFixture) -> str:
 # Rows that are not objects
 
 
-@BOTH_ROADS
+@BOTH_PATHS
 @pytest.mark.parametrize("odd", ["null", "7", '"x"', "[]", '[{"id":5}]', "true", "9" * 5000])
-def test_a_row_that_is_no_object_is_left_out_and_the_stream_fails_after_the_others(
-    caplog: pytest.LogCaptureFixture, odd: str, *, is_sdk_road: bool
+def test_row_that_is_not_an_object_is_left_out_and_fails_the_stream(
+    caplog: pytest.LogCaptureFixture, odd: str, *, is_sdk_path: bool
 ) -> None:
-    output = run(odd, odd, is_sdk_road=is_sdk_road)
+    output = run(odd, odd, is_sdk_path=is_sdk_path)
     assert isinstance(output.error, RowsMissingError)
     assert "2 rows of updatedOn " in str(output.error)
     assert output.bookmarks[STREAM] == OLD
@@ -81,21 +81,21 @@ def test_a_row_that_is_no_object_is_left_out_and_the_stream_fails_after_the_othe
     assert f"  {STREAM}: 2 rows without a usable id were left out" in summary(caplog)
 
 
-# A value that no reader of JSON takes
+# Values that JSON parsers reject
 
 DEEP = "[" * 5000 + "]" * 5000
 LONG = "9" * 5000
 
 
-@BOTH_ROADS
+@BOTH_PATHS
 @pytest.mark.parametrize("field", ["capacity", "name", "type", "active", "createdOn", "shoeSize"])
 @pytest.mark.parametrize(
     "odd", [LONG, f"-{LONG}", DEEP, "NaN", "-Infinity", f"[[{LONG},{DEEP},NaN]]"]
 )
-def test_an_odd_value_costs_its_column_only_and_is_kept_as_text(
-    caplog: pytest.LogCaptureFixture, odd: str, field: str, *, is_sdk_road: bool
+def test_value_that_parsers_reject_costs_only_its_column(
+    caplog: pytest.LogCaptureFixture, odd: str, field: str, *, is_sdk_path: bool
 ) -> None:
-    output = run(f'{{"id":3,"{field}":{odd},"building":{{"id":"7"}}}}', is_sdk_road=is_sdk_road)
+    output = run(f'{{"id":3,"{field}":{odd},"building":{{"id":"7"}}}}', is_sdk_path=is_sdk_path)
     assert output.error is None
     assert output.bookmarks[STREAM] != OLD
     record = output.records[STREAM][1]
@@ -132,32 +132,32 @@ def test_an_odd_value_costs_its_column_only_and_is_kept_as_text(
     ],
     ids=repr,
 )
-def test_an_odd_value_passes_stream_maps_and_flattening(more: dict[str, Any]) -> None:
+def test_value_that_parsers_reject_passes_stream_maps_and_flattening(more: dict[str, Any]) -> None:
     output = run(f'{{"id":3,"shoeSize":{DEEP},"capacity":{LONG}}}', **more)
     assert output.error is None
     assert len(output.records[STREAM]) == 3
 
 
-@BOTH_ROADS
-def test_an_id_of_thousands_of_digits_is_a_row_without_an_id(*, is_sdk_road: bool) -> None:
-    output = run(f'{{"id":{LONG}}}', is_sdk_road=is_sdk_road)
+@BOTH_PATHS
+def test_row_with_huge_id_counts_as_without_id(*, is_sdk_path: bool) -> None:
+    output = run(f'{{"id":{LONG}}}', is_sdk_path=is_sdk_path)
     assert isinstance(output.error, RowsMissingError)
     assert [record["id"] for record in output.records[STREAM]] == [1, 2]
 
 
-@BOTH_ROADS
-def test_control_characters_in_a_text_stay(*, is_sdk_road: bool) -> None:
-    output = run('{"id":3,"name":"a\tb\nc\0\\"\x1f"}', is_sdk_road=is_sdk_road)
+@BOTH_PATHS
+def test_control_characters_in_text_are_kept(*, is_sdk_path: bool) -> None:
+    output = run('{"id":3,"name":"a\tb\nc\0\\"\x1f"}', is_sdk_path=is_sdk_path)
     assert output.error is None
     assert output.records[STREAM][1]["name"] == 'a\tb\nc\0"\x1f'
 
 
-@BOTH_ROADS
-def test_characters_that_are_none_are_replaced_beside_all_else(
-    caplog: pytest.LogCaptureFixture, *, is_sdk_road: bool
+@BOTH_PATHS
+def test_invalid_unicode_is_replaced_beside_other_problems(
+    caplog: pytest.LogCaptureFixture, *, is_sdk_path: bool
 ) -> None:
     odd = ['{"id":3,"name":"half \\ud83d"}', "null", f'{{"id":4,"shoeSize":{DEEP}}}']
-    output = run(*odd, f'{{"id":5,"capacity":{LONG}}}', is_sdk_road=is_sdk_road)
+    output = run(*odd, f'{{"id":5,"capacity":{LONG}}}', is_sdk_path=is_sdk_path)
     assert isinstance(output.error, RowsMissingError)
     assert [record["id"] for record in output.records[STREAM]] == [1, 3, 4, 5, 2]
     assert output.records[STREAM][1]["name"] == "half \ufffd"
@@ -165,25 +165,25 @@ def test_characters_that_are_none_are_replaced_beside_all_else(
     assert (report["rows"], report["rows_without_key"], report["replaced"]) == (6, 1, 1)
 
 
-@BOTH_ROADS
-def test_a_byte_order_mark_is_skipped(
-    caplog: pytest.LogCaptureFixture, *, is_sdk_road: bool
+@BOTH_PATHS
+def test_byte_order_mark_of_page_is_skipped(
+    caplog: pytest.LogCaptureFixture, *, is_sdk_path: bool
 ) -> None:
-    output = run('{"id":3}', before=b"\xef\xbb\xbf", is_sdk_road=is_sdk_road)
+    output = run('{"id":3}', before=b"\xef\xbb\xbf", is_sdk_path=is_sdk_path)
     assert output.error is None
     assert len(output.records[STREAM]) == 3
     assert report_of(caplog)["replaced"] == 0
 
 
-def test_a_byte_order_mark_before_any_answer_is_skipped() -> None:
+def test_byte_order_mark_of_any_response_is_skipped() -> None:
     assert list(decode_body(b'\xef\xbb\xbf{"queryId":"q"}')[0]) == ["queryId"]
     assert describe_body(b'\xef\xbb\xbf{"message":"m"}') == "an object of message: string"
 
 
-# Names that may be data
+# Names of fields that may be data
 
 
-def test_names_of_unknown_fields_are_told_up_to_a_number() -> None:
+def test_unknown_fields_beyond_limit_are_counted_together() -> None:
     quality = DataQualityCounters()
     for number in range(MAX_UNKNOWN_NAMES):
         quality.add_unknown(f"name{number}", number)
@@ -200,18 +200,18 @@ def test_names_of_unknown_fields_are_told_up_to_a_number() -> None:
 
 
 def people(count: int) -> dict[str, int]:
-    """Make an object with a key per person, each written as a field might be."""
+    """Return an object with a key per person, each spelled like a field of the API."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return {f"jane{letters[at // 26].upper()}{letters[at % 26]}": at for at in range(count)}
 
 
-@BOTH_ROADS
+@BOTH_PATHS
 @pytest.mark.parametrize("row", [people(200), {"type": people(200)}], ids=["top", "nested"])
-def test_a_field_per_person_is_one_line_without_a_name(
-    caplog: pytest.LogCaptureFixture, row: Mapping[str, Any], *, is_sdk_road: bool
+def test_unknown_field_per_person_is_one_line_without_names(
+    caplog: pytest.LogCaptureFixture, row: Mapping[str, Any], *, is_sdk_path: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    output = run(json.dumps({"id": 3, **row}), is_sdk_road=is_sdk_road)
+    output = run(json.dumps({"id": 3, **row}), is_sdk_path=is_sdk_path)
     assert output.error is None
     assert "janeAa" in json.dumps(output.records[STREAM][1][EXTRA])
     assert "jane" not in caplog.text
@@ -222,20 +222,20 @@ def test_a_field_per_person_is_one_line_without_a_name(
     )
 
 
-@BOTH_ROADS
+@BOTH_PATHS
 @pytest.mark.parametrize("name", ["Jane_Doe", "Jane", "jd1234", "jane@uni.example", "jane_doe"])
-def test_a_name_that_is_not_written_as_the_api_s_are_is_not_told(
-    caplog: pytest.LogCaptureFixture, name: str, *, is_sdk_road: bool
+def test_unknown_name_unlike_api_fields_is_redacted(
+    caplog: pytest.LogCaptureFixture, name: str, *, is_sdk_path: bool
 ) -> None:
     caplog.set_level(logging.DEBUG)
     row = json.dumps({"id": 3, name: 1, "type": {name: 1}, "shoeSize": 44})
-    output = run(row, is_sdk_road=is_sdk_road)
+    output = run(row, is_sdk_path=is_sdk_path)
     assert output.records[STREAM][1][EXTRA][name] == 1
     assert name not in caplog.text
     assert list(report_of(caplog)["unknown"]) == ["(a name)", "shoeSize", "type.(a name)"]
 
 
-def test_an_unknown_field_that_is_an_error_is_told_by_the_same_rule() -> None:
+def test_unknown_field_error_redacts_name() -> None:
     with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
         simulator.dataset[STREAM][0]["Jane_Doe"] = 1
         output = sync(settings_for(simulator, unknown_fields="fail"), STREAM)
@@ -243,7 +243,7 @@ def test_an_unknown_field_that_is_an_error_is_told_by_the_same_rule() -> None:
     assert "does not have, (a name), and" in str(output.error)
 
 
-def test_the_keys_of_an_answer_are_told_only_if_the_api_has_them() -> None:
+def test_body_description_names_only_documented_keys() -> None:
     body = {"jane": 1, "Jane_Doe": [], "Results": None, "message": "m", "queryId": "q", "id": 7}
     assert describe_body(json.dumps(body | {"more": 1}).encode()) == (
         "an object of (another key): integer, (another key): array, Results: null, "

@@ -1,4 +1,4 @@
-"""Conversion of single values, at the edges of what fits."""
+"""Conversion of single values at the limits of their types."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tap_campusgroups.records.values import (
         " 2024-05-01T06:00:00-04:00 ",
     ],
 )
-def test_timestamp_is_read_as_utc_whatever_the_local_time(text: str) -> None:
+def test_timestamp_without_offset_is_utc_in_any_local_time(text: str) -> None:
     timestamp = parse_timestamp(text)
     assert timestamp is not None
     assert timestamp.isoformat() == "2024-05-01T10:00:00+00:00"
@@ -42,11 +42,11 @@ def test_timestamp_is_read_as_utc_whatever_the_local_time(text: str) -> None:
 
 
 @pytest.mark.usefixtures("local_time_of_new_york")
-def test_timestamp_without_offset_keeps_its_text_whatever_the_local_time() -> None:
+def test_timestamp_without_offset_keeps_text_in_any_local_time() -> None:
     assert to_timestamp("2024-05-01T10:00:00") == "2024-05-01T10:00:00"
 
 
-def test_canonical_timestamp_has_one_width_and_orders_like_time() -> None:
+def test_canonical_timestamp_has_fixed_width() -> None:
     first = "0001-01-01T00:00:00"
     later = "2024-05-01T10:00:00.5+00:00"
     last = "9999-12-31T23:59:59.999999Z"
@@ -59,26 +59,26 @@ def test_canonical_timestamp_has_one_width_and_orders_like_time() -> None:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
-def test_timestamp_outside_of_the_years_that_utc_has_is_not_one(text: str) -> None:
+def test_timestamp_outside_calendar_in_utc_is_invalid(text: str) -> None:
     assert parse_timestamp(text) is None
     with pytest.raises(ConversionError):
         to_canonical_timestamp(text)
 
 
 @pytest.mark.parametrize("text", ["", " ", "null", "NULL"])
-def test_text_that_stands_for_null_is_null_in_any_type(text: str) -> None:
+def test_null_text_is_null_in_any_type(text: str) -> None:
     for convert in (to_boolean, to_canonical_timestamp, to_date, to_timestamp, to_integer):
         assert convert(text) is None
 
 
-def test_integer_up_to_a_thousand_digits_is_one_and_a_longer_one_is_not() -> None:
+def test_integer_beyond_thousand_digits_is_mismatch() -> None:
     assert to_integer("1e999") == 10**999
     with pytest.raises(ConversionError):
         to_integer("1e1000")
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_number_that_a_double_rounds_is_an_integer_only_where_doubles_are_exact(sign: int) -> None:
+def test_rounded_integer_is_accepted_only_where_doubles_are_exact(sign: int) -> None:
     tiny = Decimal("1e-12")
     assert to_integer(sign * (MAX_SAFE_INTEGER + tiny)) == sign * MAX_SAFE_INTEGER
     with pytest.raises(ConversionError):

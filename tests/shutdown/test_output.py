@@ -1,4 +1,4 @@
-"""Output and log that cannot be written: the disk is full, a limit is reached, a file is closed."""
+"""Output and log that cannot be written: a full disk, a size limit, a closed file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.simulator import Dataset, Simulator
 from tests.support.harness import NEWEST, settings_for
+from tests.support.messages import OUTPUT_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FULL = Path("/dev/full")
 RUN = ("--config", "ENV")
 LIMIT = 50_000
-"""Bytes that a file may have; each command of the test writes more."""
+"""Maximum size of a file in bytes; each command writes more."""
 
 each_command = pytest.mark.parametrize(
     "arguments",
@@ -49,9 +50,9 @@ def tap(
 
     Args:
         service: The service.
-        arguments: Of the command.
+        arguments: Arguments of the command.
         prepare: Called in the new process.
-        **files: `stdout` and `stderr`; pipes if not given.
+        **files: `stdout` and `stderr`, by default pipes.
     """
     config = settings_for(service).items()
     return subprocess.run(
@@ -66,7 +67,7 @@ def tap(
 
 
 def error_of(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the one line that is an error."""
+    """Return the only line with an error."""
     log = done.stderr.decode()
     assert "Traceback" not in log
     assert "Exception ignored" not in log
@@ -75,30 +76,28 @@ def error_of(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 @each_command
-def test_output_that_is_open_for_reading_only_is_one_line(
-    service: Simulator, arguments: tuple[str, ...]
-) -> None:
+def test_read_only_output_is_one_error_line(service: Simulator, arguments: tuple[str, ...]) -> None:
     with Path(os.devnull).open("rb") as unwritable:
         done = tap(service, arguments, stdout=unwritable)
     assert done.returncode == 1
-    assert "Cannot write the output: Bad file descriptor. " in error_of(done)
+    assert f"{OUTPUT_FAILED}Bad file descriptor. " in error_of(done)
 
 
 def limit_files() -> None:
-    """Let no file be longer than `LIMIT`, as on a disk that fills up during the run."""
+    """Limit the size of files, as on a disk that fills up during the run."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
 
 
 @pytest.mark.parametrize("arguments", [RUN, ("--discover",), (*RUN, "--test=schema")], ids=" ".join)
-def test_disk_that_fills_up_is_one_line_and_nothing_follows_the_cut(
+def test_disk_that_fills_up_is_one_error_line_and_nothing_follows_the_cut(
     service: Simulator, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     path = tmp_path / "output"
     with path.open("wb") as file:
         done = tap(service, arguments, stdout=file, prepare=limit_files)
     assert done.returncode == 1
-    assert "Cannot write the output: File too large. " in error_of(done)
+    assert f"{OUTPUT_FAILED}File too large. " in error_of(done)
     assert path.stat().st_size == LIMIT
     if "--discover" not in arguments:
         *whole, _ = path.read_bytes().split(b"\n")
@@ -111,8 +110,8 @@ def closed_log() -> None:
 
 
 @pytest.mark.parametrize("arguments", [RUN, (*RUN, "--test"), ("--discover",)], ids=" ".join)
-@pytest.mark.parametrize("log", ["full", "closed", "nobody reads"])
-def test_log_that_cannot_be_written_changes_nothing(
+@pytest.mark.parametrize("log", ["full", "closed", "not read"])
+def test_log_that_cannot_be_written_does_not_affect_the_run(
     service: Simulator, arguments: tuple[str, ...], log: str
 ) -> None:
     if log == "closed":
@@ -135,7 +134,7 @@ def test_log_that_cannot_be_written_changes_nothing(
 
 
 @each_command
-def test_output_and_log_that_are_closed_end_with_an_error(
+def test_closed_output_and_log_end_with_exit_code_1(
     service: Simulator, arguments: tuple[str, ...]
 ) -> None:
     done = tap(service, arguments, stdout=None, stderr=None, prepare=lambda: os.closerange(0, 3))

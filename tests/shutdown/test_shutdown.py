@@ -1,4 +1,4 @@
-"""How a process ends: by a signal, whatever the main thread does, or because the output fails."""
+"""How a process ends: the signal handler, the watchdog, an output that fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,32 +14,32 @@ import pytest
 
 from tap_campusgroups.shutdown import SHUTDOWN, Shutdown, TerminationSignal
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Hang, Simulator, Status
+from tests.simulator import Hang, Redirect, Simulator
 from tests.support.harness import settings_for, wait_until
+from tests.support.messages import OUTPUT_FAILED, stopped_by
+from tests.support.tap_process import EXIT_CODES, ExitWatch, is_blocked_on_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS_TO_END = 5.0
-"""How long a process may take to end after a signal: the promise."""
-
 FULL = Path("/dev/full")
-CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
-each_signal = pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+each_signal = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
+)
 
 
 # The flag
 
 
 @each_signal
-def test_handler_of_a_tap_raises_nothing_and_the_next_safe_point_does(
+def test_signal_raises_at_the_next_safe_point_and_not_in_the_handler(
     simulator: Simulator, number: signal.Signals
 ) -> None:
     tap = TapCampusGroups(config=settings_for(simulator))
     signal.raise_signal(number)
     with pytest.raises(TerminationSignal) as ended:
         SHUTDOWN.check()
-    assert ended.value.code == CODES[number]
+    assert ended.value.code == EXIT_CODES[number]
     with pytest.raises(TerminationSignal):
         tap.sync_all()
     assert simulator.requests == []
@@ -53,7 +52,7 @@ def test_second_signal_is_ignored() -> None:
     shutdown.request(signal.SIGTERM)
     with pytest.raises(TerminationSignal) as ended:
         shutdown.check()
-    assert ended.value.code == CODES[signal.SIGINT]
+    assert ended.value.code == EXIT_CODES[signal.SIGINT]
 
 
 # The watchdog
@@ -63,7 +62,7 @@ def test_second_signal_is_ignored() -> None:
 def program(
     code: str, *arguments: str, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]]:
-    """Run a Python program; give it, its stdout and its stderr."""
+    """Run a Python program; yield its process, stdout and stderr."""
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=os.environ | environment,
@@ -79,12 +78,10 @@ def program(
 
 
 def end_of(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
-    """Send a signal; return the exit code, if the process ends in time."""
-    began = time.monotonic()
+    """Send a signal, check that the process ends in time, and return the exit code."""
+    watch = ExitWatch(process)
     process.send_signal(number)
-    code = process.wait(SECONDS_TO_END)
-    assert time.monotonic() - began < SECONDS_TO_END
-    return code
+    return watch.wait()
 
 
 BUSY = """
@@ -104,25 +101,24 @@ SHUTDOWN.run_process(work, logging.getLogger("tap"))
 
 
 @each_signal
-def test_main_thread_without_a_safe_point_is_ended_by_the_watchdog(number: signal.Signals) -> None:
+def test_watchdog_ends_a_main_thread_without_safe_points(number: signal.Signals) -> None:
     with program(BUSY) as (process, stdout, stderr):
         assert stdout.readline() == b"begun\n"
-        assert end_of(process, number) == CODES[number]
+        assert end_of(process, number) == EXIT_CODES[number]
         assert stderr.read().splitlines() == [
             b"left behind",
-            f"Stopped by {number.name}. The next run resumes from the last saved state.".encode(),
+            stopped_by(number.name).encode(),
         ]
 
 
 BLOCKED_LOG = BUSY.replace("time.sleep(0.01)", 'logging.error("x" * 10_000)')
 
 
-def test_log_that_nobody_reads_does_not_hold_up_the_end() -> None:
+def test_blocked_log_does_not_delay_the_end() -> None:
     with program(BLOCKED_LOG) as (process, stdout, _):
         assert stdout.readline() == b"begun\n"
-        wchan = Path(f"/proc/{process.pid}/wchan")  # where Linux says that it waits
-        wait_until(lambda: b"pipe_w" in wchan.read_bytes())
-        assert end_of(process, signal.SIGTERM) == CODES[signal.SIGTERM]
+        wait_until(lambda: is_blocked_on_pipe(process.pid))
+        assert end_of(process, signal.SIGTERM) == EXIT_CODES[signal.SIGTERM]
 
 
 IMPORTED = """
@@ -134,17 +130,17 @@ time.sleep(60)
 
 
 @each_signal
-def test_signal_during_the_imports_ends_without_a_traceback(
+def test_signal_during_imports_ends_the_process_without_a_traceback(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The SDK is what takes long to import."""
+    """The import of the SDK takes longest."""
     (tmp_path / "singer_sdk").mkdir()
     (tmp_path / "singer_sdk" / "__init__.py").write_text(IMPORTED)
     with program(
         "from tap_campusgroups.__main__ import main; main()", PYTHONPATH=str(tmp_path)
     ) as (process, stdout, stderr):
         assert stdout.read(9) == b"importing"
-        assert end_of(process, number) == -number  # for a shell, 128 + the signal
+        assert end_of(process, number) == -number  # shells report 128 + the signal
         assert stderr.read() == b""
 
 
@@ -163,7 +159,7 @@ def _no_process_left() -> Iterator[None]:
 def tap(
     *arguments: str, config: dict[str, Any] | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """Start the installed command; it ends with the test at the latest."""
+    """Start the installed command, which ends with the test."""
     settings = {
         f"TAP_CAMPUSGROUPS_{name.upper()}": str(value) for name, value in (config or {}).items()
     }
@@ -176,7 +172,7 @@ def tap(
 
 
 def error_of(process: subprocess.Popen[bytes]) -> tuple[int, str]:
-    """Wait for the end; return the exit code and the one line that is an error."""
+    """Wait for the end; return the exit code and the only line with an error."""
     _, stderr = process.communicate(timeout=60)
     log = stderr.decode()
     assert "Traceback" not in log
@@ -187,43 +183,45 @@ def error_of(process: subprocess.Popen[bytes]) -> tuple[int, str]:
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("arguments", [("--config", "ENV"), ("--discover",), ("--about",)])
-def test_full_disk_is_one_line(simulator: Simulator, arguments: tuple[str, ...]) -> None:
+def test_full_disk_is_one_error_line(simulator: Simulator, arguments: tuple[str, ...]) -> None:
     with FULL.open("wb") as full:
         process = tap(*arguments, config=settings_for(simulator), stdout=full)
         code, line = error_of(process)
     assert code == 1
-    assert "Cannot write the output: No space left on device." in line
+    assert f"{OUTPUT_FAILED}No space left on device." in line
 
 
 @pytest.mark.parametrize("arguments", [("--config", "ENV"), ("--discover",)])
-def test_closed_output_is_one_line(simulator: Simulator, arguments: tuple[str, ...]) -> None:
+def test_closed_output_is_one_error_line(simulator: Simulator, arguments: tuple[str, ...]) -> None:
     process = tap(*arguments, config=settings_for(simulator), preexec_fn=lambda: os.close(1))
     code, line = error_of(process)
     assert code == 1
-    assert "Cannot write the output: standard output is closed." in line
+    assert f"{OUTPUT_FAILED}standard output is closed." in line
 
 
-def test_abort_ends_although_another_request_hangs(simulator: Simulator) -> None:
+def test_abort_while_another_request_hangs_ends_the_process(simulator: Simulator) -> None:
     simulator.timing.running_seconds = {"academic_experiences": 1e9}
     simulator.inject(Hang().on("badges", "submit"))
     config = settings_for(simulator, on_stream_error="abort", poll_interval_max_seconds=1)
     process = tap("--config", "ENV", config=config, stdout=subprocess.DEVNULL)
     wait_until(lambda: simulator.hanging > 0)
-    simulator.inject(Status(400).on("academic_experiences", "poll", times=None))
+    simulator.inject(Redirect("/").on("academic_experiences", "poll", times=None))
     code, line = error_of(process)
     assert code == 1
-    assert "Stream 'academic_experiences': the export of updatedOn " in line
+    assert "Stream 'academic_experiences': the export of " in line
     assert simulator.hanging > 0
 
 
 @each_signal
-def test_connection_test_ends_by_a_signal(simulator: Simulator, number: signal.Signals) -> None:
+def test_signal_during_connection_test_ends_the_process(
+    simulator: Simulator, number: signal.Signals
+) -> None:
     simulator.inject(Hang().on(None, "submit", times=None))
     process = tap("--test", "--config", "ENV", config=settings_for(simulator))
     wait_until(lambda: simulator.hanging > 0)
-    began = time.monotonic()
+    watch = ExitWatch(process)
     process.send_signal(number)
+    assert watch.wait() == EXIT_CODES[number]
     code, line = error_of(process)
-    assert time.monotonic() - began < SECONDS_TO_END
-    assert code == CODES[number]
+    assert code == EXIT_CODES[number]
     assert f"Stopped by {number.name}." in line

@@ -160,8 +160,8 @@ class Dataset:
                 # A copy: a test may append to the list in another thread.
                 return _encode_all(list(self[stream]))
             if stream not in self._encoded:
-                made = self._rows.pop(stream, None)
-                rows = self._generate(stream) if made is None else made
+                existing = self._rows.pop(stream, None)
+                rows = self._generate(stream) if existing is None else existing
                 self._encoded[stream] = _encode_all(rows)
             return self._encoded[stream]
 

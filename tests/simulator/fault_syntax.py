@@ -37,7 +37,7 @@ FAULTS: Mapping[str, tuple[FaultType, str]] = {
     "empty page": (EmptyPage(), "an empty page with a token before the requested page"),
     "repeated token": (RepeatToken(), "a page with the token that was just used"),
 }
-"""Fault types by name, beside `HTTP <status>`, and what they do."""
+"""Fault types by name, besides `HTTP <status>`, and their effect."""
 
 _SYNTAX = re.compile(
     r"(?:(?P<stream>\w+):\s*)?"

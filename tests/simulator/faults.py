@@ -388,7 +388,7 @@ class EmptyToken(_LastTokenFaultType):
 
 
 class _QueryFailure(FaultType):
-    """Ends the query that is submitted or asked for."""
+    """Ends the query of a request."""
 
     failure: CompleteResponse
 

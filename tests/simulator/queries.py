@@ -37,8 +37,8 @@ class Timing:
     Attributes:
         queued_seconds: How long a query is queued, by the simulator's clock.
         running_seconds: How long it runs after that, by the simulator's clock.
-        queued_polls: Minimum number of 201 responses, whatever the clock says.
-        running_polls: Minimum number of 202 responses, whatever the clock says.
+        queued_polls: Minimum number of 201 responses, regardless of the clock.
+        running_polls: Minimum number of 202 responses, regardless of the clock.
         page_seconds: Delay before each page, in real time.
     """
 
@@ -87,9 +87,9 @@ class Query:
     Attributes:
         submitted: When it was submitted, in seconds of the simulator's clock.
         rows: Encoded rows in the order of the pages.
-        window: Range of `updatedOn` that was asked for.
+        window: Range of `updatedOn` of the rows.
         failure: Response to every request for a query that failed or was cancelled.
-        is_finished: Whether a client has been told that the query is over.
+        is_finished: Whether a client knows that the query is over.
     """
 
     id: str
@@ -167,7 +167,7 @@ class TooManyQueriesError(Exception):
 
 
 class QueryStore:
-    """All queries. A query is active until a client has been told that it is over.
+    """All queries. A query is active until a client knows that it is over.
 
     Attributes:
         max_active: Maximum number of active queries (None: no limit).

@@ -52,7 +52,7 @@ class RecordedRequest:
 
     Attributes:
         path: Path without the query string.
-        stream: Stream of the path; None if there is no such stream.
+        stream: Stream of the path; None if it does not exist.
         query: Decoded parameters.
         headers: Headers, case-insensitive.
         phase: Phase; "refused" if the service refused the request or the query had failed.

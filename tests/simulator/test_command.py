@@ -49,8 +49,8 @@ class Program:
         self.lines: list[str] = []
         for line in self._process.stdout:
             self.lines.append(line.rstrip())
-            if "output.jsonl" in line:
-                break
+            if not line.strip() and "output.jsonl" in self.lines[-2]:
+                break  # the last line of the introduction: nothing is left in the read buffer
         facts = dict(
             re.findall(r"^  (URL|school|secret) +(\S+)$", "\n".join(self.lines), re.MULTILINE)
         )

@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.simulator import (
-    Dataset,
-    Simulator,
-)
+from tests.simulator import Dataset, Simulator
 from tests.simulator.dataset import load_schemas
-from tests.simulator.timestamps import (
-    format_timestamp,
-    parse_timestamp,
-    to_milliseconds,
-)
+from tests.simulator.timestamps import format_timestamp, parse_timestamp, to_milliseconds
 from tests.simulator.vocabulary import FOREIGN_KEYS
 from tests.support.api_client import NEWEST, STREAMS, ApiClient, ids
 
@@ -50,7 +43,7 @@ DOCUMENTED = {
     "feed_posts", "groups", "members", "payments", "room_reservations", "rooms", "rsvp",
     "survey_submissions", "surveys", "tags", "tracks", "users", "work_experiences",
 }  # fmt: skip
-"""Streams of the vendor's document, whatever the tap has schemas for."""
+"""Streams of the vendor's document, independent of the tap's schemas."""
 
 
 def test_dataset_has_every_documented_stream() -> None:
@@ -59,7 +52,7 @@ def test_dataset_has_every_documented_stream() -> None:
 
 @pytest.fixture(scope="module")
 def many() -> Dataset:
-    """Return 150 rows a stream; not to be changed."""
+    """Return 150 rows per stream, not to be changed."""
     return Dataset(150, seed=3, newest=NEWEST)
 
 
@@ -101,9 +94,11 @@ def test_rows_are_valid_and_have_every_field(many: Dataset, stream: str) -> None
 @pytest.mark.parametrize("stream", STREAMS)
 def test_timestamps_are_within_the_span_and_in_order(many: Dataset, stream: str) -> None:
     rows = many[stream]
-    instants = [parse_timestamp(row["updatedOn"]) for row in rows]
-    assert all(instant is not None and NEWEST - SPAN <= instant <= NEWEST for instant in instants)
-    assert instants.count(NEWEST) == 1
+    timestamps = [parse_timestamp(row["updatedOn"]) for row in rows]
+    assert all(
+        timestamp is not None and NEWEST - SPAN <= timestamp <= NEWEST for timestamp in timestamps
+    )
+    assert timestamps.count(NEWEST) == 1
     for row in rows:
         for early, late in (
             ("createdOn", "updatedOn"),
@@ -140,11 +135,11 @@ def test_values_include_unusual_but_valid_ones(many: Dataset) -> None:
     assert all(value is None or round(value, 2) == value for value in prices)  # type: ignore[call-overload]
     assert any(not str(value).isascii() for *_, value in flat)
     stamps = [str(value) for name, _, value in flat if name in {"updatedOn", "createdOn"} and value]
-    odd = [stamp for stamp in stamps if not re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", stamp)]
-    assert 0.03 < len(odd) / len(stamps) < 0.07
-    assert all(parse_timestamp(stamp) is not None for stamp in odd)
+    unusual = [stamp for stamp in stamps if not re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", stamp)]
+    assert 0.03 < len(unusual) / len(stamps) < 0.07
+    assert all(parse_timestamp(stamp) is not None for stamp in unusual)
     for mark in (r"\+00:00$", r"-05:00$", r"^.{10} ", r"T.{8}Z$"):
-        assert any(re.search(mark, stamp) for stamp in odd), mark
+        assert any(re.search(mark, stamp) for stamp in unusual), mark
     assert "" in [value for *_, value in flat]
     assert [] in [value for *_, value in flat]
 

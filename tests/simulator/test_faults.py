@@ -50,8 +50,8 @@ def test_status_with_message_header_or_value(simulator: Simulator, client: ApiCl
     assert simulator.requests[1].fault == "Status"
     simulator.inject(Status(418, value={"message": "tea", "code": 1}).on())
     assert client.post("users").json() == {"message": "tea", "code": 1}
-    simulator.inject(Status(599, "odd").on())
-    assert client.request("GET", "nothing").json() == {"message": "odd"}
+    simulator.inject(Status(599, "custom").on())
+    assert client.request("GET", "nothing").json() == {"message": "custom"}
 
 
 def test_fault_with_after_and_without_times_hits_until_cleared(
@@ -193,12 +193,12 @@ def test_token_key_is_renamed_where_there_is_a_token(
     assert set(last) == {"Results"}
 
 
-@pytest.mark.parametrize(("kind", "value"), [(NullToken(), None), (EmptyToken(), "")])
+@pytest.mark.parametrize(("fault_type", "value"), [(NullToken(), None), (EmptyToken(), "")])
 def test_null_or_empty_token_is_on_the_last_page_only(
-    simulator: Simulator, client: ApiClient, kind: FaultType, value: object
+    simulator: Simulator, client: ApiClient, fault_type: FaultType, value: object
 ) -> None:
     query_id = client.submit("events")
-    fault = simulator.inject(kind.on("events"))
+    fault = simulator.inject(fault_type.on("events"))
     page = client.get("events", query_id, size=15).json()
     assert fault.fired == 0
     last = client.get("events", query_id, size=15, token=page["NextToken"]).json()
@@ -207,7 +207,7 @@ def test_null_or_empty_token_is_on_the_last_page_only(
 
 @pytest.mark.parametrize("phase", ["submit", "poll", "first_page", "later_page"])
 @pytest.mark.parametrize(
-    ("kind", "status", "message"),
+    ("fault_type", "status", "message"),
     [
         (FailQuery(), 500, "Query execution failed"),
         (CancelQuery(), 410, "Query execution was cancelled"),
@@ -216,14 +216,14 @@ def test_null_or_empty_token_is_on_the_last_page_only(
 def test_failed_or_cancelled_query_stays_so_and_others_continue(
     dataset: Dataset,
     phase: Phase,
-    kind: FaultType,
+    fault_type: FaultType,
     status: int,
     message: str,
 ) -> None:
     spared = {"submit": [], "poll": [], "first_page": [202], "later_page": [202, 200]}[phase]
     with Simulator(dataset, running_polls=1) as simulator:
         client = ApiClient(simulator)
-        simulator.inject(kind.on("events", phase))
+        simulator.inject(fault_type.on("events", phase))
         query_id = client.submit("events")
         parameters: dict[str, object] = {"size": 7}
         for expected in spared:

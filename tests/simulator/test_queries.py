@@ -9,16 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.simulator import (
-    Dataset,
-    Simulator,
-    Status,
-)
-from tests.simulator.timestamps import (
-    UNUSUAL_FORMATS,
-    parse_timestamp,
-    to_milliseconds,
-)
+from tests.simulator import Dataset, Simulator, Status
+from tests.simulator.timestamps import UNUSUAL_FORMATS, parse_timestamp, to_milliseconds
 from tests.support.api_client import NEWEST, ApiClient, ids
 from tests.support.harness import MAX_RETRY_DELAY as TIMEOUT
 
@@ -56,10 +48,8 @@ def test_query_with_poll_counts_ignores_the_clock(dataset: Dataset) -> None:
 
 
 def test_page_delay_applies_to_pages_only(dataset: Dataset) -> None:
-    longer_than_the_clients_patience = {"events": 12 * TIMEOUT}
-    with Simulator(
-        dataset, running_polls=1, page_seconds=longer_than_the_clients_patience
-    ) as simulator:
+    beyond_the_timeout = {"events": 12 * TIMEOUT}
+    with Simulator(dataset, running_polls=1, page_seconds=beyond_the_timeout) as simulator:
         client = ApiClient(simulator)
         query_id = client.submit("events")
         assert client.get("events", query_id).status_code == 202
@@ -143,11 +133,11 @@ def test_windows_that_share_a_bound_both_hold_its_row(client: ApiClient, dataset
     assert set(ids(before)) | set(ids(after)) == set(range(1, 21))
 
 
-@pytest.mark.parametrize("odd", [None, "", "yesterday", 5, "9999-99-99"])
+@pytest.mark.parametrize("value", [None, "", "yesterday", 5, "9999-99-99"])
 def test_row_without_usable_timestamp_is_in_no_window(
-    client: ApiClient, dataset: Dataset, odd: object
+    client: ApiClient, dataset: Dataset, value: object
 ) -> None:
-    dataset["events"][3]["updatedOn"] = odd
+    dataset["events"][3]["updatedOn"] = value
     del dataset["events"][4]["updatedOn"]
     rows = client.rows("events", updatedStart="1999-01-01", updatedEnd="2999-01-02")
     assert sorted(ids(rows)) == [1, 2, 3, *range(6, 21)]
@@ -157,8 +147,8 @@ def test_row_without_usable_timestamp_is_in_no_window(
 def test_timestamp_in_unusual_format_is_compared_by_value(
     client: ApiClient, dataset: Dataset, form: Callable[[int], str]
 ) -> None:
-    instant = datetime(2021, 5, 6, 2, 0, 0, tzinfo=UTC)
-    dataset["events"][0]["updatedOn"] = form(to_milliseconds(instant))
+    timestamp = datetime(2021, 5, 6, 2, 0, 0, tzinfo=UTC)
+    dataset["events"][0]["updatedOn"] = form(to_milliseconds(timestamp))
     bound = "2021-05-06T02:00:00Z"
     assert ids(client.rows("events", updatedStart=bound, updatedEnd=bound)) == [1]
 

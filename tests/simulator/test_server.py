@@ -11,11 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import requests
 
-from tests.simulator import (
-    Dataset,
-    Hang,
-    Simulator,
-)
+from tests.simulator import Dataset, Hang, Simulator
 from tests.support.api_client import EVERYTHING, STREAMS, ApiClient, ids
 from tests.support.harness import MAX_RETRY_DELAY as TIMEOUT
 from tests.support.harness import wait_until

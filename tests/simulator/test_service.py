@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator import (
-    Dataset,
-    Simulator,
-    Status,
-)
+from tests.simulator import Dataset, Simulator, Status
 from tests.support.api_client import EVERYTHING, ApiClient, ids
 
 

@@ -1,14 +1,13 @@
-"""Rows that reach the service's data lake hours after their `updatedOn`: no run may lose one.
+"""Rows that reach the data lake hours after their `updatedOn`: no run may lose one.
 
-The lake is a dataset that a clock of the test's own moves on. A row has versions, one a change; the
-lake shows the newest of those that have arrived.
+The lake is a dataset with a clock that the test moves. A row has one version per change; the lake
+shows the newest version that has arrived.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.simulator import Dataset, FaultType, Simulator
 from tests.simulator.timestamps import UNUSUAL_FORMATS, format_timestamp, to_milliseconds
-from tests.support.harness import catalog_of, settings_for, sync
+from tests.support.harness import canonical, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,23 +33,18 @@ BEGIN = datetime(2025, 3, 1, tzinfo=UTC)
 """Before every row."""
 
 FORMS = (format_timestamp, *UNUSUAL_FORMATS[1:])
-"""How the service may write an instant, to the millisecond."""
-
-
-def canonical(instant: datetime) -> str:
-    """Write an instant as the tap does."""
-    return f"{instant:%Y-%m-%dT%H:%M:%S.%f}Z"
+"""Formats in which the service may write a timestamp with milliseconds."""
 
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A row as it was from one change to the next.
+    """A row between two changes.
 
     Attributes:
-        updated: Its `updatedOn`.
-        id: Its row.
-        arrives: When the lake has it.
-        form: How `updatedOn` is written.
+        updated: `updatedOn` of the row.
+        id: Id of the row.
+        arrives: When it reaches the lake.
+        form: Format of `updatedOn`.
     """
 
     updated: datetime
@@ -60,20 +54,20 @@ class Version:
 
     @property
     def key(self) -> tuple[int, str]:
-        """What tells a version from all others in the tap's output."""
+        """Id and `updatedOn` as the tap emits them, which identify the version."""
         return self.id, canonical(self.updated)
 
 
 class Lake(FaultType):
-    """The stream's rows in the lake, whose clock goes on with every export that is submitted.
+    """The stream's rows in the lake; every submitted export moves the lake's clock.
 
     Attributes:
-        now: The lake's clock.
-        step: How far each submitted export moves it.
+        now: Time of the clock.
+        step: Time per submitted export.
     """
 
     def __init__(self, simulator: Simulator, versions: Sequence[Version]) -> None:
-        """Fill the lake in place of what was in it."""
+        """Replace the rows of the lake."""
         self._rows = simulator.dataset[STREAM]
         self._versions = sorted(versions)
         self._lock = Lock()
@@ -83,13 +77,13 @@ class Lake(FaultType):
         simulator.inject(self.on(STREAM, "submit", times=None))
 
     def respond(self, context: RequestContext) -> Response:
-        """Answer from what has arrived by then."""
+        """Move the clock and respond with the rows that have arrived."""
         with self._lock:
             self.move_to(self.now + self.step)
             return context.execute()
 
     def move_to(self, now: datetime) -> None:
-        """Let time pass."""
+        """Move the clock to a time and show the rows that have arrived."""
         self.now = now
         self._rows[:] = [
             {
@@ -101,24 +95,18 @@ class Lake(FaultType):
         ]
 
     def visible(self, now: datetime) -> list[Version]:
-        """Pick what the lake shows at an instant: a version a row."""
+        """Return what the lake shows at a time: one version per row."""
         arrived = [version for version in self._versions if version.arrives <= now]
         return list({version.id: version for version in arrived}.values())
 
 
-@cache
-def catalog() -> dict[str, Any]:
-    """The catalog of all runs."""
-    return catalog_of([STREAM])
-
-
 @dataclass
 class History:
-    """Runs one after the other, each with the last state of the one before.
+    """A series of runs, each with the last state of the run before.
 
     Attributes:
         simulator: The service.
-        emitted: The versions in the runs' output, in its order.
+        emitted: The emitted versions in their order.
         state: The last state.
     """
 
@@ -134,15 +122,15 @@ class History:
         return value
 
     def run(self, started: datetime, *, lookback: int, **more: Any) -> Output:
-        """Run the tap, and look at every bookmark it writes on the way.
+        """Run the tap and check every bookmark in its output.
 
         Args:
-            started: When the run starts, as far as the tap knows.
-            lookback: The setting.
+            started: Start of the run as the tap sees it.
+            lookback: The lookback, in hours.
             **more: Other settings.
         """
         config = settings_for(self.simulator, lookback_hours=lookback, **more)
-        output = sync(config, catalog=catalog(), state=self.state, started=started)
+        output = sync(config, STREAM, state=self.state, started=started)
         assert output.error is None
         watermark = canonical(started - lookback * HOUR)
         for message in output.messages:
@@ -160,7 +148,7 @@ class History:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Simulator]:
-    """The service, whose rows are the lake's."""
+    """A service with the rows of a lake."""
     with Simulator(Dataset(0, newest=BEGIN)) as simulator:
         yield simulator
 
@@ -172,7 +160,7 @@ ROWS = 150
 
 
 def a_month(seed: int) -> list[Version]:
-    """Make rows, some of which change later on, that arrive 0 to 30 hours late."""
+    """Return rows that arrive 0 to 30 hours late, some of which change again."""
     random = Random(seed)  # noqa: S311 - not for secrets
     versions = []
     for number in range(1, ROWS + 1):
@@ -186,10 +174,10 @@ def a_month(seed: int) -> list[Version]:
 
 
 def nights(history: History, versions: list[Version], **settings_: Any) -> set[tuple[int, str]]:
-    """Run the tap at three in the morning until all has arrived.
+    """Run the tap at 03:00 every night until every row has arrived.
 
     Returns:
-        The versions that some night could have seen and had not emitted in the end.
+        The versions that were visible in a night but not emitted until its end.
     """
     lake = Lake(history.simulator, versions)
     missed: set[tuple[int, str]] = set()
@@ -204,7 +192,7 @@ def nights(history: History, versions: list[Version], **settings_: Any) -> set[t
 
 
 @pytest.mark.parametrize(("seed", "window"), [(0, None), (1, 1), (2, 5)])
-def test_every_night_has_every_row_that_had_arrived(
+def test_nightly_runs_emit_every_row_that_has_arrived(
     service: Simulator, seed: int, window: int | None
 ) -> None:
     versions = a_month(seed)
@@ -216,8 +204,8 @@ def test_every_night_has_every_row_that_had_arrived(
     assert last == {version.id: canonical(version.updated) for version in sorted(versions)}
 
 
-def test_without_a_lookback_the_same_nights_lose_rows(service: Simulator) -> None:
-    """So the test above would see a row that is lost."""
+def test_nightly_runs_without_lookback_lose_rows(service: Simulator) -> None:
+    """So the test above can fail."""
     history = History(service)
     missed = nights(history, a_month(0), lookback=0, start_date="2025-03-01")
     assert len(missed) > ROWS / 10
@@ -230,11 +218,11 @@ NIGHT = BEGIN + 240 * HOUR
 
 
 @pytest.mark.parametrize(("lookback", "loaded"), [(48, [1, 2]), (30, [1, 2]), (29, [1])])
-def test_a_row_thirty_hours_late_is_loaded_by_the_next_night(
+def test_row_30_hours_late_is_emitted_with_a_lookback_of_30_hours(
     service: Simulator, lookback: int, loaded: list[int]
 ) -> None:
     on_time = Version(NIGHT - timedelta(seconds=1), 1, NIGHT - timedelta(seconds=1))
-    # The bookmark is the newest row's, a second before the run; this one misses that run by one.
+    # The bookmark is one second before the run; this row arrives one second after it.
     late = Version(NIGHT + timedelta(seconds=1) - 30 * HOUR, 2, NIGHT + timedelta(seconds=1))
     lake, history = Lake(service, [on_time, late]), History(service)
     for started in (NIGHT, NIGHT + 24 * HOUR):
@@ -245,8 +233,9 @@ def test_a_row_thirty_hours_late_is_loaded_by_the_next_night(
     assert sorted({number for number, _ in history.emitted}) == loaded
 
 
-def test_a_row_that_changed_again_arrives_last_in_its_newest_form(service: Simulator) -> None:
-    """Although the change before it reaches the lake only afterwards."""
+def test_row_with_late_older_version_is_emitted_last_in_its_newest_version(
+    service: Simulator,
+) -> None:
     versions = [
         Version(NIGHT - 40 * HOUR, 1, NIGHT - 39 * HOUR),
         Version(NIGHT - 20 * HOUR, 1, NIGHT + 10 * HOUR),
@@ -257,7 +246,7 @@ def test_a_row_that_changed_again_arrives_last_in_its_newest_form(service: Simul
     for hours in (-24, 0, 24, 48):
         lake.move_to(NIGHT + hours * HOUR)
         history.run(lake.now, lookback=48)
-    # In the second and the third night the second version is behind the third.
+    # The second version arrives after the third one.
     assert list(dict.fromkeys(history.emitted)) == [
         versions[0].key,
         versions[2].key,
@@ -266,10 +255,10 @@ def test_a_row_that_changed_again_arrives_last_in_its_newest_form(service: Simul
     assert history.emitted[-1] == versions[3].key
 
 
-def test_a_row_that_changes_during_the_run_arrives_last_in_its_newest_form(
+def test_row_that_changes_during_the_run_is_emitted_last_in_its_newest_version(
     service: Simulator,
 ) -> None:
-    """It is in two windows of one run: before the change, and after it."""
+    """It is in two windows of the run, before and after the change."""
     versions = [
         Version(NIGHT - 70 * HOUR, 1, NIGHT - 70 * HOUR),
         Version(NIGHT - 2 * HOUR, 1, NIGHT + 1 * HOUR),
@@ -287,7 +276,7 @@ def test_a_row_that_changes_during_the_run_arrives_last_in_its_newest_form(
     assert history.emitted == [version.key for version in versions]
 
 
-def test_the_bookmark_of_a_quiet_stream_moves_on_behind_the_lookback(service: Simulator) -> None:
+def test_bookmark_of_quiet_stream_follows_the_watermark(service: Simulator) -> None:
     row = Version(NIGHT + 30 * HOUR, 1, NIGHT + 60 * HOUR)
     lake, history = Lake(service, [row]), History(service)
     bookmarks = []
@@ -299,14 +288,14 @@ def test_the_bookmark_of_a_quiet_stream_moves_on_behind_the_lookback(service: Si
         canonical(NIGHT - 48 * HOUR),
         canonical(NIGHT - 24 * HOUR),
         canonical(NIGHT),
-        row.key[1],  # newer than what a quiet night would have given, and it stays
+        row.key[1],  # newer than the watermark
         canonical(NIGHT + 48 * HOUR),
         canonical(NIGHT + 72 * HOUR),
     ]
     assert set(history.emitted) == {row.key}
 
 
-def test_a_bookmark_is_the_newest_instant_and_not_the_newest_less_the_lookback(
+def test_bookmark_is_the_newest_row_without_the_lookback(
     service: Simulator,
 ) -> None:
     first = Version(NIGHT - 5 * HOUR, 1, NIGHT - 5 * HOUR)
@@ -315,7 +304,7 @@ def test_a_bookmark_is_the_newest_instant_and_not_the_newest_less_the_lookback(
     for started in (NIGHT, NIGHT + 24 * HOUR):
         lake.move_to(started)
         history.run(started, lookback=48)
-        # The late row is older: it does not take the bookmark back.
+        # The late row is older and does not move the bookmark back.
         assert history.bookmark == first.key[1]
     assert history.emitted[-2:] in ([first.key, older.key], [older.key, first.key])
 
@@ -328,12 +317,12 @@ class AnyRun:
     """A run of a history.
 
     Attributes:
-        started: When it starts.
-        step: How much time passes with every export it submits.
+        started: Start of the run.
+        step: Time per submitted export.
         window: `export_window_days`.
         cap: `max_concurrent_exports`.
-        page_size: Rows a page.
-        behind: How long before its start its `end_date` is, if it has one.
+        page_size: Rows per page.
+        behind: Time between `end_date` and the start, if it has an `end_date`.
     """
 
     started: datetime
@@ -346,7 +335,7 @@ class AnyRun:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[int, list[Version], list[AnyRun]]:
-    """Make a lookback, rows that are never later than that, and runs."""
+    """Return a lookback, rows that are not later than the lookback, and runs."""
 
     def time(most: timedelta, least: timedelta = timedelta()) -> timedelta:
         milliseconds = timedelta(milliseconds=1)
@@ -377,16 +366,16 @@ def histories(draw: st.DrawFn) -> tuple[int, list[Version], list[AnyRun]]:
     return lookback, list(versions.values()), runs
 
 
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=25, derandomize=True, deadline=None)
 @given(histories())
-def test_any_history_of_arrivals_is_emitted_as_a_whole(
+def test_any_history_of_arrivals_is_emitted_completely(
     service: Simulator, history_of: tuple[int, list[Version], list[AnyRun]]
 ) -> None:
     lookback, versions, runs = history_of
     lake, history = Lake(service, versions), History(service)
     for run in runs:
         lake.step = run.step
-        # A run's start is before its first export, and a run may take as long as it likes.
+        # A run may take longer than the time to the next one.
         lake.move_to(max(lake.now, run.started))
         until = None if run.behind is None else max(run.started - run.behind, BEGIN)
         shown = {version.key for version in lake.visible(lake.now) if not run.step}

@@ -1,4 +1,4 @@
-"""What the models of attendance should say, counted in Python from the rows of the service."""
+"""Expected results of the attendance models, counted in Python from the rows of the service."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ if TYPE_CHECKING:
 Figures: TypeAlias = dict[Any, tuple[Any, ...]]
 
 GOING = "yes"
-"""The one answer of the variable `going_answers`."""
+"""The only answer in the variable `going_answers`."""
 
 
 def by_event(source: Mapping[str, Sequence[Row]]) -> Figures:
-    """Count for each event.
+    """Return week, RSVPs, going, check-ins, attendees and show-up rate by event.
 
     Args:
-        source: Rows of the service, each id once, with the values that are in the columns.
-
-    Returns:
-        By event: week, RSVPs, going, check-ins, attendees, show-up rate.
+        source: Rows of the service, one per id, with values as in the columns.
     """
     answers = source["rsvp"]
     rsvps = Counter(row["eventId"] for row in answers)
     going = Counter(
         row["eventId"] for row in answers if (row["rsvp"] or "").strip().lower() == GOING
     )
-    there = [row for row in source["checkins"] if row["deleted"] is not True]
-    checkins = Counter(row["eventId"] for row in there)
-    attendees = Counter(event for event, user in _pairs(there) if user is not None)
+    present = [row for row in source["checkins"] if row["deleted"] is not True]
+    checkins = Counter(row["eventId"] for row in present)
+    attendees = Counter(event for event, user in _pairs(present) if user is not None)
     return {
         key: (
             _monday(row["startDate"]),
@@ -51,13 +48,10 @@ def by_event(source: Mapping[str, Sequence[Row]]) -> Figures:
 
 
 def by_week(events: Figures) -> Figures:
-    """Add up the events of each week.
+    """Return events, RSVPs, going, check-ins, attendees and show-up rate by week.
 
     Args:
-        events: The figures by event.
-
-    Returns:
-        By week: events, RSVPs, going, check-ins, attendees, show-up rate.
+        events: The result of `by_event`.
     """
     weeks: dict[Any, list[tuple[Any, ...]]] = {}
     for week, *counts, _ in events.values():
@@ -80,7 +74,7 @@ def _monday(text: str | None) -> date | None:
     if text is None:
         return None
     start = datetime.fromisoformat(text)
-    # What has an offset is loaded in UTC; the clock of what has none is left alone.
+    # Timestamps with an offset are loaded in UTC, local times as they are.
     day = (start if start.tzinfo is None else start.astimezone(UTC)).date()
     return day - timedelta(days=day.weekday())
 

@@ -10,11 +10,13 @@ from concurrent.futures import Future
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from unittest.mock import patch
 from weakref import WeakSet
 
 import msgspec
 import requests
 
+from tap_campusgroups import tap
 from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.exports.export import Page
 from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
@@ -23,10 +25,10 @@ from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.streams import STREAMS
 from tests.simulator import Dataset, Simulator
-from tests.support.harness import NEWEST, wait_until
+from tests.support.harness import NEWEST, sync, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from tests.support.harness import Output
@@ -44,6 +46,9 @@ ROWS = 5
 
 SECONDS = 60.0
 """Limit of every wait, in seconds; it only ends tests that would hang."""
+
+WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+"""A window where its bounds do not matter."""
 
 LOGGER = logging.getLogger("tap-campusgroups")
 
@@ -249,6 +254,19 @@ class SimulatorClock:
 def frozen_simulator(clock: SimulatorClock, **options: Any) -> Simulator:
     """Start a service whose exports run until `clock.finish_exports` is called."""
     return Simulator(Dataset(ROWS, newest=NEWEST), clock=clock, running_seconds=1, **options)
+
+
+def sync_only(config: Mapping[str, Any], *names: str, **more: Any) -> Output:
+    """Sync with a tap that has only some streams, which starts in a fraction of the time.
+
+    Args:
+        config: The settings.
+        *names: The streams.
+        **more: Further arguments of `sync`.
+    """
+    streams = [stream for stream in STREAMS[ApiVersion.V1_0] if stream.name in names]
+    with patch.object(tap, "STREAMS", {ApiVersion.V1_0: streams}):
+        return sync(config, **more)
 
 
 def submitted(simulator: Simulator, status: int = 200) -> list[str]:

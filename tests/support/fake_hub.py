@@ -1,7 +1,7 @@
 """Meltano Hub in small, and a fresh Meltano project that asks it: also a program, which tells.
 
-`python -m tests.support.fake_hub` adds the tap to a new project from the fake Hub, runs it against the
-simulator, and prints every command, what it wrote, and what the Hub was asked.
+`python -m tests.support.fake_hub` adds the tap to a new project from the fake Hub, runs it against
+the simulator, and prints every command, what it wrote, and what the Hub was asked.
 """
 
 from __future__ import annotations

@@ -6,13 +6,17 @@ import io
 import json
 import socket
 from contextlib import redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from tap_campusgroups import tap
+from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 
 if TYPE_CHECKING:
@@ -164,14 +168,26 @@ class Output:
         }
 
 
-def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
-    """Return a catalog in which only some streams are selected."""
-    chosen = set(streams)
+@cache
+def _discovered_catalog() -> dict[str, Any]:
     catalog: dict[str, Any] = TapCampusGroups(validate_config=False).catalog_dict
+    return catalog
+
+
+def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
+    """Return the discovered catalog in which only some streams are selected."""
+    chosen = set(streams)
+    catalog = deepcopy(_discovered_catalog())
     for stream in catalog["streams"]:
         (root,) = (entry for entry in stream["metadata"] if not entry["breadcrumb"])
         root["metadata"]["selected"] = stream["tap_stream_id"] in chosen
     return catalog
+
+
+def only(*names: str) -> dict[str, Any]:
+    """Return a catalog that has only some streams, with which a tap starts faster."""
+    entries = _discovered_catalog()["streams"]
+    return {"streams": [deepcopy(one) for one in entries if one["tap_stream_id"] in names]}
 
 
 def sync(
@@ -185,7 +201,7 @@ def sync(
 
     Args:
         config: The settings.
-        *streams: The selected streams; all of them without any name.
+        *streams: The streams that the tap has; all of them without any name.
         state: The state of an earlier run.
         catalog: A catalog instead of `streams`.
         started: Start of the run as the tap sees it; `None` for now.
@@ -194,15 +210,21 @@ def sync(
     error: Exception | None = None
     stdout = io.TextIOWrapper(written, encoding="utf-8")
     milliseconds = int((started or datetime.now(UTC)).timestamp() * 1000)
+    # With fewer streams, a tap starts faster.
+    definitions = {
+        version: [one for one in all_streams if not streams or one.name in streams]
+        for version, all_streams in STREAMS.items()
+    }
     with (
         redirect_stdout(stdout),
         patch.object(TapCampusGroups, "initialized_at", milliseconds),
+        patch.object(tap, "STREAMS", definitions),
     ):
         try:
             TapCampusGroups(
                 config=dict(config),
                 state=json.loads(json.dumps(state or {})),
-                catalog=catalog or (catalog_of(streams) if streams else None),
+                catalog=catalog,
             ).sync_all()
         except Exception as caught:  # noqa: BLE001 - for the test
             error = caught

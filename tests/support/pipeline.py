@@ -132,7 +132,7 @@ def meltano_states(system_folder: Path) -> dict[str, dict[str, Any]]:
 
 
 class Workspace:
-    """A Meltano project in a folder of its own, with the plugins installed in this project.
+    """A Meltano project in a separate folder with the plugins installed in this project.
 
     Attributes:
         folder: The project's folder.
@@ -277,7 +277,7 @@ class Workspace:
         on_line: Callable[[str], None] | None = None,
     ) -> Finished:
         lines = []
-        # A session of its own, so that Meltano, tap and loader can be killed together.
+        # In a new session, so that Meltano, tap and loader can be killed together.
         with subprocess.Popen(
             words,
             cwd=self.folder,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-TAP_COMMAND: Final = (pipeline.plugin(pipeline.TAP), "--config", "ENV")
+TAP_COMMAND: Final[tuple[str | Path, ...]] = (pipeline.plugin(pipeline.TAP), "--config", "ENV")
 """The tap that Meltano installed, with its settings in the environment."""
 
 

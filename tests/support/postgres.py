@@ -63,7 +63,7 @@ class Postgres:
         return found
 
     def rows(self, schema: str, table: str) -> list[dict[str, Any]]:
-        """Return the rows of a table in the order of their ids; none if there is no such table."""
+        """Return the rows of a table in the order of their ids; without a table, an empty list."""
         query = sql.SQL("SELECT * FROM {} ORDER BY id").format(sql.Identifier(schema, table))
         with self.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
             try:

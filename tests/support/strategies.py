@@ -1,7 +1,7 @@
-"""Rows of the service as JSON text, right and wrong, drawn by schema.
+"""Hypothesis strategies for rows of the service: JSON text that mostly fits a schema.
 
-Text and not values: how a number is spelled, how a text is escaped and a key that occurs twice are
-part of what a row may hold.
+They generate text instead of values, because rows may differ in the spelling of numbers, in escapes
+and in duplicate keys.
 """
 
 from __future__ import annotations
@@ -104,11 +104,11 @@ NAMES = [
     ),
     *("id ", "a b", "a.b", "a[]", "Zoë", "👩🏽‍🎓", "\u2028", 'a"b', "a\\b", "a\nb", "\0", "/"),
 ]
-"""Names that no schema of the tap has."""
+"""Names of fields that no schema of the tap has."""
 
 
 def quoted(texts: st.SearchStrategy[str]) -> Json:
-    """Write texts as JSON strings, one time with Unicode as it is and one time with escapes."""
+    """Return JSON strings of texts, with Unicode characters or with escapes."""
     return st.builds(json.dumps, texts, ensure_ascii=st.booleans())
 
 
@@ -122,7 +122,7 @@ NUMBERS: Json = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False, places=9).map(str),
 )
 TEXTS: Json = quoted(st.one_of(st.text(max_size=12), st.sampled_from(WORDS)))
-INSTANTS: Json = quoted(
+TIMESTAMPS: Json = quoted(
     st.one_of(
         st.builds("{}{}{}".format, *map(st.sampled_from, (DAYS[:3], CLOCKS[:4], ZONES[:3]))),
         st.builds("{0}{1}{2}{3}{0}".format, *map(st.sampled_from, (PADS, DAYS, CLOCKS, ZONES))),
@@ -136,13 +136,13 @@ _SCALARS: Json = st.one_of(
     BOOLEANS,
     NUMBERS,
     TEXTS,
-    INSTANTS,
+    TIMESTAMPS,
     quoted(st.one_of(NUMBERS, st.sampled_from(NUMBER_TEXTS))),
 )
 
 
 def arrays(items: Json, *, max_size: int = 3) -> Json:
-    """Draw arrays."""
+    """Return arrays of items."""
     return st.builds(
         lambda blank, texts: f"[{blank}{f'{blank},'.join(texts)}{blank}]",
         _BLANKS,
@@ -151,18 +151,18 @@ def arrays(items: Json, *, max_size: int = 3) -> Json:
 
 
 def objects(fields: Mapping[str, Json], others: Json, *, max_size: int = 4) -> Json:
-    """Draw objects: some of the fields, and others; a key may occur more than once.
+    """Return objects with some known fields and other fields; keys may be duplicate.
 
     Args:
-        fields: What the values of known fields may be.
-        others: What the values of other fields may be.
-        max_size: How many keys there may be.
+        fields: Values of each known field.
+        others: Values of other fields.
+        max_size: Maximum number of keys.
     """
     known = [
         st.tuples(st.just(name), st.booleans(), values) for name, values in sorted(fields.items())
     ]
     unknown = st.tuples(st.sampled_from(NAMES), st.booleans(), others)
-    # Most of what is drawn is known, whatever the number of fields.
+    # Most members are known, regardless of the number of fields.
     members = st.one_of(st.one_of(known), st.one_of(known), unknown) if known else unknown
 
     def write(blank: str, drawn: Iterable[tuple[str, bool, str]]) -> str:
@@ -181,13 +181,13 @@ ANYTHING: Json = st.recursive(
 
 
 def values(schema: Schema) -> Json:
-    """Draw values of a field: most of them right, some of them of any other type."""
+    """Return values of a field: most of them fit the schema, some are of any other type."""
     right = fitting(schema)
     return st.one_of(right, right, right, right, quoted(right), NULL, ANYTHING)
 
 
 def fitting(schema: Schema) -> Json:
-    """Draw values that a field's schema foresees."""
+    """Return values that fit the schema of a field."""
     declared = schema.get("type", [])
     kinds = [declared] if isinstance(declared, str) else list(declared)
     return st.one_of([_fitting(kind, schema) for kind in kinds if kind != "null"] or [ANYTHING])
@@ -201,28 +201,28 @@ def _fitting(kind: str, schema: Schema) -> Json:
         case "array" if "items" in schema:
             return arrays(values(schema["items"]))
         case "string":
-            return INSTANTS if "format" in schema else TEXTS
+            return TIMESTAMPS if "format" in schema else TEXTS
     return {"integer": INTEGERS, "number": NUMBERS, "boolean": BOOLEANS}.get(kind, ANYTHING)
 
 
 def pages(schema: Schema, *, rows: int = 3, fields: int = 6) -> Json:
-    """Draw pages of a stream.
+    """Return pages of a stream.
 
     Args:
-        schema: The stream's.
-        rows: How many there may be.
-        fields: How many keys a row may have.
+        schema: Schema of the stream.
+        rows: Maximum number of rows.
+        fields: Maximum number of keys per row.
     """
     properties = {name: values(inner) for name, inner in schema["properties"].items()}
     return arrays(objects(properties, ANYTHING, max_size=fields), max_size=rows)
 
 
-_NAMES_OF_A_CATALOG = st.sampled_from(["id", "updatedOn", "name", *NAMES])
+_PROPERTY_NAMES = st.sampled_from(["id", "updatedOn", "name", *NAMES])
 
 
 def schemas(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw what a user's own catalog may have for an object: types of every kind, or none."""
-    properties = st.dictionaries(_NAMES_OF_A_CATALOG, _definitions(depth), max_size=5)
+    """Return schemas that a user's catalog may have for an object, with any types or none."""
+    properties = st.dictionaries(_PROPERTY_NAMES, _definitions(depth), max_size=5)
     return st.fixed_dictionaries({"type": st.just("object"), "properties": properties})
 
 
@@ -230,7 +230,7 @@ def _definitions(depth: int) -> st.SearchStrategy[dict[str, Any]]:
     kinds = ["integer", "number", "boolean", "string", "object", "array", "null"]
     of_kind = st.sampled_from(kinds)
     inner = _definitions(depth - 1) if depth else st.just({})
-    properties = st.dictionaries(_NAMES_OF_A_CATALOG, inner, max_size=3)
+    properties = st.dictionaries(_PROPERTY_NAMES, inner, max_size=3)
     return st.one_of(
         st.fixed_dictionaries({"type": of_kind.map(lambda kind: [kind, "null"])}),
         st.fixed_dictionaries(

@@ -186,7 +186,7 @@ class TapProcess:
         self._process.send_signal(signal.SIGCONT)
 
     def wait_until_blocked(self) -> None:
-        """Wait until the tap cannot write because nobody reads its output."""
+        """Wait until the tap cannot write because its output is not read."""
         wait_until(lambda: is_blocked_on_pipe(self._process.pid))
 
     def rest(self) -> bytes:

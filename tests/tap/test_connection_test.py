@@ -1,4 +1,4 @@
-"""`--test`: which streams the secret may read, by one small export of each, in seconds."""
+"""`--test`: one small export per selected stream shows which streams are readable."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator, Status
 from tests.support.harness import NEWEST, catalog_of, settings_for
+from tests.support.messages import CHECK_SECRET, CONNECTION_TEST, DENIED
 from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from tests.conftest import FakeTime
+    from tests.support.fake_time import FakeTime
 
 STREAMS = sorted(Dataset(0, newest=NEWEST).streams)
 
 
 @pytest.fixture
 def service() -> Iterator[Simulator]:
-    """A service whose exports are queued, then run."""
+    """A service whose exports are queued and running before they complete."""
     with Simulator(Dataset(30, newest=NEWEST), queued_polls=1, running_polls=1) as simulator:
         yield simulator
 
@@ -46,26 +47,26 @@ def check(tmp_path: Path, config: dict[str, Any], *arguments: str, catalog: Any 
 
 
 def verdicts(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
-    """Read the table of the check."""
-    (record,) = (r for r in caplog.records if r.getMessage().startswith("Check: "))
+    """Return the result of each stream."""
+    (record,) = (r for r in caplog.records if r.getMessage().startswith(CONNECTION_TEST))
     lines = (line.split(maxsplit=1) for line in record.getMessage().splitlines()[1:])
     return {stream: verdict.strip() for stream, verdict in lines}
 
 
 @pytest.mark.usefixtures("impatient")
-def test_all_may_be_read(
+def test_secret_with_full_access_reads_all_streams(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = check(tmp_path, settings_for(service))
     assert (result.exit_code, result.stdout) == (0, "")
-    assert verdicts(caplog) == dict.fromkeys(STREAMS, "may be read")
-    assert "Check: the secret may read 23 of 23 streams (" in caplog.text
+    assert verdicts(caplog) == dict.fromkeys(STREAMS, "readable")
+    assert f"{CONNECTION_TEST}23 of 23 streams readable (" in caplog.text
     (record,) = (r for r in caplog.records if hasattr(r, "readable"))
     assert (record.readable, record.unreadable) == (STREAMS, [])  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("impatient")
-def test_each_export_asks_for_one_hour_that_the_lake_has(
+def test_each_export_has_a_window_of_one_hour_before_the_lookback(
     tmp_path: Path, service: Simulator
 ) -> None:
     before = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=50)
@@ -82,12 +83,12 @@ def test_each_export_asks_for_one_hour_that_the_lake_has(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_is_deselected_is_not_asked_for(
+def test_deselected_streams_are_not_tested(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = check(tmp_path, settings_for(service), catalog=catalog_of(["events", "rooms"]))
     assert result.exit_code == 0
-    assert verdicts(caplog) == dict.fromkeys(["events", "rooms"], "may be read")
+    assert verdicts(caplog) == dict.fromkeys(["events", "rooms"], "readable")
     assert {request.stream for request in service.requests} == {"events", "rooms"}
 
 
@@ -102,7 +103,7 @@ def test_what_is_deselected_is_not_asked_for(
         (500, ["payments", "users"]),
     ],
 )
-def test_some_may_not_be_read(
+def test_streams_without_access_are_listed_in_the_error(
     tmp_path: Path,
     service: Simulator,
     caplog: pytest.LogCaptureFixture,
@@ -114,46 +115,46 @@ def test_some_may_not_be_read(
     result = check(tmp_path, settings_for(service))
     assert result.exit_code == 1
     assert (
-        "2 of 23 streams cannot be read: " + ", ".join(streams) + ". The lines above say why. "
-        "Deselect them, or ask CampusGroups what the key may read."
+        "2 of 23 streams cannot be read: " + ", ".join(streams) + ". See the lines above for the "
+        "reasons. Deselect them, or ask CampusGroups which data the API key may read."
     ) in caplog.messages[-1]
     found = verdicts(caplog)
-    assert [stream for stream in STREAMS if found[stream] != "may be read"] == streams
+    assert [stream for stream in STREAMS if found[stream] != "readable"] == streams
     assert all(f"HTTP {status}" in found[stream] for stream in streams)
 
 
-def test_a_wrong_secret_is_one_request_and_one_line(service: Simulator) -> None:
-    config = settings_for(service, api_secret="not-the-secret")  # noqa: S106 - nobody's
+def test_wrong_secret_is_one_request_and_one_line(service: Simulator) -> None:
+    config = settings_for(service, api_secret="not-the-secret")  # noqa: S106 - not a secret
     done = run("--config", "ENV", "--test", **environment(config))
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = errors(done)
-    assert "the service refuses access (HTTP 401" in line
-    assert "Check api_secret and school_code" in line
+    assert f"{DENIED}401" in line
+    assert CHECK_SECRET in line
     assert len(service.requests) == 1
     assert "not-the-secret" not in done.stderr
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_secret_that_may_read_nothing(
+def test_secret_without_access_to_any_stream_tests_all_streams(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.inject(Status(403).on(None, "submit", times=None))
     assert check(tmp_path, settings_for(service)).exit_code == 1
-    assert "Check: the secret may read 0 of 23 streams" in caplog.text
+    assert f"{CONNECTION_TEST}0 of 23 streams readable" in caplog.text
     assert len(service.requests) == 23
 
 
 def environment(config: dict[str, Any]) -> dict[str, str]:
-    """Write a config as variables."""
+    """Return settings as environment variables."""
     return {f"TAP_CAMPUSGROUPS_{name.upper()}": str(value) for name, value in config.items()}
 
 
 def unknown_host(*_: object, **__: object) -> list[Any]:
-    """Stand in for the resolver, when a name has no address."""
+    """Raise the error of a host name without an address."""
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def test_a_wrong_school_takes_seconds(
+def test_unknown_host_fails_after_seconds(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -163,36 +164,35 @@ def test_a_wrong_school_takes_seconds(
     result = check(tmp_path, {"api_secret": "s", "school_code": "no-such-school"})
     assert result.exit_code == 1
     assert caplog.messages[-1] == (
-        "Stream 'academic_experiences': gave up after 2 tries of POST /academic_experiences: "
-        "ConnectionError (NameResolutionError) on the way to the service. Check the network, "
-        "school_code and api_url."
+        "Stream 'academic_experiences': POST /academic_experiences failed after 2 attempts: "
+        "ConnectionError (NameResolutionError). Check the network, school_code and api_url."
     )
     assert sum(fake_time.slept) < 3
 
 
-def test_nobody_there_takes_seconds(
+def test_refused_connection_fails_after_seconds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fake_time: FakeTime
 ) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/data/v1"
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/data/v1"
         result = check(tmp_path, {"api_secret": "s", "school_code": "x", "api_url": url})
     assert result.exit_code == 1
-    assert "gave up after 2 tries" in caplog.messages[-1]
+    assert "failed after 2 attempts" in caplog.messages[-1]
     assert sum(fake_time.slept) < 3
 
 
-def test_a_slow_export_is_accepted_all_the_same(
+def test_slow_export_is_readable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fake_time: FakeTime
 ) -> None:
     with Simulator(Dataset(3, newest=NEWEST), running_polls=10_000) as service:
         result = check(tmp_path, settings_for(service), catalog=catalog_of(["events"]))
     assert result.exit_code == 0
-    assert verdicts(caplog) == {"events": "may be read; its export has not run within 15 s"}
+    assert verdicts(caplog) == {"events": "readable (the export did not finish within 15 s)"}
     assert 15 <= sum(fake_time.slept) < 16
 
 
-def test_a_busy_service_is_not_waited_for_for_minutes(
+def test_busy_service_fails_after_seconds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fake_time: FakeTime
 ) -> None:
     with Simulator(Dataset(3, newest=NEWEST)) as service:
@@ -204,7 +204,7 @@ def test_a_busy_service_is_not_waited_for_for_minutes(
     assert sum(fake_time.slept) < 6
 
 
-def test_the_schemas_are_the_sdk_s_as_ever(
+def test_schema_option_writes_the_schemas_of_all_streams(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = {"api_secret": "s", "school_code": "x"}
@@ -215,7 +215,7 @@ def test_the_schemas_are_the_sdk_s_as_ever(
     assert not [record for record in caplog.records if record.levelno > logging.WARNING]
 
 
-def test_the_help_says_what_it_does(tmp_path: Path) -> None:
+def test_help_describes_the_connection_test(tmp_path: Path) -> None:
     text = " ".join(check(tmp_path, {}, "--help").stdout.split())
     assert "a small export of each selected stream to check access" in text
     assert "sync a single record" not in text

@@ -1,4 +1,4 @@
-"""The summary at the end of a run, and the reckoning behind it: no row may vanish unnoticed."""
+"""The summary at the end of a run, and the check that every row was emitted or reported."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from tap_campusgroups.exceptions import (
 )
 from tap_campusgroups.records import json_codec
 from tests.simulator import Dataset, FailQuery, Simulator, Status
-from tests.state.test_late_rows import canonical
 from tests.support.harness import (
     NEWEST,
     STARTED,
+    canonical,
     catalog_of,
     settings_for,
     state_of,
     structured_logging,
     sync,
 )
+from tests.support.messages import SUMMARY
 from tests.support.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from tests.conftest import FakeTime
-    from tests.support.harness import Output
+    from tests.support.fake_time import FakeTime
+from tests.support.harness import Output
 
 DAY = timedelta(days=1)
 STREAMS = ("badges", "rooms", "tags")
@@ -46,7 +47,7 @@ ROWS = 12
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """The service, with a dozen rows of three streams in ten days."""
+    """A service with a dozen rows of three streams in ten days."""
     dataset = Dataset(dict.fromkeys(STREAMS, ROWS), newest=NEWEST, span=10 * DAY)
     with Simulator(dataset) as simulator:
         yield simulator
@@ -54,27 +55,27 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run end 30 hours after the newest row."""
+    """End every run 30 hours after the newest row."""
     monkeypatch.setattr("tap_campusgroups.summary.utc_now", lambda: NEWEST + timedelta(hours=30))
 
 
-# ParsedResponse a summary
+# Reading a summary
 
 
 def summaries(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Pick the summaries of the log."""
-    return [record for record in caplog.records if "Summary: " in record.getMessage()]
+    """Return the log records of summaries."""
+    return [record for record in caplog.records if SUMMARY in record.getMessage()]
 
 
 def table(text: str) -> dict[str, dict[str, str]]:
-    """Read the table of a summary as a person does, by what stands under what."""
+    """Return the table of a summary by stream and column."""
     rows = [list(re.finditer(r"\S+(?: \S+)*", line)) for line in text.splitlines()]
     head = next(at for at, row in enumerate(rows) if row[0][0] == "stream")
     found = {}
     for row in rows[head + 1 :]:
         if len(row) != len(rows[head]):
             break
-        # The names of the streams stand under one another, the figures end under their heading.
+        # Names are aligned on the left, figures on the right.
         assert row[0].start() == 2
         assert [cell.end() for cell in row[1:]] == [cell.end() for cell in rows[head][1:]]
         found[row[0][0]] = {name[0]: cell[0] for name, cell in zip(rows[head], row, strict=True)}
@@ -82,35 +83,36 @@ def table(text: str) -> dict[str, dict[str, str]]:
 
 
 def figures(record: logging.LogRecord) -> dict[str, dict[str, Any]]:
-    """Read the figures of a summary."""
+    """Return the figures of a summary by stream."""
     streams: list[dict[str, Any]] = vars(record)["streams"]
     return {one["stream"]: one for one in streams}
 
 
-def check_same(told: dict[str, dict[str, str]], streams: dict[str, dict[str, Any]]) -> None:
-    """Make sure that the table and the figures say the same."""
-    assert list(told) == list(streams)
+def check_same(shown: dict[str, dict[str, str]], streams: dict[str, dict[str, Any]]) -> None:
+    """Check that the table shows the figures."""
+    assert list(shown) == list(streams)
     for name, one in streams.items():
-        odd = sum(one["type_mismatches"].values()) + one["replaced"] + one["rows_without_key"]
-        odd += sum(unknown["count"] for unknown in one["unknown"].values())
+        issues = sum(one["type_mismatches"].values())
+        issues += one["pages_with_invalid_unicode"] + one["rows_without_key"]
+        issues += sum(unknown["count"] for unknown in one["unknown"].values())
         age = "-" if one["age_hours"] is None else f"{one['age_hours']:,.0f} h"
-        assert told[name] == {
+        assert shown[name] == {
             "stream": name,
             "rows": f"{one['rows']:,}",
             "exports": str(one["exports"]),
             "windows": f"{one['windows_done']}/{one['windows']}",
-            "again": str(one["resubmissions"]),
+            "resubmitted": str(one["resubmissions"]),
             "retries": str(one["retries"]),
-            "odd": str(odd),
+            "issues": str(issues),
             "newest updatedOn": (one["newest"] or "-")[:19],
             "age": age,
         }
 
 
-# What it says
+# Contents
 
 
-def test_a_summary_has_a_line_a_stream_and_the_figures_of_the_run(
+def test_summary_has_one_line_per_stream_and_the_figures_of_the_run(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = Dataset({"badges": ROWS, "rooms": 1500}, newest=NEWEST, span=10 * DAY)
@@ -125,7 +127,7 @@ def test_a_summary_has_a_line_a_stream_and_the_figures_of_the_run(
             simulator,
             start_date=start,
             export_window_days=2,
-            max_concurrent_exports=1,  # or another window may fail: the last one is not halved
+            max_concurrent_exports=1,  # another window could fail first; the last one is not halved
         )
         output = sync(config, *STREAMS)
         assert output.error is None
@@ -159,10 +161,10 @@ def test_a_summary_has_a_line_a_stream_and_the_figures_of_the_run(
     assert vars(record)["rows"] == total
     assert total > 1500
     first = record.getMessage().splitlines()[0]
-    assert first.startswith(f"Summary: 3 of 3 streams, {total:,} rows in ")
+    assert first.startswith(f"{SUMMARY}3/3 streams, {total:,} rows, ")
 
 
-def test_a_summary_fits_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+def test_summary_is_at_most_120_columns_wide(caplog: pytest.LogCaptureFixture) -> None:
     counts = dict.fromkeys(Dataset(0, newest=NEWEST).streams, 2) | {"users": 1100}
     with Simulator(Dataset(counts, newest=NEWEST)) as simulator:
         assert sync(settings_for(simulator)).error is None
@@ -187,7 +189,7 @@ def test_a_summary_fits_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
     ],
     ids=repr,
 )
-def test_an_unknown_field_is_told_with_a_type_to_give_it(
+def test_unknown_field_is_listed_with_a_suggested_type(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, values: list[Any], suggestion: str
 ) -> None:
     for row, value in zip(simulator.dataset["rooms"], values, strict=False):
@@ -198,30 +200,32 @@ def test_an_unknown_field_is_told_with_a_type_to_give_it(
         "shoeSize": {"count": len(values), "type": suggestion}
     }
     assert record.getMessage().splitlines()[-1] == (
-        f"  rooms: field shoeSize is not in the schema: {len(values)} values, kept in _extra; "
+        f"  rooms: field shoeSize is not in the schema: {len(values)} "
+        f"value{'s' * (len(values) > 1)}, kept in _extra; "
         f"suggested type: {suggestion}"
     )
 
 
 @pytest.mark.parametrize(
-    ("choice", "words"), [("capture", "kept in _extra"), ("ignore", "left out")]
+    ("choice", "words"), [("capture", "kept in _extra"), ("ignore", "dropped")]
 )
-def test_a_summary_says_what_was_done_with_unknown_fields(
+def test_summary_shows_how_unknown_fields_were_handled(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, choice: str, words: str
 ) -> None:
     simulator.dataset["rooms"][0]["shoeSize"] = 44
     output = sync(settings_for(simulator, unknown_fields=choice), "rooms")
     assert output.error is None
     (record,) = summaries(caplog)
-    assert f"1 values, {words}; suggested type: integer" in record.getMessage()
+    assert f"1 value, {words}; suggested type: integer" in record.getMessage()
     extras = [one["_extra"] for one in output.records["rooms"] if one["_extra"]]
     assert extras == ([{"shoeSize": 44}] if choice == "capture" else [])
 
 
-# When there is one
+# Failures
 
 
-def test_failures_stand_last_and_the_others_are_read(
+@pytest.mark.usefixtures("impatient")
+def test_failures_are_the_last_lines_of_the_summary(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     for stream in ("badges", "rooms"):
@@ -233,7 +237,7 @@ def test_failures_stand_last_and_the_others_are_read(
     (record,) = summaries(caplog)
     assert record.levelno == logging.WARNING
     lines = record.getMessage().splitlines()
-    assert lines[0].startswith("Summary: 1 of 3 streams, ")
+    assert lines[0].startswith(f"{SUMMARY}1/3 streams, ")
     assert [line.split()[:3] for line in lines[-2:]] == [
         ["FAILED:", "Stream", "'badges':"],
         ["FAILED:", "Stream", "'rooms':"],
@@ -247,7 +251,8 @@ def test_failures_stand_last_and_the_others_are_read(
     check_same(table(record.getMessage()), streams)
 
 
-def test_a_run_that_is_aborted_is_summed_up_once(
+@pytest.mark.usefixtures("impatient")
+def test_aborted_run_has_one_summary(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.inject(FailQuery().on("rooms", times=None))
@@ -259,7 +264,7 @@ def test_a_run_that_is_aborted_is_summed_up_once(
     assert record.getMessage().splitlines()[-1].startswith("  FAILED: Stream 'rooms'")
 
 
-def test_bug_in_one_stream_fails_that_stream_and_quotes_no_value(
+def test_bug_in_one_stream_fails_that_stream_without_quoting_values(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = json_codec.record_lines
@@ -284,19 +289,20 @@ def test_bug_in_one_stream_fails_that_stream_and_quotes_no_value(
     assert "Sentinel" not in caplog.text
 
 
-def test_a_summary_counts_only_streams_that_were_read_to_their_end(
+@pytest.mark.usefixtures("impatient")
+def test_summary_of_aborted_run_counts_only_complete_streams(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.inject(FailQuery().on("rooms", times=None))
     sync(settings_for(simulator, on_stream_error="abort"), *STREAMS)
     (record,) = summaries(caplog)
-    assert record.getMessage().startswith("Summary: 1 of 3 streams, ")
+    assert record.getMessage().startswith(f"{SUMMARY}1/3 streams, ")
 
 
-def test_a_stream_with_nothing_to_read_has_its_line(
+def test_stream_with_an_empty_range_is_in_the_summary(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Wherever it stands; its bookmark is later than `end_date` and the lookback allow."""
+    """At any place; its bookmark is later than `end_date` plus the lookback."""
     config = settings_for(simulator, end_date=(NEWEST - 5 * DAY).isoformat())
     for stream in reversed(STREAMS):
         caplog.clear()
@@ -307,7 +313,7 @@ def test_a_stream_with_nothing_to_read_has_its_line(
         assert table(record.getMessage())[stream]["windows"] == "0/0"
 
 
-def test_no_summary_of_a_run_that_did_not_get_going(
+def test_run_without_an_accepted_export_has_no_summary(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = settings_for(simulator, api_secret="wrong")  # noqa: S106 - a wrong one
@@ -315,9 +321,7 @@ def test_no_summary_of_a_run_that_did_not_get_going(
     assert summaries(caplog) == []
 
 
-def test_the_structured_record_has_the_figures_of_the_table(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+def test_structured_log_has_the_figures_of_the_table(simulator: Simulator, tmp_path: Path) -> None:
     simulator.dataset["rooms"][3]["capacity"] = "many"
     simulator.dataset["rooms"][4]["shoeSize"] = "sentinel"
     simulator.dataset["tags"][4]["id"] = None
@@ -331,7 +335,7 @@ def test_the_structured_record_has_the_figures_of_the_table(
     done = run(*arguments, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
     assert done.returncode == 1
     logged = [json.loads(line) for line in done.stderr.splitlines()]
-    (record,) = [one for one in logged if "Summary: " in one["message"]]
+    (record,) = [one for one in logged if SUMMARY in one["message"]]
     extra = record["extra"]
     streams = {one["stream"]: one for one in extra["streams"]}
     check_same(table(record["message"]), streams)
@@ -347,11 +351,11 @@ def test_the_structured_record_has_the_figures_of_the_table(
     assert [emitted.count(stream) for stream in STREAMS] == [ROWS, ROWS, ROWS - 1]
 
 
-# The reckoning
+# Received and emitted rows
 
 
 def without_a_property() -> dict[str, Any]:
-    """Deselect a property: the SDK has something to do with each record then."""
+    """Deselect a property, so that the SDK processes each record."""
     catalog = catalog_of(STREAMS)
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
@@ -361,7 +365,7 @@ def without_a_property() -> dict[str, Any]:
 
 
 def check_stuck(output: Output, stream: str, bookmark: str | None) -> None:
-    """Make sure that a stream's bookmark never moved, and that the others came to their end."""
+    """Check that a stream's bookmark never moved and that the other streams are complete."""
     for state in output.states:
         entry = state["bookmarks"].get(stream, {})
         assert entry.get("replication_key_value") == bookmark
@@ -372,12 +376,12 @@ def check_stuck(output: Output, stream: str, bookmark: str | None) -> None:
 
 
 def drop_last(lines: bytes) -> bytes:
-    """Lose a line."""
+    """Remove the last line."""
     return b"".join(lines.splitlines(keepends=True)[:-1])
 
 
 def double_last(lines: bytes) -> bytes:
-    """Write a line twice."""
+    """Repeat the last line."""
     return lines + lines.splitlines(keepends=True)[-1]
 
 
@@ -386,7 +390,7 @@ OLD = "2025-05-20T00:00:00.000000Z"
 
 @pytest.mark.parametrize("change", [drop_last, double_last])
 @pytest.mark.parametrize("bookmark", [None, OLD])
-def test_rows_that_the_writer_loses_or_makes_up_stop_the_bookmark(
+def test_bookmark_does_not_move_if_the_writer_loses_or_repeats_rows(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[bytes], bytes],
@@ -403,11 +407,11 @@ def test_rows_that_the_writer_loses_or_makes_up_stop_the_bookmark(
     output = sync(settings_for(simulator), *STREAMS, state=state)
     assert isinstance(output.error, RowsMissingError)
     count = ROWS + (1 if change is double_last else -1)
-    assert f"Stream 'rooms': {ROWS} rows came and {count} were emitted" in str(output.error)
+    assert f"Stream 'rooms': {ROWS} rows received, {count} emitted" in str(output.error)
     check_stuck(output, "rooms", bookmark)
 
 
-def test_a_row_that_the_sdk_s_road_loses_stops_the_bookmark(
+def test_bookmark_does_not_move_if_the_sdk_loses_a_row(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = CampusGroupsStream.post_process
@@ -420,11 +424,11 @@ def test_a_row_that_the_sdk_s_road_loses_stops_the_bookmark(
     monkeypatch.setattr(CampusGroupsStream, "post_process", post_process)
     output = sync(settings_for(simulator), catalog=without_a_property(), state=state_of(rooms=OLD))
     assert isinstance(output.error, RowsMissingError)
-    assert f"{ROWS} rows came and {ROWS - 1} were emitted" in str(output.error)
+    assert f"{ROWS} rows received, {ROWS - 1} emitted" in str(output.error)
     check_stuck(output, "rooms", OLD)
 
 
-def test_a_row_lost_in_a_later_window_leaves_the_bookmark_of_the_one_before(
+def test_bookmark_is_that_of_the_window_before_a_lost_row(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, calls = json_codec.record_lines, iter(range(100))
@@ -442,14 +446,14 @@ def test_a_row_lost_in_a_later_window_leaves_the_bookmark_of_the_one_before(
     output = sync(config, "rooms")
     assert isinstance(output.error, RowsMissingError)
     assert output.bookmarks == {"rooms": canonical(start + 3 * DAY)}
-    assert str(output.error).startswith("Stream 'rooms': 1 rows came and 0 were emitted")
+    assert str(output.error).startswith("Stream 'rooms': 1 rows received, 0 emitted")
 
 
 NO_IDS: list[Any] = [None, "absent", "x", [1]]
 
 
 def spoil(rows: list[dict[str, Any]], values: Iterable[Any]) -> None:
-    """Take the ids of the first rows away."""
+    """Replace or remove the ids of the first rows."""
     for row, value in zip(rows, values, strict=False):
         if value == "absent":
             del row["id"]
@@ -457,17 +461,22 @@ def spoil(rows: list[dict[str, Any]], values: Iterable[Any]) -> None:
             row["id"] = value
 
 
-@pytest.mark.parametrize("is_sdk_road", [False, True], ids=["pages", "records"])
+@pytest.mark.parametrize("is_row_by_row", [False, True], ids=["pages", "records"])
 @pytest.mark.parametrize("values", [[value] for value in NO_IDS] + [NO_IDS], ids=repr)
-def test_rows_without_an_id_are_left_out_and_counted_and_end_the_run_as_failed(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture, values: list[Any], *, is_sdk_road: bool
+def test_rows_without_an_id_are_skipped_and_counted_and_fail_the_stream(
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    values: list[Any],
+    *,
+    is_row_by_row: bool,
 ) -> None:
     spoil(simulator.dataset["rooms"], values)
-    catalog = without_a_property() if is_sdk_road else catalog_of(STREAMS)
+    catalog = without_a_property() if is_row_by_row else catalog_of(STREAMS)
     output = sync(settings_for(simulator), catalog=catalog, state=state_of(rooms=OLD))
     assert isinstance(output.error, RowsMissingError)
-    assert f"{len(values)} rows of updatedOn " in str(output.error)
-    assert "have no usable id and were left out; the others were emitted" in str(output.error)
+    count = f"{len(values)} row{'s' * (len(values) > 1)}"
+    assert f"Stream 'rooms': {count} of " in str(output.error)
+    assert " without a usable id skipped; all others were emitted. " in str(output.error)
     assert len(output.records["rooms"]) == ROWS - len(values)
     assert all(isinstance(record["id"], int) for record in output.records["rooms"])
     check_stuck(output, "rooms", OLD)
@@ -475,20 +484,20 @@ def test_rows_without_an_id_are_left_out_and_counted_and_end_the_run_as_failed(
     streams = figures(record)
     assert (streams["rooms"]["rows"], streams["rooms"]["rows_without_key"]) == (ROWS, len(values))
     check_same(table(record.getMessage()), streams)
-    words = f"  rooms: {len(values)} rows without a usable id were left out"
+    words = f"  rooms: {count} without a usable id, skipped"
     assert words in record.getMessage().splitlines()
 
 
-@pytest.mark.parametrize("is_sdk_road", [False, True], ids=["pages", "records"])
-def test_an_id_of_nought_is_an_id(simulator: Simulator, *, is_sdk_road: bool) -> None:
+@pytest.mark.parametrize("is_row_by_row", [False, True], ids=["pages", "records"])
+def test_row_with_id_0_is_emitted(simulator: Simulator, *, is_row_by_row: bool) -> None:
     spoil(simulator.dataset["rooms"], [0, "7000"])
-    catalog = without_a_property() if is_sdk_road else catalog_of(STREAMS)
+    catalog = without_a_property() if is_row_by_row else catalog_of(STREAMS)
     output = sync(settings_for(simulator), catalog=catalog)
     assert output.error is None
     assert {0, 7000} <= {record["id"] for record in output.records["rooms"]}
 
 
-def test_rows_without_an_id_end_the_process_with_1_and_the_other_streams_arrive(
+def test_process_with_rows_without_an_id_ends_with_1_after_all_streams(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     spoil(simulator.dataset["badges"], [None])

@@ -1,7 +1,8 @@
 {#
-  The latest row of each id in a stream's table. A loader that upserts has one already; one that
-  appends has a row more each time the tap reads it again, which its lookback does every night.
-  Filter what is deleted after this, never before: else an older row would stand for a deleted one.
+  The latest row of each id in a stream's table. A loader that upserts keeps one row per id. A
+  loader that appends adds a row whenever the tap re-reads it, which the lookback causes on every
+  run.
+  Filter out deleted rows after this macro, not before: otherwise an older version would reappear.
 #}
 {% macro latest_rows(stream) %}
 select *

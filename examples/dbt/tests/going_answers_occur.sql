@@ -1,5 +1,5 @@
--- Warns when there are RSVPs and none of them has an answer of `going_answers`: the variable does not
--- fit the school's answers then, and there are no show-up rates.
+-- Warns if no RSVP has an answer of the variable `going_answers`: the variable does not match the
+-- answers of the school, and all show-up rates are null.
 {{ config(severity='warn') }}
 
 select sum(rsvps) as rsvps

@@ -1,4 +1,4 @@
--- An event that has no check-in at all has no show-up rate: it is still to come, or nobody scanned.
+-- An event without check-ins has no show-up rate: it is in the future, or no one was scanned.
 with answers as (
     select
         event_id,
@@ -10,7 +10,7 @@ with answers as (
     group by event_id
 ),
 
-came as (
+checked_in as (
     select
         event_id,
         count(*) as checkins,
@@ -30,11 +30,11 @@ counted as (
         events.capacity,
         coalesce(answers.rsvps, 0) as rsvps,
         coalesce(answers.going, 0) as going,
-        coalesce(came.checkins, 0) as checkins,
-        coalesce(came.attendees, 0) as attendees
+        coalesce(checked_in.checkins, 0) as checkins,
+        coalesce(checked_in.attendees, 0) as attendees
     from {{ ref('stg_campusgroups__events') }} as events
     left join answers on events.event_id = answers.event_id
-    left join came on events.event_id = came.event_id
+    left join checked_in on events.event_id = checked_in.event_id
     where not events.is_draft and not events.is_template
 )
 

@@ -1,4 +1,4 @@
--- Weeks of the events' own clocks, from Monday on. A week without events has no row.
+-- Weeks start on Monday, in the local time of the events. A week without events has no row.
 select
     week,
     count(*) as events,

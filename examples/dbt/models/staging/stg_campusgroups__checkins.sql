@@ -1,5 +1,5 @@
--- Instants are in UTC. Who was there is `checkedin_user_id`; `user_id`, presumably who scanned, is
--- text in the API.
+-- Timestamps are in UTC. `checkedin_user_id` is the attendee; `user_id`, which is text in the API,
+-- is presumably the person who scanned.
 with latest as (
     {{ latest_rows('checkins') }}
 )

@@ -1,5 +1,5 @@
--- Instants (`updated_on`, `created_on`) are in UTC. `start_date` and `end_date` come without an
--- offset: the clock at the event's place, which `time_zone` names as text.
+-- `updated_on` and `created_on` are in UTC. `start_date` and `end_date` are local times if the API
+-- sends no offset; `time_zone` is the name of their time zone.
 with latest as (
     {{ latest_rows('events') }}
 )

@@ -1,5 +1,5 @@
--- Instants are in UTC. The stream has no `deleted`; groups that are switched off are kept, for they
--- had events.
+-- Timestamps are in UTC. The stream has no `deleted` field. Deactivated groups are kept because
+-- their past events refer to them.
 with latest as (
     {{ latest_rows('groups') }}
 )

@@ -1,4 +1,5 @@
--- Instants are in UTC; `membership_end_date` is a day, and null means that it never ends.
+-- Timestamps are in UTC. `membership_end_date` is a date; null means that the membership does not
+-- end.
 with latest as (
     {{ latest_rows('members') }}
 )

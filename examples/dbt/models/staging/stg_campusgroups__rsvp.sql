@@ -1,5 +1,5 @@
--- Instants are in UTC. The stream has no `deleted`. Do not join on `member_id`: whether it is of
--- members or of users is not documented.
+-- Timestamps are in UTC. The stream has no `deleted` field. Do not join on `member_id`: the API does
+-- not document whether it refers to members or to users.
 with latest as (
     {{ latest_rows('rsvp') }}
 )

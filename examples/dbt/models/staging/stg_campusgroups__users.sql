@@ -1,5 +1,5 @@
--- Instants are in UTC. Names, addresses and card numbers stay in the raw table. The stream has no
--- `deleted`; accounts that are switched off are kept, for they were at events.
+-- Timestamps are in UTC. Names, addresses and card numbers stay in the raw table. The stream has no
+-- `deleted` field. Deactivated accounts are kept because check-ins refer to them.
 with latest as (
     {{ latest_rows('users') }}
 )

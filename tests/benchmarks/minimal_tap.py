@@ -1,4 +1,4 @@
-"""The least that an SDK tap can be, one stream of two fields: what starting up costs any tap."""
+"""The smallest SDK tap, with one stream of two fields: its start-up time is the SDK's."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ else:
     from typing_extensions import override
 
 
-class Things(RESTStream[str]):
-    """A stream."""
+class ExampleStream(RESTStream[str]):
+    """The only stream."""
 
-    name = "things"
-    path = "/things"
+    name = "examples"
+    path = "/examples"
     url_base = "https://service.example"
     schema: t.ClassVar[dict[str, t.Any]] = th.PropertiesList(
         th.Property("id", th.IntegerType()), th.Property("name", th.StringType())
     ).to_dict()
 
 
-class BareTap(Tap):
-    """A tap."""
+class MinimalTap(Tap):
+    """The tap."""
 
-    name = "tap-bare"
+    name = "tap-minimal"
     config_jsonschema: t.ClassVar[dict[str, t.Any]] = th.PropertiesList().to_dict()
 
     @override
-    def discover_streams(self) -> list[Things]:
-        return [Things(self)]
+    def discover_streams(self) -> list[ExampleStream]:
+        return [ExampleStream(self)]
 
 
 if __name__ == "__main__":
-    BareTap.cli()
+    MinimalTap.cli()

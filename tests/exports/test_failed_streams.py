@@ -1,0 +1,256 @@
+"""Streams that fail: the other streams, the summary, the exit code, and the paths of endpoints."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_campusgroups.exceptions import (
+    AccessDeniedError,
+    ExportFailedError,
+    StreamsFailedError,
+)
+from tests.simulator import CancelQuery, Dataset, FailQuery, FaultType, Redirect, Simulator, Status
+from tests.support import messages
+from tests.support.exports import NAMES
+from tests.support.harness import NEWEST, settings_for, state_of, sync
+from tests.support.processes import run
+from tests.support.three_streams import AFTER, BEFORE, FAULTY, NEW, OLD, by_id, ids, sync_three
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.fake_time import FakeTime
+
+ROWS = 4
+STATE = state_of(**dict.fromkeys(NAMES, OLD))
+
+
+@cache
+def dataset() -> Dataset:
+    """Return a few rows per stream, all of them after the bookmarks."""
+    made = Dataset(ROWS, newest=NEWEST, span=timedelta(days=365))
+    made.freeze()
+    return made
+
+
+@pytest.fixture
+def simulator(fake_time: FakeTime) -> Iterator[Simulator]:
+    """A service on fake time."""
+    with Simulator(dataset(), clock=fake_time.monotonic) as simulator:
+        yield simulator
+
+
+def summary(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the summary."""
+    found = [record.getMessage() for record in caplog.records]
+    (text,) = [message for message in found if message.startswith(messages.SUMMARY)]
+    return text.splitlines()
+
+
+# Denied access
+
+
+def test_401_on_the_first_request_ends_the_run(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.inject(Status(401).on(times=None))
+    output = sync(settings_for(simulator), state=STATE)
+    assert isinstance(output.error, AccessDeniedError)
+    assert str(output.error) == (
+        f"Stream '{NAMES[0]}': {messages.DENIED}401, \"Unauthorized\"). "
+        f"{messages.CHECK_SECRET}, and that the API key may read this data."
+    )
+    assert [request.stream for request in simulator.requests] == NAMES[:1]
+    assert output.records == {}
+    assert set(output.bookmarks.values()) == {OLD}
+    assert messages.SUMMARY not in caplog.text
+
+
+def test_403_on_the_first_two_streams_ends_the_run(simulator: Simulator) -> None:
+    simulator.inject(Status(403).on(times=None))
+    output = sync(settings_for(simulator), state=STATE)
+    assert isinstance(output.error, AccessDeniedError)
+    assert f"Stream '{NAMES[1]}': {messages.DENIED}403" in str(output.error)
+    assert [request.stream for request in simulator.requests] == NAMES[:2]
+    assert output.records == {}
+    assert set(output.bookmarks.values()) == {OLD}
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    # A 401 on the first stream is about the secret.
+    [(401, 1), (401, 22), (403, 0), (403, 1), (403, 22), (404, 0), (404, 1), (404, 22)],
+)
+def test_denied_or_missing_stream_does_not_stop_the_others(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, code: int, place: int
+) -> None:
+    denied = NAMES[place]
+    simulator.inject(Status(code).on(denied, times=None))
+    simulator.paths[denied] = "elsewhere" if code == 404 else denied
+    output = sync(settings_for(simulator), state=STATE)
+    assert isinstance(output.error, ExportFailedError if code == 404 else AccessDeniedError)
+    assert f"Stream '{denied}': " in str(output.error)
+    assert f"HTTP {code}" in str(output.error)
+    others = [stream for stream in NAMES if stream != denied]
+    assert list(output.records) == others
+    assert all(ids(records) == list(range(1, ROWS + 1)) for records in output.records.values())
+    assert output.bookmarks == dict.fromkeys(others, NEW) | {denied: OLD}
+    lines = summary(caplog)
+    assert lines[0].startswith(f"{messages.SUMMARY}22/23 streams, {22 * ROWS} rows, ")
+    assert lines[-1] == f"  FAILED: {output.error}"
+    assert "FAILED" not in "".join(lines[:-1])
+
+
+# Failed exports
+
+
+def test_failed_streams_are_named_in_the_error_and_last_in_the_summary(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    for stream in (BEFORE, AFTER):
+        simulator.inject(FailQuery().on(stream, times=None))
+    output = sync_three(simulator)
+    assert isinstance(output.error, StreamsFailedError)
+    assert str(output.error).startswith(f"2 of 3 streams failed: {BEFORE}, {AFTER}. ")
+    assert ids(output.records[FAULTY]) == list(range(1, ROWS + 1))
+    assert output.bookmarks == {BEFORE: OLD, FAULTY: NEW, AFTER: OLD}
+    first, second = summary(caplog)[-2:]
+    assert first.startswith(f"  FAILED: Stream '{BEFORE}': the export of ")
+    assert second.startswith(f"  FAILED: Stream '{AFTER}': the export of ")
+
+
+@pytest.mark.parametrize("cap", [1, 4])
+@pytest.mark.parametrize(
+    "fault_type",
+    [Status(403), Status(404), FailQuery(), Redirect("/")],
+    ids=["403", "404", "failed query", "302"],
+)
+def test_failed_stream_with_abort_ends_the_run(
+    simulator: Simulator, fault_type: FaultType, cap: int
+) -> None:
+    fault = simulator.inject(fault_type.on(FAULTY, times=None))
+    output = sync_three(simulator, on_stream_error="abort", max_concurrent_exports=cap)
+    assert output.error is not None
+    assert fault.fired
+    assert set(by_id(output.records[BEFORE])) == set(range(1, ROWS + 1))
+    assert output.bookmarks == {BEFORE: NEW, FAULTY: OLD, AFTER: OLD}
+    assert AFTER not in {message.get("stream") for message in output.messages}
+    if cap == 1:
+        assert AFTER not in {request.stream for request in simulator.requests}
+
+
+@pytest.mark.parametrize(
+    ("fault_type", "times", "stream", "settings", "code", "loaded"),
+    [
+        (Status(503, headers={"Retry-After": "0"}), 2, "events", {}, 0, 23),
+        (Status(403), None, NAMES[0], {}, 1, 22),
+        (Status(404), None, NAMES[11], {}, 1, 22),
+        (Status(403), None, NAMES[11], {"on_stream_error": "abort"}, 1, 11),
+    ],
+    ids=["no stream fails", "first stream fails", "stream fails", "stream fails with abort"],
+)
+def test_exit_code_is_1_if_a_stream_fails(
+    tmp_path: Path,
+    fault_type: FaultType,
+    times: int | None,
+    stream: str,
+    settings: dict[str, Any],
+    code: int,
+    loaded: int,
+) -> None:
+    path = tmp_path / "config.json"
+    with Simulator(Dataset(1, newest=NEWEST)) as simulator:
+        simulator.inject(fault_type.on(stream, "submit", times=times))
+        path.write_text(json.dumps(settings_for(simulator, **settings)))
+        done = run("--config", path)
+    output = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len({one["stream"] for one in output if one["type"] == "RECORD"}) == loaded
+    assert done.returncode == code
+    *_, last = done.stderr.splitlines()
+    if code:
+        assert f" ERROR    | tap-campusgroups               | Stream '{stream}': " in last
+        assert f"\n  FAILED: Stream '{stream}': " in done.stderr
+    else:
+        assert " ERROR " not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# Paths: two endpoints have two spellings
+
+TWO_PATHS = [
+    ("room_reservations", "rooms_reservations"),
+    ("badge_completions", "badges_completions"),
+]
+
+
+def requested_paths(simulator: Simulator, method: str, *names: str) -> list[str]:
+    """Return the last parts of the requested paths that are among some names."""
+    paths = [one.path.rpartition("/")[2] for one in simulator.requests if one.method == method]
+    return [path for path in paths if path in names]
+
+
+@pytest.mark.parametrize(("stream", "other"), TWO_PATHS)
+@pytest.mark.parametrize("cap", [1, 4])
+def test_other_path_after_404_is_used_for_the_rest_of_the_run(
+    fake_time: FakeTime, stream: str, other: str, cap: int
+) -> None:
+    counts = {"badges": 2, stream: 16, "rooms": 2}
+    dataset = Dataset(counts, newest=NEWEST, span=timedelta(days=365))
+    with Simulator(dataset, clock=fake_time.monotonic) as simulator:
+        simulator.paths[stream] = other
+        # A resubmission uses the other path, too.
+        simulator.inject(CancelQuery().on(stream, "later_page", after=2))
+        config = settings_for(
+            simulator, page_size=1, max_concurrent_exports=cap, export_window_days=100
+        )
+        output = sync(config, *counts, state=STATE)
+        posts = requested_paths(simulator, "POST", stream, other)
+        gets = requested_paths(simulator, "GET", stream, other)
+    assert output.error is None
+    assert {name: set(ids(rows)) for name, rows in output.records.items()} == {
+        name: set(range(1, count + 1)) for name, count in counts.items()
+    }
+    exports = 4 + 2  # the windows, and the halves of the one that was cancelled
+    if cap == 1:
+        assert posts == [stream, *[other] * exports]
+    else:
+        assert posts.count(other) == exports
+        assert 1 <= posts.count(stream) <= cap  # those sent before the first response
+    assert set(gets) == {other}
+
+
+@pytest.mark.parametrize(("stream", "other"), TWO_PATHS)
+def test_404_on_both_paths_fails_the_stream(simulator: Simulator, stream: str, other: str) -> None:
+    simulator.paths[stream] = "elsewhere"
+    output = sync(settings_for(simulator), "badges", stream, "rooms", state=STATE)
+    assert isinstance(output.error, ExportFailedError)
+    assert f"Stream '{stream}': " in str(output.error)
+    assert "the service rejected the request (HTTP 404" in str(output.error)
+    assert requested_paths(simulator, "POST", stream, other) == [stream, other]
+    assert output.bookmarks[stream] == OLD
+    assert set(output.records) == {"badges", "rooms"}
+
+
+@pytest.mark.parametrize(("stream", "other"), TWO_PATHS)
+def test_404_to_a_get_is_about_the_query(simulator: Simulator, stream: str, other: str) -> None:
+    simulator.inject(Status(404).on(stream, "first_page"))
+    output = sync(settings_for(simulator), stream, state=STATE)
+    assert output.error is None
+    assert requested_paths(simulator, "POST", stream, other) == [stream] * 3
+    assert set(ids(output.records[stream])) == set(range(1, ROWS + 1))
+
+
+def test_other_streams_have_one_path(simulator: Simulator) -> None:
+    streams = set(NAMES) - {stream for stream, _ in TWO_PATHS}
+    simulator.paths.update(dict.fromkeys(streams - {"badges"}, "elsewhere"))
+    output = sync(settings_for(simulator), *streams, state=STATE)
+    assert isinstance(output.error, StreamsFailedError)
+    assert set(output.records) == {"badges"}
+    posts = requested_paths(simulator, "POST", *NAMES)
+    assert sorted(posts) == sorted(streams)
