@@ -220,8 +220,7 @@ class CampusGroupsStream(RESTStream[Step]):
             monitor = ServiceMonitor(self.started, self.logger)
             scheduler = self.schedule(self.plan(monitor), monitor)
         with nullcontext() if self.scheduler else closing(scheduler):
-            for job in self.jobs:
-                yield job, scheduler.pages(job)
+            yield from ((job, scheduler.pages(job)) for job in self.jobs)
 
     # From pages to records
 
@@ -323,9 +322,7 @@ class CampusGroupsStream(RESTStream[Step]):
         self.quality.pages_with_invalid_unicode += is_replaced
         return len(converted.rows)
 
-    def _sync_rows(
-        self, page: Page, job: ExportJob, *, is_written: bool
-    ) -> Generator[Record, None, None]:
+    def _sync_rows(self, page: Page, job: ExportJob, *, is_written: bool) -> Iterator[Record]:
         """Convert the rows of a page and write them one by one, through the SDK."""
         for row in self._decode_rows(page, job):
             SHUTDOWN.check()
@@ -371,9 +368,7 @@ class CampusGroupsStream(RESTStream[Step]):
             quality=self.quality,
             unknown_fields=self.settings.unknown_fields,
             deselected_fields={
-                breadcrumb[1]
-                for breadcrumb, is_selected in self.mask.items()
-                if breadcrumb and not is_selected
+                path[1] for path, is_selected in self.mask.items() if path and not is_selected
             },
         )
 

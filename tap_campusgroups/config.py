@@ -48,9 +48,7 @@ CONFIG: t.Final[dict[str, t.Any]] = decode_value(
 """JSON schema of the settings, the single source of titles, descriptions, bounds and defaults."""
 
 _DEFAULTS: t.Final[dict[str, t.Any]] = {
-    name: definition["default"]
-    for name, definition in CONFIG["properties"].items()
-    if "default" in definition
+    name: one["default"] for name, one in CONFIG["properties"].items() if "default" in one
 }
 
 _MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed

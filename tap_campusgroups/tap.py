@@ -110,8 +110,7 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        definitions = STREAMS[api_version(self.config)]
-        return [CampusGroupsStream(self, definition) for definition in definitions]
+        return [CampusGroupsStream(self, one) for one in STREAMS[api_version(self.config)]]
 
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:

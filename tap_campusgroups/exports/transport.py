@@ -59,15 +59,14 @@ def read_body(response: requests.Response) -> bytes:
     with response:  # closes the connection if the body is not read to its end
         is_ok = response.status_code == HTTPStatus.OK
         limit = MAX_BODY_BYTES if is_ok else MAX_ERROR_BYTES
-        chunks, size = [], 0
+        body = bytearray()
         for chunk in response.iter_content(2**16):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
+            body += chunk
+            if len(body) > limit:
                 if is_ok:
                     raise BodyTooLargeError
                 break
-        return b"".join(chunks)
+        return bytes(body)
 
 
 class DeadlineExceededError(requests.exceptions.Timeout):
