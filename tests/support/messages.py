@@ -20,4 +20,4 @@ def stopped_by(signal_name: str) -> str:
 
 def connection_test_started(count: int, of: int) -> str:
     """Return the connection test's line about the catalog's selection."""
-    return f"Connection test started: streams={count} of={of} selection=--catalog "
+    return f"Connection test started: streams={count} of={of} selection="
