@@ -23,8 +23,7 @@ if t.TYPE_CHECKING:
 
     from jsonschema import ValidationError
 
-MAX_DEPTH: t.Final = 50
-"""Accepted levels of nesting: the SDK copies catalog and state by recursion."""
+MAX_DEPTH: t.Final = 50  # levels of nesting: the SDK copies catalog and state by recursion
 
 _CATALOG: t.Final = decode_value(
     (resources.files(__package__) / "catalog.schema.json").read_text(encoding="utf-8")

@@ -22,14 +22,9 @@ from tap_campusgroups.exceptions import output_error
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
-CHECK_INTERVAL: t.Final = 0.2
-"""Maximum time that the main thread waits between two safe points, in seconds."""
-
-GRACE_SECONDS: t.Final = 2.5
-"""Time that the main thread has to end the run after a signal, in seconds."""
-
-LAST_LINES_SECONDS: t.Final = 0.7
-"""Time that the watchdog has to log, in seconds: the log may be blocked, too."""
+CHECK_INTERVAL: t.Final = 0.2  # seconds between two safe points at most
+GRACE_SECONDS: t.Final = 2.5  # for the main thread to end the run after a signal
+LAST_LINES_SECONDS: t.Final = 0.7  # for the watchdog to log: the log may be blocked, too
 
 
 class TerminationSignal(SystemExit):

@@ -42,11 +42,8 @@ class Fetch:
 
 Step: t.TypeAlias = Submit | Fetch
 
-MAX_EMPTY_PAGES: t.Final = 100
-"""Consecutive empty pages with a token, after which the export is taken for endless."""
-
-MAX_REPEATED_PAGES: t.Final = 10
-"""Pages with the content of an earlier page, after which the export is taken for endless."""
+MAX_EMPTY_PAGES: t.Final = 100  # in a row, each with a token: the export is endless
+MAX_REPEATED_PAGES: t.Final = 10  # with the content of an earlier page: the export is endless
 
 _SAMPLE_BYTES: t.Final = 4096
 

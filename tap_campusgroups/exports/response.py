@@ -313,8 +313,6 @@ _KNOWN_MESSAGES: t.Final = (
     "Endpoint request timed out",
     "Forbidden",
     "Internal server error",
-    "Limit exceeded",
-    "Missing authentication token",
     "Service unavailable",
     "Too many requests",
     "Unauthorized",
@@ -335,8 +333,7 @@ def redact(message: str) -> str:
     return f'"{known}"' + (f" and {hidden} hidden characters" if hidden else "")
 
 
-MAX_KEYS: t.Final = 5
-"""Unknown keys that are named in a log line."""
+MAX_KEYS: t.Final = 5  # unknown keys named in a log line
 
 
 def redact_keys(keys: Iterable[str]) -> str:

@@ -15,14 +15,9 @@ if t.TYPE_CHECKING:
 
     import requests
 
-MAX_RETRY_DELAY: t.Final = 60.0
-"""Maximum delay between two attempts, in seconds, unless the service asks for more."""
-
-MAX_RETRY_AFTER: t.Final = 600.0
-"""Maximum delay that the service can ask for by `Retry-After`, in seconds."""
-
-RESUBMISSION_DELAY: t.Final = 5.0
-"""Delay before the first resubmission of a range, in seconds; it quadruples with each further."""
+MAX_RETRY_DELAY: t.Final = 60.0  # seconds, unless the service asks for more
+MAX_RETRY_AFTER: t.Final = 600.0  # seconds that the service can ask for at most
+RESUBMISSION_DELAY: t.Final = 5.0  # seconds before the first; each further one is four times longer
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,20 +36,11 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.service_monitor import ServiceMonitor
     from tap_campusgroups.exports.window import Window
 
-MAX_WORKERS: t.Final = 32
-"""Maximum number of exports whose pages are not all fetched."""
-
-MAX_BUFFERED_BYTES: t.Final = 48 * 2**20
-"""Size of the buffer for prefetched pages of all streams."""
-
-PAGE_ESTIMATE: t.Final = 2**20
-"""Bytes reserved for an export's first page, until the run has seen a larger page."""
-
-PROGRESS_INTERVAL: t.Final = 60.0
-"""Interval between two progress lines, in seconds."""
-
-STOP_TIMEOUT: t.Final = 1.0
-"""Time that the workers have to end when the run ends, in seconds."""
+MAX_WORKERS: t.Final = 32  # exports whose pages are not all fetched
+MAX_BUFFERED_BYTES: t.Final = 48 * 2**20  # prefetched pages of all streams
+PAGE_ESTIMATE: t.Final = 2**20  # bytes reserved for a first page, until the run sees a larger page
+PROGRESS_INTERVAL: t.Final = 60.0  # seconds between two progress lines
+STOP_TIMEOUT: t.Final = 1.0  # seconds that the workers have to end when the run ends
 
 
 def wait(event: Event, seconds: float) -> bool:

@@ -40,8 +40,7 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
     from tap_campusgroups.exports.service_monitor import ServiceMonitor
 
-RESPONSE_DEADLINE: t.Final = 5
-"""Time limit of a whole response, as a multiple of the request timeout."""
+RESPONSE_DEADLINE: t.Final = 5  # time limit of a whole response, in request timeouts
 
 
 class ExportLimits(t.NamedTuple):

@@ -46,11 +46,8 @@ def _reason(failure: BaseException) -> object:
 
 CHUNK_BYTES: t.Final = 2**16
 
-MAX_BODY_BYTES: t.Final = 256 * 2**20
-"""Maximum size of a page after decompression; it has to fit in memory."""
-
-MAX_ERROR_BYTES: t.Final = 2**20
-"""Bytes that are read of any other response."""
+MAX_BODY_BYTES: t.Final = 256 * 2**20  # of a page, decompressed: it has to fit in memory
+MAX_ERROR_BYTES: t.Final = 2**20  # that are read of any other response
 
 
 class BodyTooLargeError(Exception):

@@ -61,16 +61,7 @@ _CONVERTIBLE_KEYWORDS: t.Final = frozenset(
 
 
 class Converter:
-    """Converts the rows of one stream.
-
-    * Text, number and 0/1 are converted to the integer, number or boolean of the schema.
-    * Any value in a string field that is not text becomes its JSON text.
-    * JSON text in an object or array field is decoded.
-    * Empty text and the text `null` become null, except in a string field without a format.
-    * A timestamp with an offset is converted to UTC; a timestamp at midnight in a date field
-      becomes its date.
-    * `updatedOn` always has the canonical form, or is null.
-    * A value that does not fit its type becomes null.
+    """Converts the rows of one stream; docs/streams.md ("Values") lists the rules.
 
     `_extra` keeps the original value of each top-level field that the schema does not have, or that
     contains, at any depth, a value that does not fit or a field that the schema does not have.

@@ -23,11 +23,8 @@ Buffer: t.TypeAlias = "bytes | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
-MAX_DEPTH: t.Final = 100
-"""Nesting levels that a value keeps; JSON parsers fail at about 1,000."""
-
-MAX_DIGITS: t.Final = 1000
-"""Integer digits of a number with a decimal point or an exponent, such as 1e999999."""
+MAX_DEPTH: t.Final = 100  # nesting levels that a value keeps; JSON parsers fail at about 1,000
+MAX_DIGITS: t.Final = 1000  # integer digits of a number with a decimal point or an exponent
 
 JSON_TYPES: t.Final[dict[type, str]] = {
     type(None): "null",

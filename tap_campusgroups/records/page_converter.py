@@ -49,8 +49,7 @@ PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
 
 _decode_raw_rows = lenient_decoder(list[dict[str, Raw]])
 
-MAX_UNKNOWN_COLUMNS: t.Final = 100
-"""Unknown fields that get a column; if there are more, their names are probably data."""
+MAX_UNKNOWN_COLUMNS: t.Final = 100  # with more unknown fields, their names are probably data
 
 _COMMON_FORMS: t.Final = (
     *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.123Z", "2024-05-01T10:00:00.123456Z"),

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from tap_campusgroups.records.json_codec import JSON_TYPES
 from tap_campusgroups.records.values import parse_timestamp
 
-MAX_UNKNOWN_NAMES: t.Final = 20
-"""Unknown fields that are counted by name; if there are more, their names are probably data."""
+MAX_UNKNOWN_NAMES: t.Final = 20  # with more unknown fields, their names are probably data
 
 TOO_MANY_NAMES: t.Final = f"(more than {MAX_UNKNOWN_NAMES} names)"
 

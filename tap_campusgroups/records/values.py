@@ -20,8 +20,7 @@ from tap_campusgroups.records.json_codec import (
     to_decimal,
 )
 
-MAX_SAFE_INTEGER: t.Final = 2**53 - 1
-"""Up to here, each whole double stands for exactly one integer."""
+MAX_SAFE_INTEGER: t.Final = 2**53 - 1  # up to here, a whole double stands for one integer
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"  # text without hyphens may be any number
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"

@@ -15,8 +15,7 @@ from tap_campusgroups.shutdown import SHUTDOWN
 if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
-CHUNK_BYTES: t.Final = 2**16
-"""Bytes written between two checks for a signal: the usual capacity of a pipe."""
+CHUNK_BYTES: t.Final = 2**16  # between two checks for a signal: the usual capacity of a pipe
 
 
 class PageWriter(MsgSpecWriter):
