@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 import typing as t
 from concurrent.futures import Future
@@ -43,6 +44,8 @@ def _reason(failure: BaseException) -> object:
     return getattr(failure.args[0], "reason", None) if failure.args else None
 
 
+CHUNK_BYTES: t.Final = 2**16
+
 MAX_BODY_BYTES: t.Final = 256 * 2**20
 """Maximum size of a page after decompression; it has to fit in memory."""
 
@@ -54,19 +57,24 @@ class BodyTooLargeError(Exception):
     """A page is larger than `MAX_BODY_BYTES`."""
 
 
-def read_body(response: requests.Response) -> bytes:
+def read_body(response: requests.Response) -> bytes | memoryview:
     """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other."""
     with response:  # closes the connection if the body is not read to its end
         is_ok = response.status_code == HTTPStatus.OK
         limit = MAX_BODY_BYTES if is_ok else MAX_ERROR_BYTES
         body = bytearray()
-        for chunk in response.iter_content(2**16):
+        for chunk in response.iter_content(CHUNK_BYTES):
             body += chunk
             if len(body) > limit:
                 if is_ok:
                     raise BodyTooLargeError
                 break
+    if len(body) <= CHUNK_BYTES:
         return bytes(body)
+    # A buffered page in a memory map returns to the system as a whole, not as holes in the heap.
+    memory = mmap.mmap(-1, len(body))
+    memory.write(body)
+    return memoryview(memory)
 
 
 class DeadlineExceededError(requests.exceptions.Timeout):

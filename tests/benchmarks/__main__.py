@@ -49,6 +49,15 @@ def positive_number(text: str) -> float:
     return number
 
 
+def checkout(text: str) -> Path:
+    """Parse the path of a checkout; in any other folder, Python would import an installed tap."""
+    folder = Path(text).resolve()
+    if not (folder / "tap_campusgroups").is_dir():
+        message = f"{folder} does not contain tap_campusgroups"
+        raise argparse.ArgumentTypeError(message)
+    return folder
+
+
 def create_parser() -> argparse.ArgumentParser:
     """Create the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
@@ -73,11 +82,11 @@ def create_parser() -> argparse.ArgumentParser:
         help="values of max_concurrent_exports in the waiting scenario (default: 1,4,23)",
     )
     parser.add_argument(
-        "--tap", type=Path, default=PROJECT, help="checkout with the tap (default: this one)"
+        "--tap", type=checkout, default=PROJECT, help="checkout with the tap (default: this one)"
     )
     parser.add_argument(
         "--against",
-        type=Path,
+        type=checkout,
         help="another checkout with its own .venv, whose tap throughput also measures",
     )
     parser.add_argument("--json", type=Path, help="file for all figures")
@@ -129,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runner = Runner(
                 display,
                 Path(home),
-                tap_folder=options.tap.resolve(),
-                against=options.against and options.against.resolve(),
+                tap_folder=options.tap,
+                against=options.against,
                 scale=options.rows_scale,
                 runs=options.runs,
             )

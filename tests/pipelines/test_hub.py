@@ -1,7 +1,6 @@
 """The definition for Meltano Hub, and new projects that add the tap with it.
 
-The Hub is a fake one on loopback, the service a simulator; Meltano, its installation of the tap and
-the loader are real.
+The Hub and the service are simulated. Meltano, its installation of the tap and the loader are real.
 """
 
 from __future__ import annotations
@@ -99,18 +98,18 @@ HUB_SCHEMA: dict[str, Any] = {
         },
     },
 }
-"""What the Hub takes, in short and a little stricter, with all that the definition has."""
+"""A short and slightly stricter form of the Hub's schema, with every key of the definition."""
 HUB_SCHEMA["required"] = list(HUB_SCHEMA["properties"])
 
 
 # The definition
 
 
-def test_the_definition_is_of_the_hub_s_form() -> None:
+def test_definition_is_valid_for_the_hub() -> None:
     Draft202012Validator(HUB_SCHEMA).validate(read_definition())
 
 
-def test_the_definition_is_in_the_order_of_the_hub_s_formatter() -> None:
+def test_definition_is_in_the_order_of_the_hub_s_formatter() -> None:
     made = read_definition()
     assert list(made) == sorted(made)
     for ordered in (
@@ -122,7 +121,7 @@ def test_the_definition_is_in_the_order_of_the_hub_s_formatter() -> None:
         assert list(ordered) == sorted(ordered)
 
 
-def test_the_definition_has_what_about_says() -> None:
+def test_definition_equals_the_output_of_about() -> None:
     made, said = read_definition(), hub.about()
     settings = {setting["name"]: setting for setting in made["settings"]}
     assert set(settings) == set(said["settings"]["properties"]) >= set(CONFIG["properties"])
@@ -151,7 +150,9 @@ def test_the_definition_has_what_about_says() -> None:
         ),
     ],
 )
-def test_any_setting_is_taken_up(schema: dict[str, Any], described: dict[str, Any]) -> None:
+def test_setting_of_any_type_is_described(
+    schema: dict[str, Any], described: dict[str, Any]
+) -> None:
     named = {"title": "Some thing", "description": "What it does."}
     assert hub.setting("some_thing", schema | named) == {
         "name": "some_thing",
@@ -166,7 +167,7 @@ def test_any_setting_is_taken_up(schema: dict[str, Any], described: dict[str, An
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Simulator]:
-    """The service."""
+    """A service."""
     with Simulator(Dataset(ROWS, newest=NEWEST)) as service:
         yield service
 
@@ -189,15 +190,15 @@ def project(
 
 
 @pytest.fixture(scope="module")
-def asked_while_added(served: FakeHub, project: Project) -> list[Asked]:
-    """What the Hub was asked by then."""
+def requests_of_add(served: FakeHub, project: Project) -> list[Asked]:
+    """The requests to the Hub until then."""
     assert project.extractor()
     return list(served.requests)
 
 
 def succeed(finished: Finished) -> str:
-    """Make sure that a command of Meltano succeeded, and return what it wrote."""
-    # Meltano shows uv's messages in a frame, and breaks their lines.
+    """Check that a command of Meltano succeeded, and return its output."""
+    # Meltano wraps uv's messages and prints them in a frame.
     if "network was disabled" in re.sub(r"[\s│]+", " ", finished.output):
         pytest.fail(
             "uv's cache does not have what the tap needs; `make clean test` fills it\n"
@@ -208,20 +209,22 @@ def succeed(finished: Finished) -> str:
 
 
 def installed(project: Project) -> Path:
-    """Find the package that Meltano installed for the tap."""
+    """Return the package that Meltano installed for the tap."""
     venv = project.folder / ".meltano" / "extractors" / pipeline.TAP / "venv"
     (found,) = venv.glob("lib/python*/site-packages/tap_campusgroups")
     return found
 
 
-def test_add_asks_the_hub(asked_while_added: list[Asked]) -> None:
+@pytest.mark.slow
+def test_add_requests_index_and_definition(requests_of_add: list[Asked]) -> None:
     plugins, variant = f"{API}/plugins/extractors", read_definition()["variant"]
-    assert asked_while_added == [
+    assert requests_of_add == [
         Asked(f"{plugins}/index", 200, "meltano add"),
         Asked(f"{plugins}/tap-campusgroups--{variant}", 200, "meltano add"),
     ]
 
 
+@pytest.mark.slow
 def test_add_locks_the_definition(project: Project) -> None:
     made = read_definition()
     assert project.extractor() == {
@@ -247,7 +250,8 @@ def test_add_locks_the_definition(project: Project) -> None:
         assert locked[key] == made[key], key
 
 
-def test_add_installs_this_tap(project: Project) -> None:
+@pytest.mark.slow
+def test_add_installs_the_tap_of_this_checkout(project: Project) -> None:
     package = installed(project)
     assert package.resolve().is_relative_to(project.folder.resolve())
     sources = pipeline.PROJECT / "tap_campusgroups"
@@ -255,6 +259,7 @@ def test_add_installs_this_tap(project: Project) -> None:
         assert (package / path.relative_to(sources)).read_bytes() == path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_config_list_shows_the_settings(project: Project, service: Simulator) -> None:
     shown = succeed(project.meltano("config", "list", pipeline.TAP, "--all"))
     assert "Required settings: api_secret, school_code" in shown
@@ -264,17 +269,19 @@ def test_config_list_shows_the_settings(project: Project, service: Simulator) ->
     assert service.api_secret not in shown
 
 
+@pytest.mark.slow
 def test_config_test_succeeds(project: Project) -> None:
     assert "Plugin configuration is valid" in succeed(
         project.meltano("config", "test", pipeline.TAP)
     )
 
 
-def test_run_brings_every_row(
-    project: Project, service: Simulator, served: FakeHub, asked_while_added: list[Asked]
+@pytest.mark.slow
+def test_run_loads_every_row(
+    project: Project, service: Simulator, served: FakeHub, requests_of_add: list[Asked]
 ) -> None:
     service.reset_log()
-    # Not ISO 8601: Meltano makes it so, because the definition says that the setting is a date.
+    # Meltano turns it into ISO 8601, because the definition says that the setting is a date.
     succeed(
         project.meltano(
             "run", pipeline.TAP, "target-jsonl", TAP_CAMPUSGROUPS_START_DATE="20 years ago"
@@ -289,7 +296,7 @@ def test_run_brings_every_row(
     year = str(datetime.now(UTC).year - 20)
     for one in submitted:
         assert re.fullmatch(rf"{year}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one.query["updatedStart"])
-    assert served.requests == asked_while_added
+    assert served.requests == requests_of_add
 
 
 def arrived(project: Project) -> dict[str, list[int]]:
@@ -300,17 +307,18 @@ def arrived(project: Project) -> dict[str, list[int]]:
     }
 
 
-# A new project that takes the file itself
+# A new project that adds the tap from the file
 
 
-def test_add_from_the_file(
-    served: FakeHub, service: Simulator, tmp_path: Path, asked_while_added: list[Asked]
+@pytest.mark.slow
+def test_tap_added_from_the_file_runs(
+    served: FakeHub, service: Simulator, tmp_path: Path, requests_of_add: list[Asked]
 ) -> None:
     project = Project(tmp_path, served, service)
     made = read_definition()
     copy = project.write({**made, "pip_url": LOCAL}, "tap-campusgroups.yml")
     succeed(project.meltano("add", pipeline.TAP, "--from-ref", copy.name))
-    assert served.requests == asked_while_added
+    assert served.requests == requests_of_add
     added = project.extractor()
     assert added["pip_url"] == LOCAL
     for key in ("name", "namespace", "variant", "capabilities", "settings", "repo"):

@@ -193,7 +193,6 @@ OUTPUT = {
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("isolation")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program_on_a_configured_machine_uses_nothing_of_the_user(
     machine: Machine, name: str
@@ -209,7 +208,6 @@ def test_program_on_a_configured_machine_uses_nothing_of_the_user(
     assert machine.files() == before
 
 
-@pytest.mark.xdist_group("isolation")
 def test_program_without_isolation_uses_the_user_s_env_file(machine: Machine) -> None:
     """So the test above can fail: the tap prefers the user's `.env` to the environment."""
     machine.service.reset_log()

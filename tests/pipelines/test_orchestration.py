@@ -122,6 +122,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         yield Night(schools, database, home, workspace, finished)
 
 
+@pytest.mark.slow
 def test_rows_of_all_streams_but_the_denied_one_are_in_the_schema_of_their_school(
     night: Night,
 ) -> None:
@@ -133,6 +134,7 @@ def test_rows_of_all_streams_but_the_denied_one_are_in_the_schema_of_their_schoo
             assert night.ids(schema, stream) == expected, (schema, stream)
 
 
+@pytest.mark.slow
 def test_failed_group_is_retried_and_the_others_succeed(night: Night) -> None:
     assert night.finished.code != 0
     ends = sorted(
@@ -149,6 +151,7 @@ def test_failed_group_is_retried_and_the_others_succeed(night: Night) -> None:
     ], night.finished.output
 
 
+@pytest.mark.slow
 def test_failed_group_reports_the_error_of_the_tap(night: Night) -> None:
     reasons = set(re.findall(r"dagster\..*Failure: (.*)", night.finished.output))
     (reason,) = reasons
@@ -156,6 +159,7 @@ def test_failed_group_reports_the_error_of_the_tap(night: Night) -> None:
     assert "HTTP 403" in reason
 
 
+@pytest.mark.slow
 def test_two_workers_run_at_once_and_stay_within_the_limit_of_exports(night: Night) -> None:
     running = peak = 0
     for _, _, event in scale_out.step_events(night.home):
@@ -166,6 +170,7 @@ def test_two_workers_run_at_once_and_stay_within_the_limit_of_exports(night: Nig
     assert 1 < max(peaks) <= MAX_EXPORTS
 
 
+@pytest.mark.slow
 def test_each_step_has_its_own_state(night: Night) -> None:
     for schema, school in night.schools.items():
         for group, streams in GROUPS.items():
@@ -182,6 +187,7 @@ def test_each_step_has_its_own_state(night: Night) -> None:
             assert with_value == expected
 
 
+@pytest.mark.slow
 def test_no_secret_is_written_and_no_process_is_left(night: Night) -> None:
     texts = [night.finished.output.encode()]
     texts += [path.read_bytes() for path in night.home.rglob("*") if path.is_file()]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.support.pipeline import Finished
     from tests.support.postgres import Postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres_pipeline")]
+pytestmark = pytest.mark.slow
 
 SCHEMA = "campusgroups"
 """The schema that target-postgres loads into."""

@@ -163,7 +163,6 @@ def run_group(workspace: pipeline.Workspace, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("stream_groups")
 def test_two_groups_at_the_same_time_have_states_of_their_own(
     postgres_server: str, tmp_path: Path
 ) -> None:

@@ -48,7 +48,6 @@ def test_command_in_meltano_yml_and_documentation_has_every_part(part: str) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("two_schools")
 def test_two_schools_have_schemas_and_states_of_their_own(
     postgres_server: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""STATE of a first, a second and a failed run, and the rule behind it."""
+"""State and bookmarks of first, later and failed runs, and the state rule."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BOOKMARK = "2025-06-01T12:00:00.250000Z"
-"""`NEWEST` in the one form."""
+"""`NEWEST` as the tap emits it."""
 
 
 def submitted(simulator: Simulator, stream: str = "events") -> list[Mapping[str, str]]:
-    """List the date ranges that were asked for."""
+    """Return the queries of a stream's submissions."""
     return [
         request.query
         for request in simulator.requests
@@ -28,12 +28,14 @@ def submitted(simulator: Simulator, stream: str = "events") -> list[Mapping[str,
     ]
 
 
-def test_a_first_and_a_second_run(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_second_run_reads_from_bookmark_minus_lookback(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
     first = sync(config)
     assert first.error is None
     assert len(first.bookmarks) == 23
     assert set(first.bookmarks.values()) == {BOOKMARK}
-    # Nothing of the run itself stays in the last state.
+    # The last state has bookmarks only.
     assert first.states[-1] == state_of(**dict.fromkeys(first.bookmarks, BOOKMARK))
 
     simulator.reset_log()
@@ -51,7 +53,7 @@ def test_a_first_and_a_second_run(simulator: Simulator, config: dict[str, Any]) 
         }
 
 
-def test_the_schema_comes_first_and_the_state_last(config: dict[str, Any]) -> None:
+def test_messages_are_schema_records_state(config: dict[str, Any]) -> None:
     output = sync(config, "events")
     kinds = [message["type"] for message in output.messages]
     assert kinds == ["SCHEMA", *["RECORD"] * 5, "STATE"]
@@ -59,7 +61,7 @@ def test_the_schema_comes_first_and_the_state_last(config: dict[str, Any]) -> No
     assert output.messages[0]["key_properties"] == ["id"]
 
 
-def test_a_changed_row_moves_the_bookmark(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_changed_row_moves_the_bookmark(simulator: Simulator, config: dict[str, Any]) -> None:
     state = sync(config, "events").states[-1]
     simulator.dataset["events"][2] |= {"updatedOn": "2025-06-01T15:30:00+02:00", "name": "new"}
     output = sync(config, "events", state=state, started=STARTED + timedelta(hours=1))
@@ -67,9 +69,11 @@ def test_a_changed_row_moves_the_bookmark(simulator: Simulator, config: dict[str
     assert "new" in [record["name"] for record in output.records["events"]]
 
 
-def test_forms_of_updated_on_become_one(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_updated_on_in_any_format_is_emitted_in_one_format(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
     forms = [
-        "2025-06-01T16:59:59+05:00",  # 11:59:59 UTC: a string comparison would take it for newest
+        "2025-06-01T16:59:59+05:00",  # 11:59:59 UTC, but the largest as a string
         "2025-06-01 12:00:01",
         "2025-06-01T12:00:00.9Z",
         "2025-06-01T12:00:00Z",
@@ -89,10 +93,10 @@ def test_forms_of_updated_on_become_one(simulator: Simulator, config: dict[str, 
 
 
 @pytest.mark.parametrize("value", [None, "soon", "", 20250601, "absent"])
-def test_a_row_without_updated_on_is_emitted_and_moves_nothing(
+def test_row_without_usable_updated_on_is_emitted_and_does_not_move_the_bookmark(
     simulator: Simulator, config: dict[str, Any], value: object
 ) -> None:
-    """A range of `updatedOn` excludes such a row, so only a service that is broken sends one."""
+    """The service's query excludes such rows; they would be a fault of the service."""
     row, other = simulator.dataset["events"][:2]
     other["updatedOn"] = "2025-06-01T12:00:00.250Z"
     if value == "absent":
@@ -109,7 +113,7 @@ def test_a_row_without_updated_on_is_emitted_and_moves_nothing(
     assert output.bookmarks == {"events": BOOKMARK}
 
 
-def test_a_bookmark_does_not_move_back(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_bookmark_does_not_move_back(simulator: Simulator, config: dict[str, Any]) -> None:
     later = "2025-06-01T12:30:00.000000Z"
     output = sync(config, "events", state=state_of(events=later))
     assert output.error is None
@@ -121,10 +125,10 @@ def test_a_bookmark_does_not_move_back(simulator: Simulator, config: dict[str, A
     assert len(submitted(simulator)) == 1
 
 
-def test_a_bookmark_does_not_pass_the_upper_bound(
+def test_bookmark_does_not_pass_the_end_of_the_range(
     simulator: Simulator, config: dict[str, Any]
 ) -> None:
-    """Not even if the service sends a row that was not asked for."""
+    """Even if the service returns a row outside the range."""
     row = {"id": 1, "updatedOn": "2999-01-01T00:00:00Z"}
     simulator.inject(JsonBody({"Results": [row]}).on("events", "first_page"))
     output = sync(config | {"end_date": "2025-05-01"}, "events")
@@ -133,7 +137,7 @@ def test_a_bookmark_does_not_pass_the_upper_bound(
 
 
 @pytest.mark.parametrize("form", ["2025-06-01 12:00:00.250", "2025-06-01T14:00:00.25+02:00"])
-def test_a_bookmark_of_another_form_is_understood(
+def test_bookmark_in_another_format_is_parsed(
     simulator: Simulator, config: dict[str, Any], form: str
 ) -> None:
     output = sync(config, "events", state=state_of(events=form))
@@ -142,7 +146,7 @@ def test_a_bookmark_of_another_form_is_understood(
     assert output.bookmarks == {"events": BOOKMARK}
 
 
-def test_a_bookmark_that_is_no_instant_is_told(config: dict[str, Any]) -> None:
+def test_bookmark_that_is_not_a_date_is_an_error(config: dict[str, Any]) -> None:
     output = sync(config, "events", state=state_of(events="soon"))
     assert isinstance(output.error, InputError)
     assert str(output.error).startswith(
@@ -150,10 +154,9 @@ def test_a_bookmark_that_is_no_instant_is_told(config: dict[str, Any]) -> None:
     )
 
 
-def test_a_failed_stream_does_not_move_and_those_before_it_have(
+def test_failed_stream_keeps_its_bookmark_and_the_next_run_reads_the_rest(
     simulator: Simulator, config: dict[str, Any]
 ) -> None:
-    # Streams run in the order of their names: events is after checkins and before users.
     old = "2025-01-01T00:00:00.000000Z"
     simulator.inject(JsonBody({"message": "hello"}).on("events", "later_page"))
     output = sync(
@@ -170,7 +173,7 @@ def test_a_failed_stream_does_not_move_and_those_before_it_have(
         state["bookmarks"]["events"]["replication_key_value"] == old for state in output.states
     )
 
-    # The next run, from the last state, reads what is missing.
+    # The next run
     simulator.reset_log()
     again = sync(config, "checkins", "events", "users", state=output.states[-1])
     assert again.error is None
@@ -178,7 +181,9 @@ def test_a_failed_stream_does_not_move_and_those_before_it_have(
     assert submitted(simulator)[0]["updatedStart"] == "2024-12-30T00:00:00Z"
 
 
-def test_full_table_reads_from_the_start(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_full_table_replication_reads_from_start_date(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
     catalog = catalog_of(["events"])
     for stream in catalog["streams"]:
         stream["replication_method"] = "FULL_TABLE"
@@ -190,7 +195,7 @@ def test_full_table_reads_from_the_start(simulator: Simulator, config: dict[str,
     assert len(output.records["events"]) == 5
 
 
-def test_a_catalog_without_a_replication_key(config: dict[str, Any]) -> None:
+def test_catalog_without_replication_key_reads_all_rows(config: dict[str, Any]) -> None:
     catalog = catalog_of(["events"])
     for stream in catalog["streams"]:
         del stream["replication_key"], stream["replication_method"]
@@ -207,11 +212,11 @@ def test_a_catalog_without_a_replication_key(config: dict[str, Any]) -> None:
     [
         (None, "2024-01-01", "2024-01-01"),
         ("2024-03-10", "2024-01-01", "2024-03-08"),
-        ("2024-01-02", "2024-01-01", "2024-01-01"),  # never before start_date
-        ("2024-01-01", "2024-02-01", "2024-02-01"),  # start_date moved on
+        ("2024-01-02", "2024-01-01", "2024-01-01"),  # not before start_date
+        ("2024-01-01", "2024-02-01", "2024-02-01"),  # a later start_date
     ],
 )
-def test_where_a_run_begins(bookmark: str | None, start: str, expected: str) -> None:
+def test_range_start(bookmark: str | None, start: str, expected: str) -> None:
     def day(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -225,26 +230,24 @@ def test_where_a_run_begins(bookmark: str | None, start: str, expected: str) -> 
     [
         (None, "2024-01-09", "2024-01-10", "2024-01-09"),
         ("2024-01-08", "2024-01-09", "2024-01-10", "2024-01-09"),
-        ("2024-01-10", "2024-01-09", "2024-01-10", "2024-01-10"),  # never back
-        ("2024-01-08", "2999-12-31", "2024-01-10", "2024-01-10"),  # never past the window
-        (None, None, "2024-01-10", "2024-01-07"),  # a quiet stream: not past what may come late
-        (None, None, "2024-01-03", "2024-01-03"),  # a quiet window of long ago: to its end
+        ("2024-01-10", "2024-01-09", "2024-01-10", "2024-01-10"),  # not back
+        ("2024-01-08", "2999-12-31", "2024-01-10", "2024-01-10"),  # not past the window
+        (None, None, "2024-01-10", "2024-01-07"),  # no rows: not past the watermark
+        (None, None, "2024-01-03", "2024-01-03"),  # no rows in an old window: its end
         (None, "2024-01-01", "2024-01-03", "2024-01-03"),
         ("2024-01-08", None, "2024-01-10", "2024-01-08"),
     ],
 )
-def test_where_a_bookmark_stands_after_a_window(
-    bookmark: str | None, newest: str | None, end: str, expected: str
-) -> None:
+def test_next_bookmark(bookmark: str | None, newest: str | None, end: str, expected: str) -> None:
     assert next_bookmark(bookmark, newest=newest, end=end, watermark="2024-01-07") == expected
 
 
-def test_lookback_of_nothing(simulator: Simulator) -> None:
+def test_run_without_lookback_reads_from_the_bookmark(simulator: Simulator) -> None:
     sync(settings_for(simulator, lookback_hours=0), "events", state=state_of(events=BOOKMARK))
     assert submitted(simulator)[0]["updatedStart"] == "2025-06-01T12:00:00Z"
 
 
-def test_the_lookback_is_read_and_never_stored() -> None:
+def test_lookback_is_not_stored_in_the_state() -> None:
     with Simulator(Dataset({"events": 200}, newest=NEWEST, span=timedelta(days=10))) as simulator:
         state: dict[str, Any] = {}
         for _ in range(3):

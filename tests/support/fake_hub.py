@@ -1,7 +1,7 @@
-"""Meltano Hub in small, and a fresh Meltano project that asks it: also a program, which tells.
+"""A fake Meltano Hub and a new Meltano project that uses it; also a program.
 
 `python -m tests.support.fake_hub` adds the tap to a new project from the fake Hub, runs it against
-the simulator, and prints every command, what it wrote, and what the Hub was asked.
+the simulator, and prints every command, its output, and the requests to the Hub.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from tests.support.pipeline import Finished
 
 DEFINITION: Final = pipeline.PROJECT / "docs" / "hub" / "tap-campusgroups.yml"
-"""The definition that is made for the Hub."""
+"""The definition for the Hub."""
 
 LOCAL: Final = shlex.quote(str(pipeline.PROJECT))
-"""Where the tap is installed from here, as a `pip_url`: this repository."""
+"""This repository as a `pip_url`."""
 
 API: Final = "/meltano/api/v1"
 
-# The Hub's pages show these; its API does not serve them.
+# Only for the Hub's pages: its API does not serve them.
 _FOR_PAGES: Final = frozenset(
     {
         "definition",
@@ -56,7 +56,7 @@ _FOR_PAGES: Final = frozenset(
 
 
 def read_definition() -> dict[str, Any]:
-    """Read the definition that is made for the Hub."""
+    """Return the definition for the Hub."""
     read: dict[str, Any] = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))
     return read
 
@@ -66,9 +66,9 @@ class Asked:
     """A request to the Hub.
 
     Attributes:
-        path: With the API's root.
-        status: Of the answer.
-        command: The command of Meltano that asked.
+        path: Path, including the root of the API.
+        status: Status of the response.
+        command: Meltano's command.
     """
 
     path: str
@@ -77,19 +77,19 @@ class Asked:
 
 
 class FakeHub:
-    """The Hub's API on a local port, with one extractor, until `close()`.
+    """The Hub's API on a local port with one extractor.
 
     Attributes:
-        url: The API's root, for the setting `hub_api_root`.
-        requests: What was asked, in order.
+        url: Root of the API, for the setting `hub_api_root`.
+        requests: The requests.
     """
 
     def __init__(self, definition: Mapping[str, Any], *, pip_url: str) -> None:
-        """Start to serve.
+        """Start the server.
 
         Args:
-            definition: The extractor's definition, as the Hub keeps it.
-            pip_url: What is served in place of the definition's own, which is out of reach.
+            definition: The extractor's definition.
+            pip_url: Served instead of the definition's own, which tests cannot reach.
         """
         self.requests: list[Asked] = []
         self._answers: dict[str, CompleteResponse] = {}
@@ -116,7 +116,7 @@ class FakeHub:
         )
 
     def __enter__(self) -> Self:
-        """Return the Hub, which serves already."""
+        """Return the Hub."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,33 +133,33 @@ class FakeHub:
 
 
 class Project:
-    """A new Meltano project with target-jsonl in it.
+    """A new Meltano project with target-jsonl.
 
     Attributes:
-        folder: Of the project.
+        folder: Folder of the project.
     """
 
     def __init__(self, folder: Path, hub: FakeHub, service: Simulator) -> None:
-        """Make the project.
+        """Create the project.
 
         Args:
-            folder: An empty one.
+            folder: An empty folder.
             hub: Where Meltano looks for plugins.
-            service: What the tap reads.
+            service: The service that the tap reads.
         """
         self.folder = folder
         self._workspace = pipeline.Workspace(folder, service=service, folder=folder)
         self._workspace.environment |= {
-            # The cache is sorted by what these say of package registries.
+            # uv's cache depends on the configured package registries.
             **{name: text for name, text in os.environ.items() if name.startswith("UV_")},
-            # What `meltano install` in this repository downloaded is enough to install the tap.
+            # `meltano install` in this repository has downloaded everything that the tap needs.
             "UV_CACHE_DIR": _package_cache(),
             "UV_OFFLINE": "1",
         }
         loader = {
             "name": "target-jsonl",
             "namespace": "target_jsonl",
-            # The one of this repository, as it is.
+            # The one that is installed in this repository.
             "executable": str(pipeline.plugin("target-jsonl")),
             "settings": [
                 {"name": "destination_path", "value": "output"},
@@ -185,7 +185,7 @@ class Project:
         return path
 
     def extractor(self) -> dict[str, Any]:
-        """Return what meltano.yml has of the tap."""
+        """Return the tap's entry in meltano.yml."""
         text = (self.folder / "meltano.yml").read_text(encoding="utf-8")
         (found,) = yaml.safe_load(text)["plugins"]["extractors"]
         return dict(found)
@@ -194,14 +194,14 @@ class Project:
         """Run a command of Meltano.
 
         Args:
-            *arguments: The command.
-            **more: Environment variables, more than the service's.
+            *arguments: Arguments of Meltano.
+            **more: Additional environment variables.
         """
         return self._workspace.meltano(*arguments, variables=more)
 
 
 def _package_cache() -> str:
-    """Find the cache of uv, with which Meltano installs: in the user's home, not in the tests'."""
+    """Return the folder of uv's cache in the user's home, with which Meltano installs."""
     found = subprocess.run(
         [Path(sys.executable).with_name("uv"), "cache", "dir"],
         check=True,
@@ -212,11 +212,11 @@ def _package_cache() -> str:
 
 
 def transcript(folder: Path, commands: Sequence[str]) -> int:
-    """Run commands of Meltano in a new project, and print all that is said.
+    """Run commands of Meltano in a new project and print their output.
 
     Args:
-        folder: An empty one.
-        commands: After `meltano`, as one types them.
+        folder: An empty folder.
+        commands: The commands without `meltano`.
 
     Returns:
         The exit code of the first command that fails, or 0.
@@ -224,31 +224,33 @@ def transcript(folder: Path, commands: Sequence[str]) -> int:
     dataset = Dataset(5, newest=datetime.now(UTC))
     with FakeHub(read_definition(), pip_url=LOCAL) as hub, Simulator(dataset) as service:
         project = Project(folder, hub, service)
-        _say(f"The Hub's API is at {hub.url}, the service at {service.url}.")
+        _print(f"The Hub's API is at {hub.url}, the service at {service.url}.")
         for command in commands:
-            _say(f"\n$ meltano {command}")
+            _print(f"\n$ meltano {command}")
             before = len(hub.requests)
             finished = project.meltano(
                 *shlex.split(command), TAP_CAMPUSGROUPS__SELECT='["events.*", "rooms.*"]'
             )
-            _say(finished.output.rstrip())
+            _print(finished.output.rstrip())
             for asked in hub.requests[before:]:
-                _say(f"# the Hub was asked: GET {asked.path} -> {asked.status} ({asked.command})")
+                _print(
+                    f"# request to the Hub: GET {asked.path} -> {asked.status} ({asked.command})"
+                )
             if finished.code:
                 return finished.code
     for path in sorted((folder / "output").iterdir()):
         rows = len(path.read_bytes().splitlines())
-        _say(f"# arrived: {path.name}, {rows} rows")
+        _print(f"# loaded: {path.name}, {rows} rows")
     return 0
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    """Tell what a newcomer's first commands do."""
+    """Run the first commands of a new user."""
     with tempfile.TemporaryDirectory() as folder:
         return transcript(
             Path(folder),

@@ -18,6 +18,6 @@ def stopped_by(signal_name: str) -> str:
     return f"Stopped by {signal_name}. The next run resumes from the last saved state."
 
 
-def testing_selected(count: int, of: int) -> str:
+def connection_test_started(count: int, of: int) -> str:
     """Return the connection test's line about the catalog's selection."""
-    return f"Testing {count} of {of} streams, as selected by --catalog "
+    return f"Connection test started: streams={count} of={of} selection="
