@@ -82,7 +82,7 @@ def importers(*libraries: str) -> set[str]:
 def test_imports_of_known_modules_are_collected() -> None:
     scheduler = MODULES["tap_campusgroups.exports.scheduler"]
     assert "tap_campusgroups.exports.export.Page" in scheduler.for_types
-    assert "tap_campusgroups.client" in imported_modules("tap_campusgroups.sync")
+    assert "tap_campusgroups.config" in imported_modules("tap_campusgroups.sync")
 
 
 def test_imports_have_no_circle() -> None:
