@@ -62,9 +62,7 @@ REPLICATION_KEY: t.Final = "updatedOn"
 """The field that the API's date range applies to (document, "Date Ranges and Pagination")."""
 
 PRIMARY_KEY: t.Final = "id"
-
-FIRST_START_KEY: t.Final = "start_date"
-"""Key in a stream's state with the `start_date` of its first run."""
+FIRST_START_KEY: t.Final = "start_date"  # in a stream's state: the setting on its first run
 
 
 class CampusGroupsStream(RESTStream[Step]):

@@ -29,14 +29,12 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.client import CampusGroupsStream
     from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
 
-WINDOW: t.Final = timedelta(hours=1)
-"""Length of the exported window: the hour before the lookback, which the data lake has."""
+WINDOW: t.Final = timedelta(hours=1)  # before the lookback, which the data lake has
 
 POLL: t.Final = PollPolicy(max_interval=2.0, timeout=15.0)
 """A stream whose export was accepted but takes longer than this is readable."""
 
 MAX_REQUEST_TIMEOUT: t.Final = 20  # seconds
-
 RETRY: t.Final = RetryPolicy(
     max_attempts=2, max_attempts_unknown_host=2, max_retry_after=5.0, resubmissions=0
 )

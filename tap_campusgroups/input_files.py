@@ -38,12 +38,10 @@ _FIXES: t.Final = {
 }
 
 # The SDK's `catalog_dict` has tuples in it.
-_VALIDATOR: t.Final = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
-        "array", lambda _, value: isinstance(value, list | tuple)
-    ),
+_TYPES: t.Final = Draft202012Validator.TYPE_CHECKER.redefine(
+    "array", lambda _, value: isinstance(value, list | tuple)
 )
+_VALIDATOR: t.Final = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
 
 class InputFile(io.StringIO):

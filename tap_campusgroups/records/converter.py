@@ -68,9 +68,7 @@ class Converter:
 
     Args:
         schema: The stream's JSON schema; records have `_extra` only if the schema has it.
-        stream: Name of the stream, for errors.
         replication_key: Field to convert to the canonical form.
-        quality: Counters to update.
         unknown_fields: What to do with fields that the schema does not have.
         deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
     """
