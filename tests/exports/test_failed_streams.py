@@ -125,23 +125,23 @@ def test_failed_streams_are_named_in_the_error_and_last_in_the_summary(
     assert second.startswith(f"  FAILED: Stream '{AFTER}': the export of ")
 
 
-@pytest.mark.parametrize("cap", [1, 4])
+@pytest.mark.parametrize("max_concurrent", [1, 4])
 @pytest.mark.parametrize(
     "fault_type",
     [Status(403), Status(404), FailQuery(), Redirect("/")],
     ids=["403", "404", "failed query", "302"],
 )
 def test_failed_stream_with_abort_ends_the_run(
-    simulator: Simulator, fault_type: FaultType, cap: int
+    simulator: Simulator, fault_type: FaultType, max_concurrent: int
 ) -> None:
     fault = simulator.inject(fault_type.on(FAULTY, times=None))
-    output = sync_three(simulator, on_stream_error="abort", max_concurrent_exports=cap)
+    output = sync_three(simulator, on_stream_error="abort", max_concurrent_exports=max_concurrent)
     assert output.error is not None
     assert fault.fired
     assert set(by_id(output.records[BEFORE])) == set(range(1, ROWS + 1))
     assert output.bookmarks == {BEFORE: NEW, FAULTY: OLD, AFTER: OLD}
     assert AFTER not in {message.get("stream") for message in output.messages}
-    if cap == 1:
+    if max_concurrent == 1:
         assert AFTER not in {request.stream for request in simulator.requests}
 
 
@@ -196,9 +196,9 @@ def requested_paths(simulator: Simulator, method: str, *names: str) -> list[str]
 
 
 @pytest.mark.parametrize(("stream", "other"), TWO_PATHS)
-@pytest.mark.parametrize("cap", [1, 4])
+@pytest.mark.parametrize("max_concurrent", [1, 4])
 def test_other_path_after_404_is_used_for_the_rest_of_the_run(
-    fake_time: FakeTime, stream: str, other: str, cap: int
+    fake_time: FakeTime, stream: str, other: str, max_concurrent: int
 ) -> None:
     counts = {"badges": 2, stream: 16, "rooms": 2}
     dataset = Dataset(counts, newest=NEWEST, span=timedelta(days=365))
@@ -207,7 +207,7 @@ def test_other_path_after_404_is_used_for_the_rest_of_the_run(
         # A resubmission uses the other path, too.
         simulator.inject(CancelQuery().on(stream, "later_page", after=2))
         config = settings_for(
-            simulator, page_size=1, max_concurrent_exports=cap, export_window_days=100
+            simulator, page_size=1, max_concurrent_exports=max_concurrent, export_window_days=100
         )
         output = sync(config, *counts, state=STATE)
         posts = requested_paths(simulator, "POST", stream, other)
@@ -217,11 +217,11 @@ def test_other_path_after_404_is_used_for_the_rest_of_the_run(
         name: set(range(1, count + 1)) for name, count in counts.items()
     }
     exports = 4 + 2  # the windows, and the halves of the one that was cancelled
-    if cap == 1:
+    if max_concurrent == 1:
         assert posts == [stream, *[other] * exports]
     else:
         assert posts.count(other) == exports
-        assert 1 <= posts.count(stream) <= cap  # those sent before the first response
+        assert 1 <= posts.count(stream) <= max_concurrent  # those sent before the first response
     assert set(gets) == {other}
 
 

@@ -147,12 +147,12 @@ def test_each_group_has_a_job_and_a_part_of_the_concurrent_exports() -> None:
     for group, extractor in GROUPS.items():
         assert jobs[group] == [f"{extractor['name']} target-postgres"]
     parts = [extractor["config"]["max_concurrent_exports"] for extractor in GROUPS.values()]
-    (cap,) = (
+    (max_concurrent,) = (
         setting["value"]
         for setting in PROJECT_FILE["plugins"]["extractors"][0]["settings"]
         if setting["name"] == "max_concurrent_exports"
     )
-    assert sum(parts) == cap
+    assert sum(parts) == max_concurrent
 
 
 def run_group(workspace: pipeline.Workspace, *arguments: str) -> str:
