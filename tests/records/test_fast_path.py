@@ -143,7 +143,7 @@ def test_unknown_field_with_fail_ends_both_paths_with_same_error(tap: Tap) -> No
         )
 
     fast, sdk = run(), run(writer=MsgSpecWriter())
-    assert "does not have, shoeSize, and unknown_fields is 'fail'" in str(fast.error)
+    assert "field shoeSize is not in the schema, and unknown_fields is" in str(fast.error)
     assert str(sdk.error) == str(fast.error)
     assert len(fast.records["events"]) == PAGE_SIZE
     assert len(fast.records["users"]) == ROWS
@@ -175,7 +175,7 @@ def test_invalid_unicode_is_replaced(tap: Tap) -> None:
 
     fast = tap("events", prepare=prepare)
     assert fast.error is None
-    assert fast.reports[0]["replaced"] >= 2
+    assert fast.reports[0]["pages_with_invalid_unicode"] >= 2
     assert_same_run(fast, tap("events", prepare=prepare, **NEUTRAL_MAP))
 
 
@@ -271,7 +271,7 @@ def test_row_that_is_not_an_object_is_left_out_and_fails_the_stream(
         return tap("events", "users", faults=[fault], state=state, max_concurrent_exports=1, **more)
 
     fast = run()
-    assert "1 rows of updatedOn " in str(fast.error)
+    assert "1 row of " in str(fast.error)
     assert len(fast.records["events"]) == 2 + (PAGE_SIZE if after else 0)
     assert len(fast.records["users"]) == ROWS
     assert fast.bookmarks["events"] == "2024-01-01T00:00:00.000000Z"

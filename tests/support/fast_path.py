@@ -45,7 +45,7 @@ class Run(Output):
         pages: Number of records in each page that was written as a whole.
         metrics: Metrics of the SDK without durations, sorted.
         reports: Summaries of the streams without `age_hours`.
-        rows: Rows per stream, from the log.
+        rows: Records per completed stream, from the log.
         warnings: Other log messages of level WARNING and above.
         log: The whole log.
     """
@@ -162,9 +162,9 @@ class Tap:
                 for report in vars(record).get("streams", ())
             ],
             rows=[
-                vars(record)["rows"]
+                int(record.getMessage().partition("records=")[2].split()[0])
                 for record in self._records("", logging.INFO)
-                if "rows_per_second" in vars(record)
+                if record.getMessage().startswith("Stream completed: ")
             ],
             warnings=[
                 record.getMessage()
