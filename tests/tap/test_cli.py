@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.simulator import FailQuery, Simulator
+from tests.simulator import Status, Simulator
 from tests.support.harness import catalog_of, state_of, structured_logging
 from tests.support.processes import errors, run
 
@@ -102,7 +102,7 @@ def test_wrong_secret_ends_run_after_one_request(
 def test_failed_stream_is_one_error_and_exit_code_1(
     simulator: Simulator, config_json: Path
 ) -> None:
-    simulator.inject(FailQuery().on("badges", times=None))
+    simulator.inject(Status(404).on("badges", times=None))
     done = run("--config", config_json)
     assert done.returncode == 1
     (line,) = [line for line in errors(done) if " ERROR " in line]
