@@ -162,7 +162,11 @@ def test_invalid_unicode_is_replaced_beside_other_problems(
     assert [record["id"] for record in output.records[STREAM]] == [1, 3, 4, 5, 2]
     assert output.records[STREAM][1]["name"] == "half \ufffd"
     report = report_of(caplog)
-    assert (report["rows"], report["rows_without_key"], report["pages_with_invalid_unicode"]) == (6, 1, 1)
+    assert (report["rows"], report["rows_without_key"], report["pages_with_invalid_unicode"]) == (
+        6,
+        1,
+        1,
+    )
 
 
 @BOTH_PATHS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.simulator import Status, Simulator
+from tests.simulator import Simulator, Status
 from tests.support.harness import catalog_of, state_of, structured_logging
 from tests.support.processes import errors, run
 
