@@ -41,7 +41,7 @@ RETRY: t.Final = RetryPolicy(
 
 
 def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
-    """Test which streams the API key may read, and log the result; nothing is emitted.
+    """Test which streams the secret may read, and log the result; nothing is emitted.
 
     Raises:
         CampusGroupsError: If the secret, the school code or the network is at fault, or if streams
@@ -102,6 +102,6 @@ def _report(
         msg = (
             f"{len(unreadable)} of {len(results)} streams cannot be read: {', '.join(unreadable)}. "
             "See the lines above for the reasons. Deselect them, or ask CampusGroups which data "
-            "the API key may read."
+            "the secret may read."
         )
         raise StreamsFailedError(msg)

@@ -166,6 +166,6 @@ class RequestSender:
     def _denied(self, response: requests.Response) -> AccessDeniedError:
         msg = (
             f"Stream '{self.stream}': the service denied access ({describe(response)}). Check "
-            "api_secret and school_code, and that the API key may read this data."
+            "api_secret and school_code, and that the secret may read this data."
         )
         return AccessDeniedError(msg, status=response.status_code)

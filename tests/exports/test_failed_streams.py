@@ -64,7 +64,7 @@ def test_401_on_the_first_request_ends_the_run(
     assert isinstance(output.error, AccessDeniedError)
     assert str(output.error) == (
         f"Stream '{NAMES[0]}': {messages.DENIED}401, \"Unauthorized\"). "
-        f"{messages.CHECK_SECRET}, and that the API key may read this data."
+        f"{messages.CHECK_SECRET}, and that the secret may read this data."
     )
     assert [request.stream for request in simulator.requests] == NAMES[:1]
     assert output.records == {}

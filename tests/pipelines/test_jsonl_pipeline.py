@@ -124,12 +124,13 @@ def test_masked_and_clear_rows_have_folders_of_their_own(
 # Selections
 
 
-@pytest.mark.usefixtures("nights")
 def test_connection_test_reads_the_selection_that_meltano_wrote_last(
     workspace: Workspace, service: Simulator
 ) -> None:
     """`meltano invoke` with an option reuses a catalog; `meltano select` writes a new one."""
     select = ["events", "tags"]
+    listed = meltano(workspace, "select", TAP, "--list")
+    assert listed.code == 0, listed.output
     service.reset_log()
     stale = meltano(workspace, *INVOKE_TEST, select=select)
     assert messages.connection_test_started(len(STREAMS), 23) in stale.output

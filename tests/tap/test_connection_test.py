@@ -116,7 +116,7 @@ def test_streams_without_access_are_listed_in_the_error(
     assert result.exit_code == 1
     assert (
         "2 of 23 streams cannot be read: " + ", ".join(streams) + ". See the lines above for the "
-        "reasons. Deselect them, or ask CampusGroups which data the API key may read."
+        "reasons. Deselect them, or ask CampusGroups which data the secret may read."
     ) in caplog.messages[-1]
     found = verdicts(caplog)
     assert [stream for stream in STREAMS if found[stream] != "readable"] == streams
