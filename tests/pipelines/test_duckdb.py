@@ -40,6 +40,7 @@ def write_jsonl(messages: Iterable[dict[str, Any]], folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_attendance_in_duckdb_matches_the_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

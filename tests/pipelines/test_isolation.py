@@ -219,6 +219,7 @@ def test_program_without_isolation_uses_the_user_s_env_file(machine: Machine) ->
     assert machine.service.requests, done.stderr
 
 
+@pytest.mark.slow
 def test_workspace_with_env_file_is_refused(postgres_server: str, tmp_path: Path) -> None:
     folder = Workspace(tmp_path / "first").folder
     (folder / ".env").touch()
@@ -229,6 +230,7 @@ def test_workspace_with_env_file_is_refused(postgres_server: str, tmp_path: Path
         Workspace(tmp_path / "second", database=database, folder=folder)
 
 
+@pytest.mark.slow
 def test_workspace_with_another_database_is_refused(postgres_server: str, tmp_path: Path) -> None:
     """Meltano prefers `env:` in meltano.yml to the environment."""
     folder = Workspace(tmp_path / "first").folder

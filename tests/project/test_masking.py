@@ -257,6 +257,7 @@ def test_short_stream_map_value_with_another_name_is_accepted() -> None:
     TapCampusGroups(config=config)
 
 
+@pytest.mark.slow
 def test_meltano_run_of_preset_needs_key_and_leaks_nothing(
     service: Simulator, tmp_path: Path
 ) -> None:
