@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pytest
 
 from tests.simulator import Dataset, Simulator
 from tests.support import attendance, pipeline
@@ -17,8 +18,6 @@ from tests.support.harness import NEWEST, settings_for, sync
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-    import pytest
 
 STREAMS = ("events", "checkins", "rsvp")
 SCRIPT = pipeline.PROJECT / "examples" / "duckdb.sql"
