@@ -34,11 +34,11 @@ orchestrate: .meltano/.ready
 	$(BIN)/python -m examples.demo.scale_out
 
 test: .meltano/.ready
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 # Tests that start Meltano use the tap in .meltano, which has the released SDK.
 test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
-	$(NEXT_BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(NEXT_BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 # mutmut skips decorated functions, so the copy has no @override.
 mutation: $(MUTATION_VENV)/.ready
