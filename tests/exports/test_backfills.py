@@ -20,7 +20,6 @@ from tests.simulator import (
     Status,
     StillRunning,
 )
-from tests.support.exports import sync_only
 from tests.support.harness import (
     NEWEST,
     STARTED,
@@ -128,7 +127,7 @@ def move_row_to_noon(simulator: Simulator, day: int) -> int:
 
 
 def test_backfill_in_windows_submits_them_in_ascending_order(simulator: Simulator) -> None:
-    output = sync_only(settings_for(simulator, **BACKFILL, max_concurrent_exports=1), "events")
+    output = sync(settings_for(simulator, **BACKFILL, max_concurrent_exports=1), "events")
     assert output.error is None
     assert submitted(simulator) == [
         *((START + day * DAY, START + (day + 1) * DAY) for day in range(10)),
@@ -139,7 +138,7 @@ def test_backfill_in_windows_submits_them_in_ascending_order(simulator: Simulato
 
 
 def test_state_after_each_window_has_the_newest_timestamp_so_far(simulator: Simulator) -> None:
-    output = sync_only(settings_for(simulator, **BACKFILL, page_size=3), "events")
+    output = sync(settings_for(simulator, **BACKFILL, page_size=3), "events")
     ends = [min(START + day * DAY, STARTED) for day in range(1, 12)]
     rows = timestamps_of(simulator, "events").values()
     expected = []
@@ -164,14 +163,14 @@ def test_state_after_each_window_has_the_newest_timestamp_so_far(simulator: Simu
 def test_row_on_a_shared_bound_is_emitted_with_both_windows(simulator: Simulator) -> None:
     row = simulator.dataset["events"][0]
     row["updatedOn"] = format_timestamp(START + 3 * DAY)
-    output = sync_only(settings_for(simulator, **BACKFILL), "events")
+    output = sync(settings_for(simulator, **BACKFILL), "events")
     assert output.error is None
     assert [record["id"] for record in output.records["events"]].count(row["id"]) == 2
 
 
 def test_window_without_rows_moves_the_bookmark_to_its_end(simulator: Simulator) -> None:
     simulator.dataset["events"].clear()
-    output = sync_only(settings_for(simulator, **BACKFILL), "events")
+    output = sync(settings_for(simulator, **BACKFILL), "events")
     assert successive_bookmarks(output) == [
         *(format_timestamp(START + day * DAY) for day in range(1, 9)),
         format_timestamp(STARTED - 2 * DAY),  # the watermark, in the last three windows
@@ -187,7 +186,7 @@ def test_failed_window_leaves_the_bookmark_of_the_window_before(
     config = settings_for(simulator, **BACKFILL, page_size=2, max_concurrent_exports=limit)
     fault = simulator.inject(FailWindow(bad).on("events", "later_page", times=None))
     simulator.inject(FailWindow(bad).on("events", "first_page", times=None, after=1))
-    output = sync_only(config, "events", "rooms")
+    output = sync(config, "events", "rooms")
     assert isinstance(output.error, ExportFailedError)
     assert fault.fired
     assert output.bookmarks["events"] == format_timestamp(START + 4 * DAY)
@@ -200,7 +199,7 @@ def test_failed_window_leaves_the_bookmark_of_the_window_before(
 
     simulator.clear_faults()
     simulator.reset_log()
-    again = sync_only(config, "events", "rooms", state=output.states[-1])
+    again = sync(config, "events", "rooms", state=output.states[-1])
     assert again.error is None
     resumed = datetime.fromisoformat(output.bookmarks["events"] or "") - 2 * DAY
     assert min(submitted(simulator))[0] == resumed.replace(microsecond=0)
@@ -214,7 +213,7 @@ def test_window_that_cannot_be_submitted_leaves_the_bookmark_of_the_window_befor
     with Simulator(dataset, clock=fake_time.monotonic) as simulator:
         fault = simulator.inject(Status(503).on("events", "submit", after=3, times=None))
         config = settings_for(simulator, **BACKFILL, max_concurrent_exports=1)
-        output = sync_only(config, "events")
+        output = sync(config, "events")
         assert isinstance(output.error, ServiceUnavailableError)
         assert fault.fired == RetryPolicy().max_attempts
         assert successive_bookmarks(output) == [
@@ -236,7 +235,7 @@ def test_failed_window_is_resubmitted_in_halves(
 ) -> None:
     fault = simulator.inject(kind().on("events", phase, after=2))
     config = settings_for(simulator, **BACKFILL, page_size=2, max_concurrent_exports=1)
-    output = sync_only(config, "events")
+    output = sync(config, "events")
     assert output.error is None
     assert fault.fired == 1
     bounds = submitted(simulator)
@@ -248,7 +247,7 @@ def test_failed_window_is_resubmitted_in_halves(
     assert after[0] == end
     assert ids(output) == in_range(simulator, "events", START, STARTED)
     # The halves count as one window: no state between them.
-    undisturbed = sync_only(config, "events")
+    undisturbed = sync(config, "events")
     assert successive_bookmarks(output) == successive_bookmarks(undisturbed)
 
 
@@ -257,7 +256,7 @@ def test_failed_half_is_resubmitted_in_quarters_and_then_fails_the_stream(
 ) -> None:
     bad = move_row_to_noon(simulator, 2)
     simulator.inject(FailWindow(bad).on("events", "first_page", times=None))
-    output = sync_only(
+    output = sync(
         settings_for(simulator, **BACKFILL, max_concurrent_exports=1, on_stream_error="abort"),
         "events",
     )
@@ -277,7 +276,7 @@ def test_failed_half_is_resubmitted_in_quarters_and_then_fails_the_stream(
 def test_failed_window_of_an_hour_is_resubmitted_unchanged(simulator: Simulator) -> None:
     fault = simulator.inject(FailQuery().on("events", "submit", times=2))
     hour = {"start_date": (STARTED - timedelta(hours=1)).isoformat()}
-    output = sync_only(settings_for(simulator, **BACKFILL | hour), "events")
+    output = sync(settings_for(simulator, **BACKFILL | hour), "events")
     assert output.error is None
     assert fault.fired == 2
     assert len(submitted(simulator)) == 3
@@ -290,14 +289,14 @@ def test_failed_window_of_an_hour_is_resubmitted_unchanged(simulator: Simulator)
 
 def test_run_after_a_run_with_end_date_resumes_there(simulator: Simulator) -> None:
     until = START + 5 * DAY + DAY / 4
-    first = sync_only(settings_for(simulator, **BACKFILL, end_date=until.isoformat()), "events")
+    first = sync(settings_for(simulator, **BACKFILL, end_date=until.isoformat()), "events")
     assert first.error is None
     assert max(end for _, end in submitted(simulator)) == until
     assert ids(first) == in_range(simulator, "events", START, until)
     # The end is before the watermark.
     assert first.bookmarks == {"events": format_timestamp(until)}
     simulator.reset_log()
-    second = sync_only(settings_for(simulator, **BACKFILL), "events", state=first.states[-1])
+    second = sync(settings_for(simulator, **BACKFILL), "events", state=first.states[-1])
     assert min(submitted(simulator))[0] == until - 2 * DAY
     assert ids(first) | ids(second) == in_range(simulator, "events", START, STARTED)
     assert second.bookmarks == {"events": format_timestamp(NEWEST)}
@@ -315,12 +314,12 @@ def test_old_range_read_again_does_not_move_the_bookmark_back(
         end_date=until.isoformat(),
         export_window_days=window,
     )
-    output = sync_only(config, "events", state=state)
+    output = sync(config, "events", state=state)
     assert output.error is None
     assert output.states[-1] == state
     assert set(successive_bookmarks(output)) == {format_timestamp(NEWEST)}
     # An end within the lookback leaves something to read.
-    late = sync_only(config | {"end_date": (NEWEST - DAY).isoformat()}, "events", state=state)
+    late = sync(config | {"end_date": (NEWEST - DAY).isoformat()}, "events", state=state)
     assert ids(late) == in_range(
         simulator, "events", (NEWEST - 2 * DAY).replace(microsecond=0), NEWEST - DAY
     )
@@ -360,7 +359,7 @@ def test_earlier_start_date_with_a_bookmark_reads_no_older_rows(simulator: Simul
     bookmark = START + 6 * DAY
     for start in (START + 3 * DAY, START, START - 400 * DAY):
         simulator.reset_log()
-        output = sync_only(
+        output = sync(
             settings_for(simulator, start_date=start.isoformat()),
             "events",
             state=state_of(events=format_timestamp(bookmark)),
@@ -374,9 +373,7 @@ def test_earlier_start_date_with_a_bookmark_is_a_warning(
 ) -> None:
     def run(state: dict[str, Any], **more: Any) -> tuple[dict[str, Any], list[str]]:
         caplog.clear()
-        output = sync_only(
-            settings_for(simulator, **BACKFILL | more), "events", "rooms", state=state
-        )
+        output = sync(settings_for(simulator, **BACKFILL | more), "events", "rooms", state=state)
         assert output.error is None
         lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         return output.states[-1], [line for line in lines if "start_date" in line]
@@ -398,9 +395,9 @@ def test_state_of_a_run_with_windows_resumes_a_run_without_and_vice_versa(
         settings_for(simulator, start_date=START.isoformat(), export_window_days=size)
         for size in sizes
     )
-    whole = sync_only(first, "events", started=STARTED)
+    whole = sync(first, "events", started=STARTED)
     for state in whole.states:
-        output = sync_only(second, "events", state=state)
+        output = sync(second, "events", state=state)
         assert output.error is None
         assert output.states[-1] == whole.states[-1]
         bookmark = state["bookmarks"]["events"]["replication_key_value"]
@@ -422,7 +419,7 @@ def output_of(limit: int, failures: int) -> list[dict[str, Any]]:
         if failures:
             simulator.inject(FailWindow(bad).on("events", "first_page", times=failures))
         config = settings_for(simulator, **BACKFILL, max_concurrent_exports=limit, page_size=2)
-        output = sync_only(config, "events", "rooms", "tags")
+        output = sync(config, "events", "rooms", "tags")
         assert output.error is None
         assert min(limit, 2) <= simulator.peak_active <= limit
     for message in output.messages:

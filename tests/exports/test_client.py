@@ -42,7 +42,6 @@ from tests.simulator import (
     TokenKey,
     TruncatedBody,
 )
-from tests.support.exports import sync_only
 from tests.support.harness import (
     MAX_RETRY_DELAY,
     NEWEST,
@@ -79,7 +78,7 @@ def ids(records: list[dict[str, Any]]) -> list[int]:
 
 def test_request_of_any_step_has_headers_and_parameters(simulator: Simulator) -> None:
     simulator.timing.queued_polls = 1
-    output = sync_only(settings_for(simulator, page_size=10), "events", "rsvp")
+    output = sync(settings_for(simulator, page_size=10), "events", "rsvp")
     assert output.error is None
     assert len(simulator.requests) == 2 * (1 + 1 + 3)
     version = TapCampusGroups.get_plugin_version()
@@ -110,15 +109,15 @@ def test_upper_bound_of_all_streams_is_the_start_of_the_run(simulator: Simulator
 def test_upper_bound_with_end_date_is_never_later_than_the_start_of_the_run(
     simulator: Simulator,
 ) -> None:
-    sync_only(settings_for(simulator, end_date="2025-03-01"), "events")
-    sync_only(settings_for(simulator, end_date="2999-01-01"), "events")
+    sync(settings_for(simulator, end_date="2025-03-01"), "events")
+    sync(settings_for(simulator, end_date="2999-01-01"), "events")
     first, second = [r.query["updatedEnd"] for r in simulator.requests if r.method == "POST"]
     assert first == "2025-03-01T00:00:00Z"
     assert second < "2100"
 
 
 def test_run_with_future_start_date_sends_no_request(simulator: Simulator) -> None:
-    output = sync_only(settings_for(simulator, start_date="2999-01-01"), "events")
+    output = sync(settings_for(simulator, start_date="2999-01-01"), "events")
     assert (output.error, output.records, simulator.requests) == (None, {}, [])
 
 
@@ -129,7 +128,7 @@ def test_deselected_streams_send_no_request(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 25, 999])
 def test_rows_for_any_page_size_are_emitted_once(simulator: Simulator, size: int) -> None:
-    output = sync_only(settings_for(simulator, page_size=size), "users")
+    output = sync(settings_for(simulator, page_size=size), "users")
     assert output.error is None
     assert ids(output.records["users"]) == list(range(1, ROWS + 1))
 
@@ -155,7 +154,7 @@ def test_unusual_response_that_is_not_an_error_is_accepted(
 ) -> None:
     simulator.timing.running_polls = 2
     simulator.inject(fault)
-    output = sync_only(settings_for(simulator, page_size=10), "events")
+    output = sync(settings_for(simulator, page_size=10), "events")
     assert output.error is None
     assert fault.fired
     assert ids(output.records["events"]) == list(range(1, ROWS + 1))
@@ -195,7 +194,7 @@ def test_permanent_fault_fails_the_stream_with_bookmark_unmoved(
 ) -> None:
     simulator.timing.queued_polls = 1
     simulator.inject(fault)
-    output = sync_only(settings_for(simulator, page_size=10), "events", state=STATE)
+    output = sync(settings_for(simulator, page_size=10), "events", state=STATE)
     assert isinstance(output.error, ExportFailedError)
     assert text in str(output.error)
     assert str(output.error).startswith("Stream 'events': ")
@@ -206,7 +205,7 @@ def test_permanent_fault_fails_the_stream_with_bookmark_unmoved(
 def test_redirect_to_another_host_is_not_followed(simulator: Simulator) -> None:
     with Simulator(Dataset(1, newest=NEWEST)) as elsewhere:
         simulator.inject(Redirect(f"{elsewhere.url}/events", 307).on("events"))
-        assert isinstance(sync_only(settings_for(simulator), "events").error, ExportFailedError)
+        assert isinstance(sync(settings_for(simulator), "events").error, ExportFailedError)
         assert elsewhere.requests == []
 
 
@@ -224,7 +223,7 @@ def test_export_queued_until_its_timeout_is_submitted_once(
     simulator: Simulator, fake_time: FakeTime
 ) -> None:
     simulator.timing.queued_seconds = 1e9
-    output = sync_only(settings_for(simulator, export_timeout_minutes=2), "events")
+    output = sync(settings_for(simulator, export_timeout_minutes=2), "events")
     assert isinstance(output.error, ExportTimeoutError)
     assert "still queued after 2 minutes" in str(output.error)
     assert "Raise export_timeout_minutes" in str(output.error)
@@ -237,7 +236,7 @@ def test_export_queued_until_its_timeout_is_submitted_once(
 
 def test_delays_between_attempts_are_exact(simulator: Simulator, fake_time: FakeTime) -> None:
     simulator.inject(Status(503).on("events", "submit", times=7))
-    output = sync_only(settings_for(simulator), "events")
+    output = sync(settings_for(simulator), "events")
     assert output.error is None
     assert fake_time.slept == [1, 2, 4, 8, 16, 32, 60]
     assert len(output.records["events"]) == ROWS
@@ -247,7 +246,7 @@ def test_request_failing_at_all_eight_attempts_fails_the_stream(
     simulator: Simulator, fake_time: FakeTime
 ) -> None:
     simulator.inject(Status(503).on("events", "submit", times=None))
-    output = sync_only(settings_for(simulator), "events")
+    output = sync(settings_for(simulator), "events")
     assert isinstance(output.error, ServiceUnavailableError)
     assert str(output.error) == (
         "Stream 'events': POST /events failed after 8 attempts: internal error of the service "
@@ -262,7 +261,7 @@ def test_delay_with_jitter_is_longer_by_the_random_part(
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.25)
     simulator.inject(Status(503).on("events", "submit", times=2))
-    sync_only(settings_for(simulator), "events")
+    sync(settings_for(simulator), "events")
     assert fake_time.slept == [1.25, 2.25]
 
 
@@ -274,7 +273,7 @@ def test_retry_after_of_a_page_in_any_form_is_obeyed(
     for header in ("7", format_datetime(at, usegmt=True), "86400", "soon"):
         fault = Status(429, headers={"Retry-After": header}).on("events", "first_page")
         simulator.inject(fault)
-    assert sync_only(settings_for(simulator), "events").error is None
+    assert sync(settings_for(simulator), "events").error is None
     assert fake_time.slept[0] == 7
     # A date has whole seconds, and time passes until it is parsed.
     passed = (datetime.now(UTC) - at).total_seconds() + 200
@@ -305,7 +304,7 @@ def test_transport_fault_in_any_phase_is_retried(
     # One wait between two polls. The simulator counts a poll whose response it truncates.
     simulator.timing.queued_polls = 3 if isinstance(kind, TruncatedBody) else 1
     faults = [simulator.inject(kind.on("events", phase, times=2)) for phase in PHASES]
-    output = sync_only(settings_for(simulator, page_size=10, poll_interval_max_seconds=7), "events")
+    output = sync(settings_for(simulator, page_size=10, poll_interval_max_seconds=7), "events")
     assert output.error is None
     assert [fault.fired for fault in faults] == [2] * len(PHASES)
     assert ids(output.records["events"]) == list(range(1, ROWS + 1))
@@ -318,7 +317,7 @@ def test_request_that_hangs_times_out_and_is_retried(
 ) -> None:
     timeouts = time_out_when_held(simulator, monkeypatch)
     hanging = simulator.inject(Hang().on("events", "submit"))
-    output = sync_only(settings_for(simulator, request_timeout_seconds=7), "events")
+    output = sync(settings_for(simulator, request_timeout_seconds=7), "events")
     assert output.error is None
     assert hanging.fired == 1
     (timeout,) = timeouts
@@ -328,9 +327,9 @@ def test_request_that_hangs_times_out_and_is_retried(
 
 
 def test_connections_after_runs_are_closed(simulator: Simulator) -> None:
-    sync_only(settings_for(simulator), "events", "users")
+    sync(settings_for(simulator), "events", "users")
     simulator.inject(FailQuery().on("events"))
-    sync_only(settings_for(simulator), "events")
+    sync(settings_for(simulator), "events")
     gc.collect()  # an error and its traceback refer to each other and to the last response
     for thread in threading.enumerate():
         if thread.name == "simulator-connection":
@@ -346,7 +345,7 @@ def test_permanent_transport_fault_fails_the_stream_with_bookmark_unmoved(
     simulator: Simulator, kind: FaultType
 ) -> None:
     simulator.inject(kind.on("events", "later_page", times=None))
-    output = sync_only(settings_for(simulator, page_size=2), "events", state=STATE)
+    output = sync(settings_for(simulator, page_size=2), "events", state=STATE)
     assert isinstance(output.error, ServiceUnavailableError)
     assert str(output.error).startswith("Stream 'events': GET /events failed after 8 attempts: ")
     assert output.bookmarks["events"] == "2024-06-01T00:00:00.000000Z"
@@ -357,7 +356,7 @@ def test_permanent_transport_fault_fails_the_stream_with_bookmark_unmoved(
 def test_service_without_a_listener_is_an_error_with_advice(simulator: Simulator) -> None:
     config = settings_for(simulator)
     simulator.close()
-    error = sync_only(config, "events").error
+    error = sync(config, "events").error
     assert isinstance(error, ServiceUnavailableError)
     assert "failed after 8 attempts: ConnectionError (NewConnectionError). " in str(error)
     assert "Check the network, school_code and api_url." in str(error)
@@ -365,7 +364,7 @@ def test_service_without_a_listener_is_an_error_with_advice(simulator: Simulator
 
 def test_body_that_is_not_json_is_an_error_with_status_and_length(simulator: Simulator) -> None:
     simulator.inject(HtmlPage().on("events", times=None))
-    error = sync_only(settings_for(simulator), "events").error
+    error = sync(settings_for(simulator), "events").error
     length = len(HtmlPage().page)
     assert f"the body is not valid JSON (HTTP 200, {length} bytes " in str(error)
 
@@ -378,7 +377,7 @@ def test_submission_and_first_wait_of_export_are_one_log_line_each(
 ) -> None:
     simulator.timing.queued_seconds = 10
     simulator.timing.running_seconds = 140
-    sync_only(settings_for(simulator, start_date="2025-01-01", end_date="2025-06-01"), "events")
+    sync(settings_for(simulator, start_date="2025-01-01", end_date="2025-06-01"), "events")
     lines = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
     query_id = simulator.requests[1].query["queryId"]
     assert [line for line in lines if line.startswith("Export ")] == [
@@ -395,7 +394,7 @@ def test_retry_is_one_log_line_without_personal_data(
 ) -> None:
     simulator.inject(ConnectionReset().on("events", "later_page"))
     simulator.inject(Status(503, "jane.doe@uni.example").on("events", "later_page"))
-    sync_only(settings_for(simulator, page_size=10), "events")
+    sync(settings_for(simulator, page_size=10), "events")
     lines = [
         r.getMessage()
         for r in caplog.records
@@ -415,7 +414,7 @@ def test_summary_names_unknown_fields_and_type_mismatches_without_values(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.dataset["events"][0] |= {"shoeSize": "sentinel-44", "capacity": "sentinel-many"}
-    output = sync_only(settings_for(simulator), "events")
+    output = sync(settings_for(simulator), "events")
     assert output.error is None
     summary = next(r.getMessage() for r in caplog.records if "Summary: " in r.getMessage())
     assert summary.splitlines()[-2:] == [
@@ -432,7 +431,7 @@ def test_text_that_is_not_a_boolean_is_kept_in_extra(simulator: Simulator) -> No
     """The SDK's own conversion would make it true."""
     rows = simulator.dataset["events"]
     rows[0]["draft"], rows[1]["draft"] = "maybe", "false"
-    output = sync_only(settings_for(simulator), "events")
+    output = sync(settings_for(simulator), "events")
     records = {record["id"]: record for record in output.records["events"]}
     assert records[rows[0]["id"]]["draft"] is None
     assert records[rows[0]["id"]]["_extra"] == {"draft": "maybe"}
@@ -454,7 +453,7 @@ def test_unknown_host_is_an_error_after_few_attempts_unless_the_name_server_is_d
         raise socket.gaierror(number, "no address")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    output = sync_only({"api_secret": "s", "school_code": "no-such-school"}, "events")
+    output = sync({"api_secret": "s", "school_code": "no-such-school"}, "events")
     assert isinstance(output.error, ServiceUnavailableError)
     assert str(output.error) == (
         f"Stream 'events': POST /events failed after {attempts} attempts: ConnectionError "

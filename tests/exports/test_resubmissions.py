@@ -30,6 +30,7 @@ from tests.support.three_streams import (
     result,
     submissions,
     sync_three,
+    sync_without_faults,
 )
 
 if TYPE_CHECKING:
@@ -64,10 +65,7 @@ def simulator(fake_time: FakeTime) -> Iterator[Simulator]:
 @pytest.fixture(scope="module")
 def complete() -> Output:
     """The output of a run without faults."""
-    with Simulator(DATASET) as simulator:
-        output = sync_three(simulator)
-    assert output.error is None
-    return output
+    return sync_without_faults(DATASET)
 
 
 def windows(simulator: Simulator) -> list[tuple[str, str]]:

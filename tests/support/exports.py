@@ -23,10 +23,10 @@ from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.streams import STREAMS
 from tests.simulator import Dataset, Simulator
-from tests.support.harness import NEWEST, sync, wait_until
+from tests.support.harness import NEWEST, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from tests.support.harness import Output
@@ -252,17 +252,6 @@ class SimulatorClock:
 def frozen_simulator(clock: SimulatorClock, **options: Any) -> Simulator:
     """Start a service whose exports run until `clock.finish_exports` is called."""
     return Simulator(Dataset(ROWS, newest=NEWEST), clock=clock, running_seconds=1, **options)
-
-
-def sync_only(config: Mapping[str, Any], *names: str, **more: Any) -> Output:
-    """Sync with a tap that has only some streams, which starts in a fraction of the time.
-
-    Args:
-        config: The settings.
-        *names: The streams.
-        **more: Further arguments of `sync`.
-    """
-    return sync(config, *names, **more)
 
 
 def submitted(simulator: Simulator, status: int = 200) -> list[str]:

@@ -252,7 +252,7 @@ def test_field_names_with_personal_data_are_not_logged(
 
 
 @pytest.mark.parametrize(
-    "expression", ["int(name)", "float(name)", "1 / len(name[:0])", "name.nothing", "nobody"]
+    "expression", ["int(name)", "float(name)", "1 / len(name[:0])", "name.nothing", "undefined"]
 )
 def test_failing_stream_map_does_not_log_the_row(
     simulator: Simulator, log: LogLines, expression: str
