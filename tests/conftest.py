@@ -53,10 +53,12 @@ def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
             is_setting = name.startswith(SETTINGS) and name != DSN_VARIABLE
             if is_setting or name.lower().endswith("_proxy"):
                 patch.delenv(name)
-        # `--config ENV` must not find the user's `.env`: in other processes and in this one.
+        # `--config ENV` must not find the user's `.env`. SDK 0.55 looks in the current folder and
+        # above, SDK 0.54 above its own folder: in other processes and in this one.
         folder = link_sdk(tmp_path_factory.mktemp("python"))
         # The tap of this checkout, even if the environment has another one installed.
         (folder / "tap_campusgroups").symlink_to(PROJECT / "tap_campusgroups")
+        patch.chdir(tmp_path_factory.mktemp("current"))
         patch.setenv("PYTHONPATH", str(folder))
         patch.setattr(DotEnv, "set_as_environment_variables", lambda _: False)
         yield
