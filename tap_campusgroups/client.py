@@ -6,15 +6,16 @@ import time
 import traceback
 import typing as t
 from contextlib import closing, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.exceptions import SyncLifecycleSignal
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams import RESTStream
 from singer_sdk.streams.rest import PageContext
@@ -63,6 +64,7 @@ REPLICATION_KEY: t.Final = "updatedOn"
 
 PRIMARY_KEY: t.Final = "id"
 FIRST_START_KEY: t.Final = "start_date"  # in a stream's state: the setting on its first run
+FULL_READ_MARGIN: t.Final = timedelta(days=1)  # a row may be updated during the read
 
 
 class CampusGroupsStream(RESTStream[Step]):
@@ -162,7 +164,9 @@ class CampusGroupsStream(RESTStream[Step]):
             monitor=monitor,
             logger=self.logger,
         )
-        runner = ExportRunner(sender, self.get_http_request_counter)
+        runner = ExportRunner(
+            sender, self.get_http_request_counter, max_days=self.settings.export_window
+        )
         return [ExportJob(self.name, window, runner.run) for window in windows]
 
     @property
@@ -186,19 +190,26 @@ class CampusGroupsStream(RESTStream[Step]):
         return first is not None and self.settings.start_date < first
 
     def window(self) -> Window:
-        """Return the whole range of this run, up to `end_date` or the start of the run."""
+        """Return the whole range of this run, up to `end_date` or the start of the run.
+
+        A full read goes beyond its start: a row that it lacks counts as deleted.
+        """
         settings, bookmark = self.settings, parse_timestamp(self._bookmark)
+        newest = self.started if self._is_incremental else self.started + FULL_READ_MARGIN
         start = state.range_start(
             bookmark, start_date=settings.start_date, lookback=settings.lookback
         )
-        return Window.between(start, min(self.started, settings.end_date or self.started))
+        return Window.between(start, min(newest, settings.end_date or newest))
 
     def plan(self, monitor: ServiceMonitor) -> list[ExportJob]:
-        """Plan the windows of a run and return their jobs, in ascending order."""
+        """Plan the windows of a run and return their jobs, in ascending order.
+
+        A full read is one job, because its parts must be exported one after the other.
+        """
         self.monitor, settings = monitor, self.settings
         poll = PollPolicy(settings.poll_interval_max, settings.export_timeout)
         limits = ExportLimits(settings.request_timeout, poll, self.retry_policy)
-        windows = self.window().split(settings.export_window)
+        windows = self.window().split(settings.export_window if self._is_incremental else None)
         self.jobs = self.export_jobs(windows, limits, monitor)
         return self.jobs
 
@@ -277,18 +288,25 @@ class CampusGroupsStream(RESTStream[Step]):
             closing(self._windows()) as windows,
         ):
             for job, pages in windows:
+                written = 0  # for the complete exports of the job
                 for page in pages:
+                    if page.is_first:
+                        job.written = written  # the rows of a failed export come again
                     if is_fast_path and isinstance(writer, PageWriter):
                         counter.increment(self._write_page(page, job, writer))
-                        continue
-                    for record in self._sync_rows(page, job, is_written=is_written):
-                        counter.increment()
-                        yield record
-                    if is_written and isinstance(writer, PageWriter):
-                        writer.flush()
+                    else:
+                        for record in self._sync_rows(page, job, is_written=is_written):
+                            counter.increment()
+                            yield record
+                        if is_written and isinstance(writer, PageWriter):
+                            writer.flush()
+                    if page.is_last:
+                        written = job.written
                 self._end_window(job)
                 if is_written:
                     self._tap.state_writer.write_state(self.tap_state)
+        if is_written and self._version is not None:
+            self._end_full_read(self._version)
         self.logger.info(
             "Stream completed: stream=%s records=%d elapsed=%.1fs",
             *(self.name, sum(job.emitted for job in self.jobs), time.monotonic() - began),
@@ -310,9 +328,13 @@ class CampusGroupsStream(RESTStream[Step]):
         """Write the rows of a page at once (fast path); return how many were written."""
         time_extracted = datetime.now(UTC)
         converted = self._page_converter(page.results)
-        lines = record_lines(self.name, converted.rows, time_extracted=time_extracted)
+        lines = record_lines(
+            self.name, converted.rows, time_extracted=time_extracted, version=self._version
+        )
         writer.write_lines(lines)
-        job.emitted += lines.count(b"\n")
+        written = lines.count(b"\n")
+        job.emitted += written
+        job.written += written
         job.newest = max(job.newest, converted.newest or "")
         job.received += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
@@ -333,6 +355,7 @@ class CampusGroupsStream(RESTStream[Step]):
             if is_written:
                 for message in self._record_messages(record):
                     self._tap.write_message(message)
+                    job.written += 1
             job.emitted += 1
             job.newest = max(job.newest, newest)
             yield record
@@ -347,9 +370,13 @@ class CampusGroupsStream(RESTStream[Step]):
     def _record_messages(self, record: Record) -> list[RecordMessage]:
         """Return the messages of a record, after stream maps."""
         try:
-            return list(self._generate_record_messages(record))
+            messages = list(self._generate_record_messages(record))
         except Exception as error:  # noqa: BLE001 - stream maps are expressions of the user
             kind = type(error).__name__
+        else:
+            for message in messages:
+                message.version = self._version
+            return messages
         # Outside of `except`: the error of a stream map may quote a value.
         msg = (
             f"Stream '{self.name}': a stream map failed for a row ({kind}). Check stream_maps and "
@@ -433,3 +460,44 @@ class CampusGroupsStream(RESTStream[Step]):
             self.stream_state.update(
                 replication_key=REPLICATION_KEY, replication_key_value=bookmark
             )
+
+    # Full reads
+
+    @property
+    def _last_full_read(self) -> state.FullRead | None:
+        return self._state_entry.get(state.FULL_READ_KEY)
+
+    @cached_property
+    def _version(self) -> int | None:
+        """The version of the records of a full read, later than that of the last one."""
+        if self._is_incremental:
+            return None
+        last = self._last_full_read
+        return max(self._tap.initialized_at // 1000, last["version"] + 1 if last else 0)
+
+    def _end_full_read(self, version: int) -> None:
+        """Activate the version of a complete full read: the target removes all other rows."""
+        settings, last = self.settings, self._last_full_read
+        has_start_date = self.config.get("start_date") is not None
+        read = state.FullRead(
+            rows=sum(job.written for job in self.jobs),
+            start=format_timestamp(settings.start_date) if has_start_date else None,
+            version=version,
+        )
+        has_end_date = settings.end_date is not None
+        problem = state.removal_problem(read, last, has_end_date=has_end_date)
+        if problem is None:
+            for stream_map in self.stream_maps:
+                if not isinstance(stream_map, RemoveRecordTransform):
+                    alias = stream_map.stream_alias
+                    self._tap.write_message(ActivateVersionMessage(stream=alias, version=version))
+            self.logger.info(
+                "Version activated: stream=%s version=%d rows=%d", self.name, version, read["rows"]
+            )
+        else:
+            self.logger.warning(
+                "Stream '%s': deleted rows stay in the target, because %s", self.name, problem
+            )
+        if problem is None or (last is None and read["rows"] and not has_end_date):
+            self.stream_state[state.FULL_READ_KEY] = read
+            self._tap.state_writer.write_state(self.tap_state)

@@ -17,6 +17,7 @@ from tap_campusgroups.config import TYPE_NAMES, json_path, quoted, type_names
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
+from tap_campusgroups.state import FULL_READ_KEY
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,7 +31,18 @@ _CATALOG: t.Final = decode_value(
 )
 _BOOKMARK: t.Final = {
     "type": "object",
-    "properties": {"replication_key_value": {"type": ["string", "null"]}},
+    "properties": {
+        "replication_key_value": {"type": ["string", "null"]},
+        FULL_READ_KEY: {
+            "type": "object",
+            "required": ["rows", "start", "version"],
+            "properties": {
+                "rows": {"type": "integer"},
+                "start": {"type": ["string", "null"]},
+                "version": {"type": "integer"},
+            },
+        },
+    },
 }
 _FIXES: t.Final = {
     "catalog": "Correct it, or create a new one with --discover.",
@@ -81,12 +93,21 @@ def origin(option: str) -> str:
     return f"--{option} {file.name}" if isinstance(file, InputFile) else option
 
 
-def check_catalog(catalog: Mapping[str, t.Any]) -> None:
-    """Validate a catalog."""
+def check_catalog(catalog: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Validate a catalog and return it with the replication methods of its metadata applied."""
     _validate("catalog", catalog, _CATALOG)
     names = Counter(entry["tap_stream_id"] for entry in catalog["streams"])
     if repeated := [quoted(name) for name, count in names.items() if count > 1]:
         _fail("catalog", f"duplicate entries for {', '.join(repeated)}")
+    return {**catalog, "streams": [_with_replication_method(one) for one in catalog["streams"]]}
+
+
+def _with_replication_method(entry: Mapping[str, t.Any]) -> Mapping[str, t.Any]:
+    # The SDK reads `replication_method` of the entry, but not the standard metadata.
+    for one in entry["metadata"]:
+        if not one["breadcrumb"] and (method := one["metadata"].get("replication-method")):
+            return {**entry, "replication_method": method}
+    return entry
 
 
 def check_state(state: Mapping[str, t.Any], selected: Collection[str]) -> dict[str, t.Any]:
@@ -129,6 +150,8 @@ def _describe(error: ValidationError) -> str:
     if error.validator == "required":
         missing = next(name for name in wanted if name not in value)
         return f"{json_path(*error.absolute_path, missing)} is required"
+    if error.validator == "enum":
+        return f"{json_path(*error.absolute_path)} must be one of {', '.join(filter(None, wanted))}"
     found = next(text for name, text in TYPE_NAMES.items() if _VALIDATOR({}).is_type(value, name))
     return f"{json_path(*error.absolute_path)} must be {type_names(wanted)}, not {found}"
 

@@ -1,4 +1,4 @@
-"""The state rule: where a run starts to read, and when a bookmark moves.
+"""The state rule: where a run starts to read, when a bookmark moves, when a target may remove rows.
 
 * A stream has one bookmark in canonical form (see `values.canonical_timestamp`). All rows up to it
   have been emitted, except rows that reach the service's data lake late.
@@ -6,6 +6,8 @@
   `start_date`. The stored bookmark does not include the lookback.
 * After each complete window the bookmark moves to the newest `updatedOn` of its records; without
   any, to the end of the window, but not past the watermark. It never moves back.
+* A full read (FULL_TABLE) has no bookmark. The state remembers the last complete one, and only a
+  read that is plausible beside it may remove rows from the target.
 """
 
 from __future__ import annotations
@@ -14,6 +16,23 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from datetime import datetime, timedelta
+
+FULL_READ_KEY: t.Final = "full_read"
+"""The key of `FullRead` in a stream's state."""
+
+
+class FullRead(t.TypedDict):
+    """A complete full read.
+
+    Attributes:
+        rows: RECORD messages, without those that a failed export repeated.
+        start: The setting `start_date` in canonical form, or `None` if unset.
+        version: Version of its records.
+    """
+
+    rows: int
+    start: str | None
+    version: int
 
 
 def range_start(
@@ -33,3 +52,31 @@ def next_bookmark(bookmark: str | None, *, newest: str | None, end: str, waterma
     run less the lookback: older rows have arrived by now.
     """
     return max(bookmark or "", min(newest or "", end), min(end, watermark))
+
+
+def removal_problem(read: FullRead, last: FullRead | None, *, has_end_date: bool) -> str | None:
+    """Return why a target must not remove the rows that a complete full read lacks, if so.
+
+    `last` is the last complete full read of the same state; without one, the target may hold rows
+    of any age.
+    """
+    problem = None
+    accept = 'If that is right, remove "full_read" of the stream from the state.'
+    if has_end_date:
+        problem = "end_date is set. Unset it."
+    elif not read["rows"]:
+        problem = "the read returned no rows. If that is right, empty the table yourself."
+    elif last is None:
+        if read["start"] is not None:
+            problem = (
+                "start_date is set, and the state has no earlier full read. The next full read "
+                "will also remove rows from before start_date; unset start_date to keep them."
+            )
+    elif (read["start"] or "") > (last["start"] or ""):
+        problem = f"start_date is later than in the last full read. {accept}"
+    elif read["rows"] * 2 < last["rows"]:
+        problem = (
+            f"the read returned {read['rows']} rows, less than half of the last full read "
+            f"({last['rows']}). {accept}"
+        )
+    return problem

@@ -45,9 +45,9 @@ if t.TYPE_CHECKING:
 
 
 # An allowlist, because each capability adds settings or messages. Left out: BATCH, which bypasses
-# stream maps and so masking; ACTIVATE_VERSION, because the service marks deleted rows itself; and
-# START_DATE (SDK 0.55), because the tap has its own setting. By value, because SDK versions define
-# the members in different classes.
+# stream maps and so masking; ACTIVATE_VERSION, whose setting makes the SDK emit the message before
+# a read, while the tap emits it after a complete one; and START_DATE (SDK 0.55), because the tap
+# has its own setting. By value, because SDK versions define the members in different classes.
 _CAPABILITIES: t.Final = {
     "about",
     "catalog",
@@ -85,7 +85,7 @@ class TapCampusGroups(Tap):
         # Warnings that quote a response header that cannot be parsed.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
-            check_catalog(catalog)
+            catalog = check_catalog(catalog)
         try:
             super().__init__(
                 parse_env_config=parse_env_config,

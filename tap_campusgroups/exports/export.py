@@ -52,6 +52,7 @@ class Page:
     results: Raw
     size: int
     is_last: bool
+    is_first: bool = False
     has_invalid_unicode: bool = False
 
 
@@ -73,6 +74,7 @@ def run_export(
         ExportEnded: If the export ends before its last page.
         ExportTimeoutError: If the export is queued or running for longer than the timeout.
     """
+    is_first = True
     waiting_since: float | None = None
     intervals = policy.intervals()
     while not paginator.finished:
@@ -85,11 +87,13 @@ def run_export(
                 parsed.results,
                 len(memoryview(parsed.results)),
                 is_last=paginator.finished,
+                is_first=is_first,
                 has_invalid_unicode=parsed.has_invalid_unicode,
             )
             has_rows = parsed.has_rows
             del response, parsed  # frees the response while the page is buffered
             yield page
+            is_first = False
             if not has_rows and not paginator.finished:
                 sleep(policy.EMPTY_PAGE_DELAY)
         elif parsed.kind in WAITING:

@@ -38,11 +38,16 @@ class ExportRunner:
     """Runs the exports of one stream; used by several workers at a time.
 
     It takes the place of the SDK's request loop, which cannot wait between two polls.
-    `new_counter` creates the SDK's metric of the requests of one job.
+
+    Attributes:
+        new_counter: Creates the SDK's metric of the requests of one job.
+        max_days: Maximum range of one export, in days. A longer job is exported in parts, one after
+            the other: a row that is updated meanwhile moves to a part that is still to come.
     """
 
     sender: RequestSender
     new_counter: Callable[[], Counter]
+    max_days: int | None = None
 
     def run(self, scheduler: Scheduler, job: ExportJob) -> Generator[Page, None, None]:
         """Run the export of a job's window, and others in its place if it fails.
@@ -54,7 +59,7 @@ class ExportRunner:
         """
         retry, logger = self.sender.limits.retry, self.sender.logger
         # Windows to export, each with its remaining resubmissions, and whether it may be abandoned.
-        todo = [(job.window, retry.resubmissions, True)]
+        todo = [(part, retry.resubmissions, True) for part in job.window.split(self.max_days)]
         with self.new_counter() as counter:
             while todo:
                 window, left, may_abandon = todo.pop(0)

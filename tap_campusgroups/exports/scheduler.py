@@ -65,6 +65,7 @@ class ExportJob:
         fetch: Runs the export in a worker and yields its pages.
         received: Rows that the main thread has taken.
         emitted: Records emitted of these.
+        written: RECORD messages of these, after stream maps, without repetitions.
         newest: The newest `updatedOn` of the records, in canonical form; empty without one.
         is_complete: Whether the main thread has taken all pages.
         counts: Accepted exports, resubmissions and retries.
@@ -79,6 +80,7 @@ class ExportJob:
     fetch: Callable[[Scheduler, ExportJob], Generator[Page, None, None]]
     received: int = 0
     emitted: int = 0
+    written: int = 0
     newest: str = ""
     is_complete: bool = False
     counts: Counter[str] = field(default_factory=Counter)

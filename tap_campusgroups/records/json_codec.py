@@ -238,12 +238,16 @@ class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     stream: str
     record: t.Any
     time_extracted: datetime
+    version: int | msgspec.UnsetType = msgspec.UNSET
 
 
-def record_lines(stream: str, records: Iterable[t.Any], *, time_extracted: datetime) -> bytes:
+def record_lines(
+    stream: str, records: Iterable[t.Any], *, time_extracted: datetime, version: int | None = None
+) -> bytes:
     """Encode the RECORD messages of a page, from dictionaries or msgspec structs, as JSON lines."""
+    optional = msgspec.UNSET if version is None else version
     return encoder.encode_lines(
-        [_RecordMessage(stream, record, time_extracted) for record in records]
+        [_RecordMessage(stream, record, time_extracted, optional) for record in records]
     )
 
 

@@ -9,6 +9,7 @@ DENIED = "the service denied access (HTTP "
 NO_STREAM_SELECTED = "No stream is selected: --catalog "
 OUTPUT_CLOSED = "Output pipe closed: the target exited early."
 OUTPUT_FAILED = "Cannot write the output: "
+ROWS_STAY = "deleted rows stay in the target, because "
 STREAM_BEGINS = "Beginning sync of '"
 SUMMARY = "Summary: "
 

@@ -1,0 +1,328 @@
+"""Full reads (FULL_TABLE): versions of records, and when a target may remove the other rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_campusgroups.exceptions import CampusGroupsError, InputError
+from tap_campusgroups.state import FullRead, removal_problem
+from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
+from tests.support import messages
+from tests.support.harness import NEWEST, ROW_BY_ROW, STARTED, only, settings_for, state_of, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.simulator import Row
+    from tests.simulator.request_context import RequestContext
+    from tests.simulator.responses import Response
+    from tests.support.harness import Output
+
+FULL, OTHER = "events", "rooms"
+"""A stream that is read in full, and an incremental one after it."""
+
+VERSION = int(STARTED.timestamp())
+LAST: FullRead = {"rows": 5, "start": None, "version": 1_700_000_000}
+
+each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
+
+
+def full_read(
+    simulator: Simulator, *, last: Mapping[str, Any] | None = None, **settings: Any
+) -> Output:
+    """Read one stream in full, and another one incrementally."""
+    catalog = only(FULL, OTHER)
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == FULL:
+            (root,) = (one for one in entry["metadata"] if not one["breadcrumb"])
+            root["metadata"]["replication-method"] = "FULL_TABLE"
+    state = {"bookmarks": {FULL: {"full_read": last}}} if last else {}
+    return sync(settings_for(simulator, **settings), FULL, OTHER, catalog=catalog, state=state)
+
+
+def remembered(output: Output) -> FullRead | None:
+    """Return the last complete full read in the last state."""
+    found: FullRead | None = output.states[-1]["bookmarks"].get(FULL, {}).get("full_read")
+    return found
+
+
+def activated(output: Output) -> dict[str, int]:
+    """Return the activated version by stream."""
+    return {one["stream"]: one["version"] for one in output.of_type("ACTIVATE_VERSION")}
+
+
+# A complete read
+
+
+@each_path
+def test_complete_full_read_activates_the_version_of_its_records(
+    simulator: Simulator, more: Mapping[str, Any]
+) -> None:
+    output = full_read(simulator, page_size=2, **more)
+    assert output.error is None
+    of_stream = [one for one in output.messages if one.get("stream") == FULL]
+    assert [one["type"] for one in of_stream] == ["SCHEMA", *["RECORD"] * 5, "ACTIVATE_VERSION"]
+    assert {one["version"] for one in of_stream[1:]} == {VERSION}
+    assert remembered(output) == {"rows": 5, "start": None, "version": VERSION}
+
+
+def test_state_follows_the_activation(simulator: Simulator) -> None:
+    kinds = [one["type"] for one in full_read(simulator).messages if one.get("stream") != OTHER]
+    assert kinds[kinds.index("ACTIVATE_VERSION") + 1] == "STATE"
+
+
+def test_incremental_stream_has_no_version(simulator: Simulator) -> None:
+    output = full_read(simulator)
+    assert len(output.records[OTHER]) == 5
+    assert all("version" not in one for one in output.messages if one.get("stream") == OTHER)
+    assert list(activated(output)) == [FULL]
+
+
+def test_version_is_later_than_the_last_one_even_if_the_clock_is_not(simulator: Simulator) -> None:
+    ahead = VERSION + 1_000_000
+    output = full_read(simulator, last=LAST | {"version": ahead})
+    assert activated(output) == {FULL: ahead + 1}
+    assert remembered(output) == LAST | {"version": ahead + 1}
+
+
+def test_bookmark_of_earlier_incremental_runs_stays(simulator: Simulator) -> None:
+    catalog = only(FULL)
+    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
+    state = state_of(events="2025-01-01T00:00:00.000000Z")
+    output = sync(settings_for(simulator), FULL, catalog=catalog, state=state)
+    assert len(output.records[FULL]) == 5
+    assert output.bookmarks == {FULL: "2025-01-01T00:00:00.000000Z"}
+
+
+def test_every_stream_map_alias_is_activated_but_not_a_removed_stream(simulator: Simulator) -> None:
+    maps = {"renamed": {"__source__": FULL}, FULL: None, OTHER: {"__alias__": "halls"}}
+    output = full_read(simulator, stream_maps=maps)
+    assert output.error is None
+    assert activated(output) == {"renamed": VERSION}
+
+
+def test_row_updated_after_the_start_of_the_run_is_read(simulator: Simulator) -> None:
+    """Otherwise the target would remove it."""
+    simulator.dataset[FULL][0]["updatedOn"] = (STARTED + timedelta(hours=2)).isoformat()
+    output = full_read(simulator)
+    assert len(output.records[FULL]) == 5
+    assert activated(output)
+
+
+# Parts of a long range
+
+
+class UpdateAfterFirstExport(FaultType):
+    """The lake is refreshed between two exports: a row becomes the newest of its stream."""
+
+    def __init__(self, row: Row, at: str) -> None:
+        """Store the row and its new `updatedOn`."""
+        self._row, self._at = row, at
+
+    def respond(self, context: RequestContext) -> Response:
+        """Update the row, then execute the request."""
+        self._row["updatedOn"] = self._at
+        return context.execute()
+
+
+@pytest.mark.parametrize("part", range(1, 6))
+def test_row_that_moves_to_a_later_part_is_read(simulator: Simulator, part: int) -> None:
+    for age, row in enumerate(simulator.dataset[FULL]):
+        row["updatedOn"] = (NEWEST - timedelta(days=age)).isoformat()
+    moved = simulator.dataset[FULL][-part]
+    simulator.inject(
+        UpdateAfterFirstExport(moved, NEWEST.isoformat()).on(FULL, "submit", after=5 - part)
+    )
+    first = (NEWEST - timedelta(days=4, hours=12)).isoformat()
+    output = full_read(
+        simulator,
+        last=LAST | {"start": first},
+        start_date=first,
+        export_window_days=1,
+        max_concurrent_exports=8,
+    )
+    assert {one["id"] for one in output.records[FULL]} == {1, 2, 3, 4, 5}
+    assert (
+        len([one for one in simulator.requests if (one.method, one.stream) == ("POST", FULL)]) > 5
+    )
+
+
+def test_parts_are_exported_one_after_the_other(simulator: Simulator) -> None:
+    settings: dict[str, Any] = {
+        "start_date": (NEWEST - timedelta(days=5)).isoformat(),
+        "export_window_days": 1,
+    }
+    full_read(simulator, max_concurrent_exports=8, page_size=1, **settings)
+    methods = [one.method for one in simulator.requests if one.stream == FULL]
+    assert methods.count("POST") == 7
+    assert ("POST", "POST") not in set(pairwise(methods))
+
+
+@pytest.mark.usefixtures("fake_time")
+def test_rows_that_a_failed_export_repeats_count_once(simulator: Simulator) -> None:
+    simulator.inject(Status(400).on(FULL, "later_page", after=1))
+    output = full_read(simulator, page_size=2)
+    assert output.error is None
+    assert len(output.records[FULL]) == 9
+    assert remembered(output) == LAST | {"version": VERSION}
+
+
+# The rows stay
+
+
+@dataclass(frozen=True)
+class Case:
+    """A full read that must not remove rows from the target.
+
+    Attributes:
+        fault: A fault of the service, and its phase.
+        prepare: Changes the rows of the service.
+        settings: Settings of the run.
+        last: The last complete full read in the state.
+        text: Part of the warning, or of the error.
+        is_error: Whether the run fails.
+        is_remembered: Whether the next run can compare with this read.
+    """
+
+    text: str
+    fault: tuple[FaultType, Any] | None = None
+    prepare: Callable[[list[Row]], object] = len
+    settings: Mapping[str, Any] | None = None
+    last: Mapping[str, Any] | None = None
+    is_error: bool = False
+    is_remembered: bool = False
+
+
+def remove_key(rows: list[Row]) -> None:
+    """Remove the key of a row."""
+    rows[2]["id"] = None
+
+
+START = "2024-01-01T00:00:00.000000Z"
+CASES = {
+    "stream denied": Case("HTTP 403", (Status(403), "submit"), is_error=True),
+    "export failed": Case("Query execution failed", (FailQuery(), None), is_error=True),
+    "page lost": Case(
+        "unknown format", (JsonBody({"message": "hello"}), "later_page"), is_error=True
+    ),
+    "row without id": Case("without a usable id", prepare=remove_key, is_error=True),
+    "unknown field": Case(
+        "field spare is not in the schema",
+        prepare=lambda rows: rows[4].update(spare=1),
+        settings={"unknown_fields": "fail"},
+        is_error=True,
+    ),
+    "stream map": Case(
+        "a stream map failed",
+        prepare=lambda rows: rows[4].update(name=None),
+        settings={"stream_maps": {FULL: {"name": "name.upper()"}}},
+        is_error=True,
+    ),
+    "end_date": Case("end_date is set", settings={"end_date": "2025-06-01T12:30:00Z"}),
+    "end_date in the future": Case("end_date is set", settings={"end_date": "2099-01-01"}),
+    "start_date for the first time": Case(
+        "the state has no earlier full read",
+        settings={"start_date": "2024-01-01"},
+        is_remembered=True,
+    ),
+    "start_date after the last read of everything": Case(
+        "start_date is later", settings={"start_date": "2024-01-01"}, last=LAST
+    ),
+    "later start_date": Case(
+        "start_date is later", settings={"start_date": "2024-01-02"}, last=LAST | {"start": START}
+    ),
+    "no rows": Case("no rows", prepare=list.clear, last=LAST),
+    "no rows in the first read": Case("no rows", prepare=list.clear),
+    "range without rows": Case("no rows", settings={"start_date": "2025-06-02T12:00:00Z"}),
+    "start_date in the future": Case("no rows", settings={"start_date": "2099-01-01"}),
+    "less than half": Case("less than half", last=LAST | {"rows": 11}),
+    "filter without result": Case(
+        "no rows", settings={"stream_maps": {FULL: {"__filter__": "id < 0"}}}, last=LAST
+    ),
+}
+
+
+@pytest.mark.usefixtures("fake_time")
+@pytest.mark.parametrize("name", CASES)
+@each_path
+def test_rows_stay_unless_the_read_is_complete_and_plausible(
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    more: Mapping[str, Any],
+) -> None:
+    case = CASES[name]
+    case.prepare(simulator.dataset[FULL])
+    if case.fault:
+        kind, phase = case.fault
+        simulator.inject(kind.on(FULL, phase, times=None))
+    settings = {"page_size": 2, **more, **(case.settings or {})}
+    output = full_read(simulator, last=case.last, **settings)
+    assert activated(output) == {}
+    assert isinstance(output.error, CampusGroupsError) is case.is_error
+    warnings = [
+        one.getMessage() for one in caplog.records if messages.ROWS_STAY in one.getMessage()
+    ]
+    assert len(warnings) == (not case.is_error)
+    assert case.text in (str(output.error) if case.is_error else warnings[0])
+    expected = {"rows": 5, "start": START, "version": VERSION} if case.is_remembered else case.last
+    assert remembered(output) == expected
+    if case.is_error:
+        assert len(output.records[OTHER]) == 5
+
+
+def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
+    """The failure of an earlier stream ends the run before the full read."""
+    simulator.inject(FailQuery().on("badges", times=None))
+    catalog = only("badges", FULL)
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    config = settings_for(simulator, on_stream_error="abort", max_concurrent_exports=1)
+    output = sync(config, "badges", FULL, catalog=catalog)
+    assert output.error is not None
+    assert activated(output) == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "start", "last", "is_removed"),
+    [
+        (5, None, LAST | {"rows": 10}, True),  # exactly half
+        (5, None, LAST | {"start": START}, True),  # a longer range
+        (5, START, LAST | {"start": START}, True),
+        (1, None, None, True),
+        (1, START, None, False),
+    ],
+)
+def test_removal_rule(rows: int, start: str | None, last: Any, is_removed: bool) -> None:  # noqa: FBT001
+    read: FullRead = {"rows": rows, "start": start, "version": 2}
+    assert (removal_problem(read, last, has_end_date=False) is None) is is_removed
+
+
+def test_second_read_with_the_same_start_date_activates(simulator: Simulator) -> None:
+    first = full_read(simulator, start_date="2024-01-01")
+    second = full_read(simulator, start_date="2024-01-01", last=remembered(first))
+    assert activated(second)
+
+
+# Catalog and state
+
+
+@pytest.mark.parametrize("method", ["LOG_BASED", "full_table", ""])
+def test_unknown_replication_method_is_an_error(simulator: Simulator, method: str) -> None:
+    catalog = only(FULL)
+    (root,) = (one for one in catalog["streams"][0]["metadata"] if not one["breadcrumb"])
+    root["metadata"]["replication-method"] = method
+    output = sync(settings_for(simulator), FULL, catalog=catalog)
+    assert isinstance(output.error, InputError)
+    assert "replication-method'] must be one of FULL_TABLE, INCREMENTAL" in str(output.error)
+
+
+def test_invalid_full_read_in_the_state_is_an_error(simulator: Simulator) -> None:
+    output = full_read(simulator, last={"rows": "many", "start": None, "version": 1})
+    assert isinstance(output.error, InputError)
+    assert "bookmarks.events.full_read.rows must be an integer" in str(output.error)
