@@ -69,6 +69,25 @@ def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, An
     assert not any(row["email"] and row["email"] in text for row in plain.values())
 
 
+def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
+    rules = yaml.safe_load(documents.block("docs/new-fields.md", "Personal data", "yaml"))
+    preset = yaml.safe_load(documents.read("examples/masked.meltano.yml"))
+    maps = preset["plugins"]["extractors"][0]["config"]["stream_maps"]
+    maps["users"] |= rules["users"]
+    catalog = catalog_of(["users"])
+    for stream in catalog["streams"]:
+        stream["schema"]["properties"]["nickname"] = {"type": ["string", "null"]}
+    simulator.dataset["users"][0]["nickname"] = "sentinel"
+    masking = {"stream_maps": maps, "stream_map_config": {"pseudonym_key": SALT}}
+    output = sync(config | masking, catalog=catalog)
+    assert output.error is None
+    assert "sentinel" not in json.dumps(output.messages)
+    (schema,) = output.of_type("SCHEMA")
+    assert "nickname" not in schema["schema"]["properties"]
+
+
 def test_deselected_fields_never_leave_the_tap(
     simulator: Simulator, config: dict[str, Any]
 ) -> None:
