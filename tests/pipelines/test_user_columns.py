@@ -1,7 +1,8 @@
 """Fields that the user declares in meltano.yml, and streams and ranges that are read again.
 
-The runs build on each other, with the recipes of docs/new-fields.md and docs/backfills.md: a run
-with unknown fields, a run with the lines that it printed, a stream read again, a range read again.
+The runs build on each other, with the recipes of docs/new-fields.md and docs/backfills.md: a first
+run prints the lines that declare the unknown fields; with them, a range and then the stream are
+read again, each after changes by hand.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -25,35 +26,37 @@ from tests.support.postgres import postgres
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.pipeline import Finished
     from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.slow
 
 SCHEMA = "campusgroups"
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-SELECT = '["events.*", "rooms.*", "tags.*"]'
+READ_AGAIN, UNTOUCHED = "events", "tags"
+SELECT = {"TAP_CAMPUSGROUPS__SELECT": f'["{READ_AGAIN}.*", "{UNTOUCHED}.*"]'}
 NEW_FIELDS = "docs/new-fields.md"
 BACKFILLS = "docs/backfills.md"
 
 RANGE_RECIPE = documents.block(BACKFILLS, "Re-read a range", "sh")
 RANGE_START, RANGE_END = (
-    datetime.fromisoformat(date).replace(tzinfo=UTC)
-    for date in re.findall(r"_(?:START|END)_DATE=(\S+)", RANGE_RECIPE)
+    datetime.fromisoformat(text).replace(tzinfo=UTC)
+    for text in re.findall(r"_(?:START|END)_DATE=(\S+)", RANGE_RECIPE)
 )
 
 UPDATED = {
     1: NEWEST,
     2: NEWEST - timedelta(hours=20),
-    3: NEWEST - timedelta(days=100),
+    3: RANGE_START - timedelta(days=1),
     4: RANGE_START + timedelta(days=1),
     5: RANGE_END - timedelta(days=1),
-    6: RANGE_START - timedelta(days=1),
 }
-"""`updatedOn` of the events by id: two within the lookback, two in the range of the recipe."""
+"""`updatedOn` of the events of the first run by id."""
 
-ADDED = 7
-"""Id of an event that comes after the first run, with values as text."""
+ADDED = 6
+"""Id of an event in the range that comes after the first run, with values as text."""
+
+WITHIN, WITHOUT = {4, 5, ADDED}, {1, 2, 3}
+"""Ids of the events within the range, and of the others."""
 
 SENT: dict[str, Any] = {
     "sustainabilityScore": 7,
@@ -97,6 +100,14 @@ TYPE = {"id": 3, "name": "Talk", "updatedOn": None, "color": "red"}
 
 
 @dataclass
+class Tables:
+    """The rows of the tables by id."""
+
+    events: dict[int, dict[str, Any]]
+    tags: dict[int, dict[str, Any]]
+
+
+@dataclass
 class Pipeline:
     """The service, the database, and Meltano between them."""
 
@@ -104,77 +115,58 @@ class Pipeline:
     database: Postgres
     workspace: pipeline.Workspace
 
-    def load(self) -> Finished:
-        """Run Meltano as every night."""
-        return self._check(self.workspace.meltano(*pipeline.LOAD, variables=self._variables))
+    def tables(self) -> Tables:
+        """Return the rows of both tables."""
+        rows = (self.database.rows(SCHEMA, stream) for stream in (READ_AGAIN, UNTOUCHED))
+        return Tables(*({row["id"]: row for row in found} for found in rows))
 
-    def run_recipe(self, script: str) -> Finished:
-        """Run a shell script of the documentation."""
-        self.service.reset_log()
-        return self._check(self.workspace.shell(script, self._variables))
-
-    @property
-    def _variables(self) -> dict[str, str]:
-        return {"TAP_CAMPUSGROUPS__SELECT": SELECT}
-
-    def _check(self, finished: Finished) -> Finished:
-        assert finished.code == 0, finished.output
-        return finished
-
-    def change_by_hand(self, table: str, *, deleted: int) -> None:
-        """Delete a row of a table and rename all others."""
-        name = sql.Identifier(SCHEMA, table)
-        with self.database.connect() as connection:
-            connection.execute(sql.SQL("DELETE FROM {} WHERE id = %s").format(name), [deleted])
-            connection.execute(sql.SQL("UPDATE {} SET name = 'by hand'").format(name))
-
-    def rows(self, table: str) -> dict[int, dict[str, Any]]:
-        """Return the rows of a table by id."""
-        return {row["id"]: row for row in self.database.rows(SCHEMA, table)}
-
-    def column_types(self, table: str) -> dict[str, str]:
-        """Return the types of a table's columns by name."""
+    def column_types(self) -> dict[str, str]:
+        """Return the types of the columns of the events by name."""
         query = (
             "SELECT column_name, data_type FROM information_schema.columns"
             " WHERE (table_schema, table_name) = (%s, %s)"
         )
         with self.database.connect() as connection:
-            return dict(connection.execute(query, (SCHEMA, table)).fetchall())
+            return dict(connection.execute(query, (SCHEMA, READ_AGAIN)).fetchall())
 
-    def states(self) -> list[tuple[str, ...]]:
-        """Return all that Meltano has stored as state."""
+    def change_by_hand(self) -> None:
+        """Delete a row of each table and rename all others."""
+        with self.database.connect() as connection:
+            for table in (READ_AGAIN, UNTOUCHED):
+                name = sql.Identifier(SCHEMA, table)
+                connection.execute(sql.SQL("UPDATE {} SET name = 'by hand'").format(name))
+            connection.execute("DELETE FROM campusgroups.events WHERE id = 4")
+            connection.execute("DELETE FROM campusgroups.tags WHERE id = 1")
+
+    def read_again(self, heading: str) -> Tables:
+        """Change rows by hand, then run the commands of a section of docs/backfills.md.
+
+        They must read only one stream and leave Meltano's state as it was.
+        """
+        self.change_by_hand()
+        self.service.reset_log()
+        states = self._states()
+        commands = re.findall(r"```sh\n(.*?)```", documents.section(BACKFILLS, heading), re.DOTALL)
+        finished = self.workspace.shell("".join(commands), SELECT)
+        assert finished.code == 0, finished.output
+        exported = {one.stream for one in self.service.requests if one.method == "POST"}
+        assert exported == {READ_AGAIN}
+        assert self._states() == states
+        return self.tables()
+
+    def _states(self) -> list[tuple[str, ...]]:
         path = self.workspace.system_folder / "meltano.db"
         with closing(sqlite3.connect(path)) as connection:
             return connection.execute("SELECT * FROM state ORDER BY state_id").fetchall()
-
-    def exported_streams(self) -> set[str | None]:
-        """Return the streams of which the last recipe submitted exports."""
-        return {one.stream for one in self.service.requests if one.method == "POST"}
-
-
-@dataclass
-class Result:
-    """What a run has logged and what the tables hold after it."""
-
-    log: str
-    events: dict[int, dict[str, Any]]
-    rooms: dict[int, dict[str, Any]]
-    tags: dict[int, dict[str, Any]]
-
-    @classmethod
-    def of(cls, pipe: Pipeline, finished: Finished) -> Result:
-        """Read the tables."""
-        return cls(finished.output, *map(pipe.rows, ("events", "rooms", "tags")))
 
 
 @pytest.fixture(scope="module")
 def pipe(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The pipeline before its first run."""
-    dataset = Dataset({"events": len(UPDATED), "rooms": 3, "tags": 3}, newest=NEWEST)
-    for row in dataset["events"]:
-        row |= {**SENT, "type": TYPE, "updatedOn": f"{UPDATED[row['id']]:%Y-%m-%dT%H:%M:%SZ}"}
-    for row in dataset["rooms"]:
-        row["capacity"] = 40
+    dataset = Dataset({READ_AGAIN: len(UPDATED), UNTOUCHED: 3}, newest=NEWEST)
+    for row in dataset[READ_AGAIN]:
+        row |= {**SENT, "type": TYPE, "capacity": 40}
+        row["updatedOn"] = f"{UPDATED[row['id']]:%Y-%m-%dT%H:%M:%SZ}"
     with postgres(postgres_server) as database, Simulator(dataset) as service:
         home = tmp_path_factory.mktemp("home")
         yield Pipeline(
@@ -183,67 +175,45 @@ def pipe(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def first(pipe: Pipeline) -> Result:
-    """The first run."""
-    return Result.of(pipe, pipe.load())
+def first(pipe: Pipeline) -> tuple[Tables, str]:
+    """The first run: the tables and the lines for meltano.yml that it printed."""
+    finished = pipe.workspace.meltano(*pipeline.LOAD, variables=SELECT)
+    assert finished.code == 0, finished.output
+    block = r" add to the extractor in meltano\.yml:\n((?: {4}.+\n)+)"
+    found = re.search(block, finished.output)
+    assert found, finished.output
+    return pipe.tables(), found[1]
 
 
 @pytest.fixture(scope="module")
-def printed(first: Result) -> str:
-    """The lines for meltano.yml that the first run printed."""
-    found = re.search(r" add to the extractor in meltano\.yml:\n((?: {4}.+\n)+)", first.log)
-    assert found, first.log
-    return found[1]
-
-
-@pytest.fixture(scope="module")
-def declared(pipe: Pipeline, printed: str) -> Result:
-    """A run with the printed lines for events and others for rooms, after a change of a type."""
+def after_range(pipe: Pipeline, first: tuple[Tables, str]) -> Tables:
+    """The tables after a range was read again, with the printed lines and a changed type."""
+    _, printed = first
     path = pipe.workspace.folder / "meltano.yml"
-    extractor = f"  - name: {pipeline.TAP}\n"
-    before, name, after = path.read_text(encoding="utf-8").partition(extractor)
-    _, _, rooms = documents.block(NEW_FIELDS, "Change a type", "yaml").partition("schema:\n")
-    rooms += "        inspectedOn: " + definitions()["dates"] + "\n"
-    path.write_text(before + name + printed + rooms + after, encoding="utf-8")
+    before, name, after = path.read_text(encoding="utf-8").partition(f"  - name: {pipeline.TAP}\n")
+    recipe = documents.block(NEW_FIELDS, "Change a type", "yaml")
+    _, _, more = recipe.partition(f"{READ_AGAIN}:\n")
+    more += "        endedOn: " + documented_types()["dates"][0] + "\n"
+    path.write_text(before + name + printed + more + after, encoding="utf-8")
     with pipe.database.connect() as connection:
         connection.execute(documents.block(NEW_FIELDS, "Change a type", "sql").encode())
-    events_sent = pipe.service.dataset["events"]
-    events_sent.append({**events_sent[0], **SENT_AS_TEXT, "id": ADDED})
-    return Result.of(pipe, pipe.load())
+    sent = pipe.service.dataset[READ_AGAIN]
+    sent.append({**sent[3], **SENT_AS_TEXT, "id": ADDED, "endedOn": "2025-05-01"})
+    return pipe.read_again("Re-read a range")
 
 
 @pytest.fixture(scope="module")
-def stream_read_again(pipe: Pipeline, declared: Result) -> Result:
-    """A run of the recipe for one stream, after changes by hand."""
-    assert declared.events
-    for table in ("events", "tags"):
-        pipe.change_by_hand(table, deleted=3)
-    states = pipe.states()
-    finished = pipe.run_recipe(documents.block(BACKFILLS, "Re-read a stream", "sh"))
-    assert pipe.exported_streams() == {"events"}
-    assert pipe.states() == states
-    return Result.of(pipe, finished)
+def after_stream(pipe: Pipeline, after_range: Tables) -> Tables:
+    """The tables after the whole stream was read again."""
+    assert after_range.events
+    return pipe.read_again("Re-read a stream")
 
 
-@pytest.fixture(scope="module")
-def range_read_again(pipe: Pipeline, stream_read_again: Result) -> Result:
-    """A run of the recipe for a range of one stream, after changes by hand."""
-    assert stream_read_again.events
-    pipe.change_by_hand("events", deleted=4)
-    states = pipe.states()
-    section = documents.section(BACKFILLS, "Re-read a range")
-    run, clear = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    finished = pipe.run_recipe(run + clear)
-    assert pipe.exported_streams() == {"events"}
-    assert pipe.states() == states
-    return Result.of(pipe, finished)
-
-
-def definitions(column: int = 1) -> dict[str, str]:
-    """Return a column of the documentation's table of types by kind of values."""
+def documented_types() -> dict[str, tuple[str, str]]:
+    """Return definition and column type by kind of values, as the documentation lists them."""
     lines = documents.section(NEW_FIELDS, "Types").splitlines()
     rows = [line.strip("|").split("|") for line in lines if line.startswith("| ")]
-    return {row[0].strip(): row[column].strip(" `") for row in rows}
+    return {kind.strip(): (one.strip(" `"), two.strip(" `")) for kind, one, two in rows}
 
 
 def names(rows: dict[int, dict[str, Any]]) -> dict[int, str]:
@@ -251,74 +221,72 @@ def names(rows: dict[int, dict[str, Any]]) -> dict[int, str]:
     return {key: row["name"] for key, row in rows.items()}
 
 
-def test_run_prints_the_lines_that_declare_unknown_fields(first: Result, printed: str) -> None:
-    fields = yaml.safe_load(printed)["schema"]["events"]
-    assert {name: fields[name] for name in KINDS} == {
-        name: yaml.safe_load(definitions()[kind]) for name, kind in KINDS.items()
-    }
-    assert fields["type"]["properties"]["color"] == {"type": ["string", "null"]}
-    assert fields.keys() == {*KINDS, "type"}
-    assert all(row.keys().isdisjoint(SENT) for row in first.events.values())
+def names_at_service(pipe: Pipeline) -> dict[int, str]:
+    """Return the names of all events by id."""
+    return names({row["id"]: row for row in pipe.service.dataset[READ_AGAIN]})
 
 
-def test_pasted_lines_become_columns_of_the_documented_types(
-    pipe: Pipeline, declared: Result
-) -> None:
-    assert "events: field" not in declared.log
-    types = pipe.column_types("events")
-    documented = definitions(2)
-    assert {name: types[name] for name in KINDS} == {
-        name: documented[kind] for name, kind in KINDS.items()
-    }
-    assert pipe.column_types("rooms")["inspectedOn"] == documented["dates"]
-
-
-@pytest.mark.parametrize("key", [1, 2, ADDED])
-def test_row_read_after_the_change_has_values_in_the_new_columns(
-    declared: Result, key: int
-) -> None:
-    row = declared.events[key]
+def check_loaded(row: dict[str, Any]) -> None:
+    """Check that the new columns of an event have its values."""
     assert {name: row[name] for name in LOADED} == LOADED
     assert row["type"] == TYPE
+    assert row["capacity"] == "40"
     assert row["_extra"] is None
 
 
-@pytest.mark.parametrize("key", [3, 4, 5, 6])
-def test_row_loaded_before_the_change_keeps_its_values_in_extra(declared: Result, key: int) -> None:
-    row = declared.events[key]
-    assert {row[name] for name in SENT} == {None}
-    assert row["_extra"] == {**SENT, "type": TYPE}
+def test_run_prints_the_lines_that_declare_unknown_fields(first: tuple[Tables, str]) -> None:
+    tables, printed = first
+    fields = yaml.safe_load(printed)["schema"][READ_AGAIN]
+    assert fields.keys() == {*KINDS, "type"}
+    assert {name: fields[name] for name in KINDS} == {
+        name: yaml.safe_load(documented_types()[kind][0]) for name, kind in KINDS.items()
+    }
+    assert fields["type"]["properties"]["color"] == {"type": ["string", "null"]}
+    assert all(row["_extra"] == {**SENT, "type": TYPE} for row in tables.events.values())
 
 
-def test_changed_type_is_that_of_the_new_column(pipe: Pipeline, declared: Result) -> None:
-    assert pipe.column_types("rooms")["capacity"] == "text"
-    assert [declared.rooms[key]["capacity"] for key in (1, 2, 3)] == ["40", None, None]
-
-
-def test_stream_read_again_fills_columns_and_restores_rows(
-    first: Result, stream_read_again: Result
+def test_declared_fields_become_columns_of_the_documented_types(
+    pipe: Pipeline, after_range: Tables
 ) -> None:
-    found = stream_read_again.events
-    assert found.keys() == {*UPDATED, ADDED}
-    for row in found.values():
-        assert {name: row[name] for name in LOADED} == LOADED
-        assert row["_extra"] is None
-    assert names(found) == names(first.events) | {ADDED: first.events[1]["name"]}
+    assert after_range.events
+    types, documented = pipe.column_types(), documented_types()
+    kinds = {**KINDS, "endedOn": "dates", "capacity": "text, or values of several types"}
+    assert {name: types[name] for name in kinds} == {
+        name: documented[kind][1] for name, kind in kinds.items()
+    }
 
 
-def test_stream_read_again_leaves_other_streams_unchanged(
-    declared: Result, stream_read_again: Result
-) -> None:
-    assert names(stream_read_again.tags) == {1: "by hand", 2: "by hand"}
-    assert stream_read_again.rooms == declared.rooms
+def test_rows_read_after_the_change_have_values_in_the_new_columns(after_range: Tables) -> None:
+    for key in WITHIN:
+        check_loaded(after_range.events[key])
+    assert after_range.events[ADDED]["endedOn"] == date(2025, 5, 1)
+
+
+def test_rows_loaded_before_the_change_keep_their_values_in_extra(after_range: Tables) -> None:
+    for key in WITHOUT:
+        row = after_range.events[key]
+        assert {row[name] for name in (*SENT, "capacity")} == {None}
+        assert row["_extra"] == {**SENT, "type": TYPE}
 
 
 def test_range_read_again_restores_only_rows_of_the_range(
-    first: Result, stream_read_again: Result, range_read_again: Result
+    pipe: Pipeline, after_range: Tables
 ) -> None:
-    within = {4, 5}
-    assert names(range_read_again.events) == {
-        key: first.events[key]["name"] if key in within else "by hand" for key in (*UPDATED, ADDED)
+    assert names(after_range.events) == {
+        key: name if key in WITHIN else "by hand" for key, name in names_at_service(pipe).items()
     }
-    assert range_read_again.rooms == stream_read_again.rooms
-    assert range_read_again.tags == stream_read_again.tags
+
+
+def test_stream_read_again_restores_all_rows_and_fills_the_columns(
+    pipe: Pipeline, after_stream: Tables
+) -> None:
+    assert names(after_stream.events) == names_at_service(pipe)
+    for row in after_stream.events.values():
+        check_loaded(row)
+
+
+def test_rows_of_other_streams_are_not_read_again(
+    after_range: Tables, after_stream: Tables
+) -> None:
+    assert names(after_stream.tags) == {2: "by hand", 3: "by hand"}
+    assert after_stream.tags == after_range.tags
