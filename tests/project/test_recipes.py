@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,6 +13,8 @@ from tests.support import documents
 from tests.support.harness import catalog_of, sync
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.simulator import Simulator
 
 
@@ -67,6 +70,17 @@ def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, An
             assert record[name] == row[name]
     text = json.dumps(output.messages)
     assert not any(row["email"] and row["email"] in text for row in plain.values())
+
+
+def test_lines_for_a_new_field_are_what_the_summary_prints(
+    simulator: Simulator, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rows = simulator.dataset["events"]
+    rows[:] = [rows[0] | {"id": key, "sustainabilityScore": 7} for key in range(1, 13)]
+    assert sync(config, "events").error is None
+    example = documents.block("docs/new-fields.md", "Load a new field", "")
+    assert any(record.getMessage().endswith(example.rstrip()) for record in caplog.records)
 
 
 def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
