@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import typing as t
 from contextlib import suppress
 from datetime import UTC, datetime
-
-import yaml
-from typing_extensions import override
 
 from tap_campusgroups.records.converter import UnknownFields, is_fully_convertible, single_type
 from tap_campusgroups.records.quality import HIDDEN_NAME, TOO_MANY_NAMES
@@ -126,17 +124,6 @@ def _issue_lines(one: dict[str, t.Any], *, is_kept: bool) -> list[str]:
     return [f"  {one['stream']}: {line}" for line in lines]
 
 
-class _SchemaDumper(yaml.SafeDumper):
-    """Writes a schema without nested ones on one line."""
-
-    @override
-    def represent_mapping(
-        self, tag: str, mapping: t.Any, flow_style: bool | None = None
-    ) -> yaml.MappingNode:
-        is_flat = isinstance(mapping.get("type"), list) and mapping.keys() <= {"type", "format"}
-        return super().represent_mapping(tag, mapping, flow_style=is_flat)
-
-
 def _schema_lines(streams: Iterable[CampusGroupsStream]) -> list[str]:
     """Return the lines for meltano.yml that declare the unknown fields."""
     declared = {
@@ -146,16 +133,17 @@ def _schema_lines(streams: Iterable[CampusGroupsStream]) -> list[str]:
     }
     if not declared:
         return []
-    text = yaml.dump(
-        {"schema": declared},
-        Dumper=_SchemaDumper,
-        default_flow_style=None,
-        sort_keys=False,
-        width=100,
-    )
+    # JSON is valid YAML, and quotes the names that YAML takes for booleans.
     return [
-        "  To load the new fields as columns, add to the extractor in meltano.yml:",
-        *(f"    {line}" for line in text.splitlines()),
+        "  To load the new fields as columns, add to the extractor in meltano.yml:\n    schema:",
+        *(
+            line
+            for stream, fields in declared.items()
+            for line in (
+                f"      {stream}:",
+                *(f'        "{name}": {json.dumps(schema)}' for name, schema in fields.items()),
+            )
+        ),
     ]
 
 
