@@ -15,6 +15,7 @@ from tap_campusgroups.records.values import parse_timestamp
 
 MAX_UNKNOWN_NAMES: t.Final = 20  # with more unknown fields, their names are probably data
 
+HIDDEN_NAME: t.Final = "(a name)"
 TOO_MANY_NAMES: t.Final = f"(more than {MAX_UNKNOWN_NAMES} names)"
 
 _MAX_NAME_LENGTH: t.Final = 40
@@ -30,13 +31,22 @@ class UnknownFieldStats:
 
     @property
     def suggested_type(self) -> str:
-        """The type to give the field in a schema."""
+        """The type to give the field in a schema; any other value can be converted to a string."""
         types = self.types - {"null"}
         if types == {"integer", "number"}:
             return "number"
-        if types == {"date-time", "string"}:
-            return "string"
-        return "/".join(sorted(types)) or "null"
+        return "string" if len(types) > 1 else "".join(types) or "null"
+
+    @property
+    def suggested_schema(self) -> dict[str, t.Any] | None:
+        """The schema to give the field, or `None` if all of its values were null."""
+        match self.suggested_type:
+            case "null":
+                return None
+            case "date-time" as name:
+                return {"type": ["string", "null"], "format": name}
+            case name:
+                return {"type": [name, "null"]}
 
 
 @dataclass(slots=True)
@@ -70,6 +80,6 @@ class DataQualityCounters:
 
 
 def safe_field_name(name: str) -> str:
-    """Return a name that can be logged: `(a name)` unless it is spelled like a field of the API."""
+    """Return `HIDDEN_NAME` for a name that is not spelled like a field of the API."""
     is_safe = len(name) <= _MAX_NAME_LENGTH and _FIELD_NAME.fullmatch(name)
-    return name if is_safe else "(a name)"
+    return name if is_safe else HIDDEN_NAME

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,6 +13,8 @@ from tests.support import documents
 from tests.support.harness import catalog_of, sync
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.simulator import Simulator
 
 
@@ -67,6 +70,36 @@ def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, An
             assert record[name] == row[name]
     text = json.dumps(output.messages)
     assert not any(row["email"] and row["email"] in text for row in plain.values())
+
+
+def test_lines_for_a_new_field_are_what_the_summary_prints(
+    simulator: Simulator, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rows = simulator.dataset["events"]
+    rows[:] = [rows[0] | {"id": key, "sustainabilityScore": 7} for key in range(1, 13)]
+    assert sync(config, "events").error is None
+    example = documents.block("docs/new-fields.md", "Load a new field", "")
+    assert any(record.getMessage().endswith(example.rstrip()) for record in caplog.records)
+
+
+def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
+    simulator: Simulator, config: dict[str, Any]
+) -> None:
+    rules = yaml.safe_load(documents.block("docs/new-fields.md", "Personal data", "yaml"))
+    preset = yaml.safe_load(documents.read("examples/masked.meltano.yml"))
+    maps = preset["plugins"]["extractors"][0]["config"]["stream_maps"]
+    maps["users"] |= rules["users"]
+    catalog = catalog_of(["users"])
+    for stream in catalog["streams"]:
+        stream["schema"]["properties"]["nickname"] = {"type": ["string", "null"]}
+    simulator.dataset["users"][0]["nickname"] = "sentinel"
+    masking = {"stream_maps": maps, "stream_map_config": {"pseudonym_key": SALT}}
+    output = sync(config | masking, catalog=catalog)
+    assert output.error is None
+    assert "sentinel" not in json.dumps(output.messages)
+    (schema,) = output.of_type("SCHEMA")
+    assert "nickname" not in schema["schema"]["properties"]
 
 
 def test_deselected_fields_never_leave_the_tap(

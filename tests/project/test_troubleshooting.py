@@ -39,6 +39,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LINE_FUNCTIONS = (
     summary.log_summary,
     summary._issue_lines,  # noqa: SLF001
+    summary._schema_lines,  # noqa: SLF001
     connection_test._report,  # noqa: SLF001
     connection_test._test,  # noqa: SLF001
     input_files._describe,  # noqa: SLF001

@@ -243,7 +243,9 @@ def test_schema_without_extra_gets_no_extra() -> None:
         (["2024-05-01T10:00:00Z", None], "date-time"),
         (["2024-05-01T10:00:00Z", "x"], "string"),
         ([{}], "object"),
-        ([[], {}], "array/object"),
+        ([[]], "array"),
+        ([[], {}], "string"),
+        ([1, "x", True, {}], "string"),
         ([None], "null"),
     ],
 )
@@ -251,7 +253,21 @@ def test_unknown_field_gets_suggested_type(values: list[object], suggestion: str
     quality = DataQualityCounters()
     for value in values:
         quality.add_unknown("new", value)
-    assert quality.unknown_fields["new"].suggested_type == suggestion
+    unknown = quality.unknown_fields["new"]
+    assert unknown.suggested_type == suggestion
+    schema = unknown.suggested_schema
+    if schema is None:
+        assert suggestion == "null"
+        return
+    converter = Converter(
+        {"properties": {"new": schema}},
+        stream="events",
+        replication_key="updatedOn",
+        quality=quality,
+    )
+    for value in values:
+        assert (converter({"new": value})["new"] is None) == (value is None)
+    assert not quality.type_mismatches
 
 
 def test_name_unlike_api_fields_is_redacted() -> None:

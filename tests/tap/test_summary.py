@@ -182,7 +182,7 @@ def test_summary_is_at_most_120_columns_wide(caplog: pytest.LogCaptureFixture) -
         ([True], "boolean"),
         (["2025-01-01T00:00:00Z"], "date-time"),
         (["2025-01-01T00:00:00Z", "soon"], "string"),
-        ([7, "soon"], "integer/string"),
+        ([7, "soon"], "string"),
         ([{"a": 1}], "object"),
         ([[1]], "array"),
         ([None], "null"),
@@ -199,7 +199,7 @@ def test_unknown_field_is_listed_with_a_suggested_type(
     assert figures(record)["rooms"]["unknown"] == {
         "shoeSize": {"count": len(values), "type": suggestion}
     }
-    assert record.getMessage().splitlines()[-1] == (
+    assert record.getMessage().splitlines()[3] == (
         f"  rooms: field shoeSize is not in the schema: {len(values)} "
         f"value{'s' * (len(values) > 1)}, kept in _extra; "
         f"suggested type: {suggestion}"
