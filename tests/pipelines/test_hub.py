@@ -73,7 +73,6 @@ HUB_SCHEMA: dict[str, Any] = {
                         "enum": [
                             "array",
                             "boolean",
-                            "date_iso8601",
                             "decimal",
                             "integer",
                             "object",
@@ -129,7 +128,7 @@ def test_definition_equals_the_output_of_about() -> None:
     assert made["supported_python_versions"] == said["supported_python_versions"]
     assert made["settings_group_validation"] == [sorted(CONFIG["required"])]
     assert [name for name in settings if "sensitive" in settings[name]] == ["api_secret"]
-    assert settings["start_date"]["kind"] == settings["end_date"]["kind"] == "date_iso8601"
+    assert settings["start_date"]["kind"] == settings["end_date"]["kind"] == "string"
 
 
 @pytest.mark.parametrize(
