@@ -104,9 +104,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nightly]:
         yield Nightly(workspace, service)
 
 
-def test_cron_line_with_successful_run_loads_all_and_prints_nothing(project: Nightly) -> None:
+@pytest.fixture(scope="module")
+def finished(project: Nightly) -> Finished:
+    """A successful run."""
     project.write_settings()
-    finished = project.run()
+    return project.run()
+
+
+def test_cron_line_with_successful_run_loads_all_and_prints_nothing(
+    project: Nightly, finished: Finished
+) -> None:
     assert (finished.code, finished.output) == (0, ""), project.log
     assert project.loaded() == project.expected()
     assert "Summary: 2/2 streams" in project.log
@@ -155,9 +162,8 @@ def alert(project: Nightly, code: int) -> str:
     )
 
 
+@pytest.mark.usefixtures("finished")
 def test_saved_state_is_restored_into_a_new_system_database(project: Nightly) -> None:
-    project.write_settings()
-    assert project.run().output == ""
     before = project.workspace.states()
     save, restore = (
         script.replace("target-postgres", "target-jsonl")

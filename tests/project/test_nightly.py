@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from configparser import ConfigParser
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from tests.support import documents, nightly
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PAGE = documents.read("docs/nightly.md")
 MELTANO = "meltano>=4.4,<5"
@@ -52,9 +57,27 @@ def test_cron_and_timer_start_at_the_time_of_the_schedule() -> None:
     assert nightly.cron_line().command.split(" run --force ")[1].startswith("nightly ")
 
 
-def test_failed_service_starts_the_alert() -> None:
+def test_failed_service_starts_an_alert_that_mails_the_exit_code(tmp_path: Path) -> None:
     alert = unit("campusgroups.service")["Unit"]["OnFailure"]
-    assert unit(alert)["Service"]["ExecStart"]
+    programs = {
+        "systemctl": "#!/bin/sh\necho ExecMainStatus=75 $3\n",
+        "mail": "#!/bin/sh\ncat\necho to $3\n",
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(script, "utf-8")
+        (tmp_path / name).chmod(0o755)
+    mailed = subprocess.run(
+        shlex.split(unit(alert)["Service"]["ExecStart"]),
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert mailed.stdout.splitlines() == [
+        "ExecMainStatus=75 campusgroups.service",
+        "to data-team@example.edu",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is missing")
