@@ -74,8 +74,9 @@ def setting(name: str, schema: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     choices = [choice for choice in schema.get("enum", []) if choice is not None]
     described = {
         "name": name,
-        # Meltano passes ISO 8601 through, and converts dates such as `yesterday`.
-        "kind": "date_iso8601" if name.endswith("_date") else kind,
+        # Not `date_iso8601` for dates: Meltano would turn "2024-09" into a day of that month, and
+        # "1 day ago" into a date that cuts the lookback. The tap refuses both.
+        "kind": kind,
         "label": schema["title"],
         "description": schema["description"],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from tap_campusgroups.config import CONFIG
 from tests.simulator import Dataset, Hang, Simulator
-from tests.support import messages, pipeline
-from tests.support.harness import catalog_of
+from tests.support import documents, messages, pipeline
+from tests.support.harness import catalog_of, settings_for
 from tests.support.pipes import TAP_COMMAND, pipe_into_jsonl
 
 if TYPE_CHECKING:
@@ -20,6 +21,62 @@ if TYPE_CHECKING:
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 MOVING, QUIET = "events", "rooms"
 MAX_CONCURRENT = CONFIG["properties"]["max_concurrent_exports"]["default"]
+
+
+def readme_commands(folder: Path) -> tuple[list[str], str]:
+    """Return the README's commands that install programs, and the script of the other ones.
+
+    Args:
+        folder: Folder for links to the installed programs, which the script prefers.
+    """
+    _, _, text = documents.read("README.md").partition("<summary>Without Meltano</summary>")
+    lines = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0].splitlines()
+    programs = folder / "bin"
+    programs.mkdir()
+    for name in (pipeline.TAP, "target-jsonl"):
+        (programs / name).symlink_to(pipeline.plugin(name))
+    script = [f"PATH={programs}:$PATH", *(line for line in lines if "install" not in line)]
+    installs = [re.sub(" *#.*", "", line) for line in lines if "install" in line]
+    return installs, "\n".join(script)
+
+
+def test_readme_pipe_returns_the_state_and_the_exit_code_of_the_tap(tmp_path: Path) -> None:
+    """The installation was tried by hand; it needs a network."""
+    installs, script = readme_commands(tmp_path)
+    assert installs == ["pipx install .", "pipx install target-jsonl"]
+    with Simulator(Dataset({MOVING: 3}, newest=NEWEST)) as service:
+
+        def run(**settings: str) -> subprocess.CompletedProcess[bytes]:
+            config = settings_for(service, **settings)
+            (tmp_path / "config.json").write_text(json.dumps(config))
+            return subprocess.run(
+                ["bash", "-e", "-c", script],  # noqa: S607
+                cwd=tmp_path,
+                env=pipeline.bare_environment(tmp_path),
+                capture_output=True,
+                check=False,
+                timeout=120,
+            )
+
+        finished = run()
+        assert finished.returncode == 0, finished.stderr
+        state = tmp_path / "state.json"
+        bookmark = json.loads(state.read_bytes())["bookmarks"][MOVING]["replication_key_value"]
+        assert bookmark == f"{NEWEST:%Y-%m-%dT%H:%M:%S}.000000Z"
+
+        script = script.replace("--catalog", "--state state.json --catalog")
+        service.reset_log()
+        assert run().returncode == 0
+        (start,) = (
+            one.query["updatedStart"]
+            for one in service.requests
+            if (one.method, one.stream) == ("POST", MOVING)
+        )
+        assert start.startswith(f"{NEWEST - timedelta(days=2):%Y-%m-%d}")
+
+        before = state.read_bytes()
+        assert run(api_secret="wrong").returncode == 1  # noqa: S106 - for the simulator
+        assert state.read_bytes() == before
 
 
 def test_pipe_loads_every_row_and_returns_the_state(tmp_path: Path) -> None:

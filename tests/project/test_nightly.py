@@ -1,0 +1,119 @@
+"""The files of examples/nightly agree with each other and with the project."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from configparser import ConfigParser
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.support import documents, nightly
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = documents.read("docs/nightly.md")
+
+
+def unit(name: str) -> ConfigParser:
+    """Read a systemd unit."""
+    parser = ConfigParser(interpolation=None, comment_prefixes="#", delimiters="=")
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string((nightly.NIGHTLY / name).read_text("utf-8"))
+    return parser
+
+
+def test_cron_service_and_page_run_the_same_command() -> None:
+    service = unit("campusgroups.service")["Service"]
+    _, _, command = nightly.cron_line().command.partition(" && ")
+    command, _, _ = command.partition(" >>")
+    assert service["ExecStart"] == f"/usr/bin/{command}"
+    assert "%" not in command  # a line break in a crontab
+    assert command.replace(" --log-format=uncolored", "") in documents.section(
+        "docs/nightly.md", "cron"
+    )
+
+
+def test_cron_and_service_have_the_same_user_and_folder() -> None:
+    service = unit("campusgroups.service")["Service"]
+    line = nightly.cron_line()
+    assert service["User"] == line.user
+    assert service["WorkingDirectory"] == nightly.FOLDER
+    assert line.command.startswith(f"cd {nightly.FOLDER} && ")
+
+
+def test_cron_and_timer_start_at_the_time_of_the_schedule() -> None:
+    (schedule,) = yaml.safe_load(documents.read("meltano.yml"))["schedules"]
+    assert nightly.cron_line().schedule == schedule["interval"]
+    minute, hour, *_ = schedule["interval"].split()
+    calendar = unit("campusgroups.timer")["Timer"]["OnCalendar"]
+    assert calendar == f"*-*-* {hour:0>2}:{minute:0>2}"
+    assert schedule["job"] == "nightly"
+    assert nightly.cron_line().command.split(" run --force ")[1].startswith("nightly ")
+
+
+def test_failed_service_starts_an_alert_that_mails_the_exit_code(tmp_path: Path) -> None:
+    alert = unit("campusgroups.service")["Unit"]["OnFailure"]
+    programs = {
+        "systemctl": "#!/bin/sh\necho ExecMainStatus=75 $3\n",
+        "mail": "#!/bin/sh\ncat\necho to $3\n",
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(script, "utf-8")
+        (tmp_path / name).chmod(0o755)
+    mailed = subprocess.run(
+        shlex.split(unit(alert)["Service"]["ExecStart"]),
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert mailed.stdout.splitlines() == [
+        "ExecMainStatus=75 campusgroups.service",
+        "to data-team@example.edu",
+    ]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is missing")
+def test_systemd_accepts_the_units() -> None:
+    units = sorted(nightly.NIGHTLY.glob("*.service")) + sorted(nightly.NIGHTLY.glob("*.timer"))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    problems = [line for line in verified.stderr.splitlines() if str(nightly.NIGHTLY) in line]
+    assert (verified.returncode, problems) == (0, []), verified.stderr
+
+
+def test_image_has_the_files_that_meltano_and_the_build_need() -> None:
+    copied = {str(source.relative_to(nightly.ROOT)) for source, _ in nightly.copied_files()}
+    project = yaml.safe_load(documents.read("meltano.yml"))
+    needed = {"meltano.yml", "pyproject.toml", "README.md", "LICENSE", "tap_campusgroups"}
+    assert copied == needed | {path.removeprefix("./") for path in project["include_paths"]}
+
+
+def test_meltano_has_the_same_bounds_everywhere() -> None:
+    found = [
+        re.findall(r'"meltano(?:\[postgres\])?([<>=].*?)"', text)
+        for text in (
+            documents.read("pyproject.toml"),
+            PAGE,
+            documents.read("examples/nightly/Containerfile"),
+        )
+    ]
+    assert [len(bounds) for bounds in found] == [1, 2, 1]
+    assert len({bound for bounds in found for bound in bounds}) == 1
+
+
+def test_page_links_every_file() -> None:
+    for path in nightly.NIGHTLY.iterdir():
+        assert path.name in PAGE or f"*{path.suffix}" in PAGE, path.name
