@@ -22,7 +22,7 @@ from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_campusgroups import schemas, state
-from tap_campusgroups.config import Settings
+from tap_campusgroups.config import EARLIEST, Settings
 from tap_campusgroups.exceptions import (
     CampusGroupsError,
     FutureBookmarkError,
@@ -188,6 +188,15 @@ class CampusGroupsStream(RESTStream[Step]):
         """Whether `start_date` is earlier than on the stream's first run."""
         first = parse_timestamp(self._state_entry.get(FIRST_START_KEY))
         return first is not None and self.settings.start_date < first
+
+    @property
+    def start_date_cuts_lookback(self) -> bool:
+        """Whether `start_date` was moved forward, past the start of the lookback."""
+        start_date, bookmark = self.settings.start_date, parse_timestamp(self._bookmark)
+        first = parse_timestamp(self._state_entry.get(FIRST_START_KEY)) or EARLIEST
+        if bookmark is None or start_date <= first:
+            return False
+        return bookmark - start_date < self.settings.lookback
 
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run.

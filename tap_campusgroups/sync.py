@@ -51,6 +51,12 @@ class SyncRun:
                 "bookmark. To load the older rows, run once with a new state ID.",
                 ", ".join(moved),
             )
+        if cut := [stream.name for stream in self._streams if stream.start_date_cuts_lookback]:
+            self._logger.warning(
+                "start_date is later than the start of the lookback of %s; older rows that arrived "
+                "late are not read. Set it back, or unset it.",
+                ", ".join(cut),
+            )
         return self
 
     def __exit__(

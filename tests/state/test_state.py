@@ -195,6 +195,32 @@ def test_full_table_replication_reads_from_start_date(
     assert len(output.records["events"]) == 5
 
 
+@pytest.mark.parametrize(
+    ("first", "start_date", "warns"),
+    [
+        (None, None, False),
+        (None, "2025-05-30T12:00:00.25Z", False),  # the start of the lookback
+        (None, "2025-05-30T12:00:01Z", True),
+        (None, "2025-06-02", True),  # later than the bookmark
+        ("2025-05-31T00:00:00.000000Z", "2025-05-31", False),  # as on the first run
+        ("2024-01-01T00:00:00.000000Z", "2025-05-31", True),
+    ],
+)
+def test_start_date_that_was_moved_into_the_lookback_is_a_warning(
+    config: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    first: str | None,
+    start_date: str | None,
+    *,
+    warns: bool,
+) -> None:
+    state = state_of(events=BOOKMARK)
+    if first:
+        state["bookmarks"]["events"]["start_date"] = first
+    sync(config | ({"start_date": start_date} if start_date else {}), "events", state=state)
+    assert ("start_date is later than the start of the lookback of events" in caplog.text) == warns
+
+
 def test_catalog_without_replication_key_reads_all_rows(config: dict[str, Any]) -> None:
     catalog = catalog_of(["events"])
     for stream in catalog["streams"]:
