@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import typing as t
@@ -10,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from tap_campusgroups.records.converter import UnknownFields, is_fully_convertible, single_type
+from tap_campusgroups.records.json_codec import format_json
 from tap_campusgroups.records.quality import HIDDEN_NAME, TOO_MANY_NAMES
 from tap_campusgroups.records.values import parse_timestamp
 
@@ -141,7 +141,7 @@ def _schema_lines(streams: Iterable[CampusGroupsStream]) -> list[str]:
             for stream, fields in declared.items()
             for line in (
                 f"      {stream}:",
-                *(f'        "{name}": {json.dumps(schema)}' for name, schema in fields.items()),
+                *(f'        "{name}": {format_json(schema)}' for name, schema in fields.items()),
             )
         ),
     ]

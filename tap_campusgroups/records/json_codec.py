@@ -215,6 +215,11 @@ def encode_json(value: t.Any) -> str:
     return encoder.encode(value).decode()
 
 
+def format_json(value: t.Any) -> str:
+    """Encode a value as JSON on one line, with spaces for readers."""
+    return msgspec.json.format(encode_json(value), indent=0)
+
+
 def limit_depth(value: t.Any) -> t.Any:
     """Copy a value, with whatever is nested deeper than `MAX_DEPTH` as JSON text."""
     if not isinstance(value, (dict, list)):
