@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from examples.dagster.plan import Plan, School
 
-_LINE: Final = re.compile(r"\[(?P<level>\w+) *\] (?P<logger>\S+) +(?P<text>(?!Block run completed)\S.*)")
+_LINE: Final = re.compile(
+    r"\[(?P<level>\w+) *\] (?P<logger>\S+) +(?P<text>(?!Block run completed)\S.*)"
+)
 _EXCEPTION: Final = re.compile(r"(?:\w+\.)*\w+(?:Error|Exception): |(?:\w+\.)+\w+: ")
 """The last line of a traceback."""
 
@@ -90,7 +92,7 @@ def _run_meltano(*arguments: str, variables: dict[str, str], descriptor: int) ->
         start_new_session=True,
     ) as process:
         try:
-            reason = _forward(process.stdout or ())
+            reason = forward(process.stdout or ())
             code = process.wait()
         finally:
             # Also if Meltano was killed: tap and loader may still be running.
@@ -116,7 +118,7 @@ def _system_folder(school: School, group: str) -> Path:
     return folder
 
 
-def _forward(lines: Iterable[str]) -> str | None:
+def forward(lines: Iterable[str]) -> str | None:
     """Forward a log to stdout and return why the run failed.
 
     The last error of the plugin that was the first to report one: an error of the other plugin is a
