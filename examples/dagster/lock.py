@@ -49,7 +49,8 @@ def lock(name: str) -> Iterator[int]:
                 # Closing the connection releases the lock too, but only after a moment.
                 connection.execute("SELECT pg_advisory_unlock_all()")
     except psycopg.OperationalError as error:
-        message = f"Connection to Meltano's system database failed: {_one_line(error)}"
+        reason = " ".join(str(error).split())
+        message = f"Connection to Meltano's system database failed: {reason}"
         raise StepFailedError(message) from None
 
 
@@ -75,12 +76,12 @@ def _conninfo() -> str:
 
 
 def _acquire(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
-    # With these, the server releases the lock of a machine that has vanished after 90 seconds.
+    # Otherwise the server would hold the lock of a machine that was cut off for hours.
     connection.execute(
         "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10;"
         " SET tcp_keepalives_count = 3"
     )
-    # Two steps that create the tables at the same time would fail.
+    # Steps must not create the tables: two that do so at the same time fail.
     query = """
         SELECT to_regclass('alembic_version') IS NOT NULL,
             pg_try_advisory_lock(hashtextextended(%s, 0))
@@ -92,7 +93,3 @@ def _acquire(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> None
     if not is_acquired:
         message = f"Another run of {name} is in progress. Run it again when that one has ended."
         raise StepRefusedError(message)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -69,7 +69,7 @@ def run(plan: Plan, school: School, group: str) -> None:
     variables = environment(plan, school, group)
     with lock(f"group '{group}' of school '{school.code}'") as descriptor:
         _run_meltano(
-            # Not blocked by a run that was killed: the lock tells that there is no other one.
+            # Meltano's own check would refuse a run for five minutes after one that was killed.
             *("run", "--no-install", "--force", f"--state-id-suffix={school.code}", group),
             variables=variables,
             descriptor=descriptor,
@@ -95,7 +95,7 @@ def _run_meltano(*arguments: str, variables: dict[str, str], descriptor: int) ->
             reason = forward(process.stdout or ())
             code = process.wait()
         finally:
-            # Also if Meltano was killed: tap and loader may still be running.
+            # If Meltano was killed, tap and loader are still running.
             _terminate(process)
     if code != 0:
         message = reason or f"meltano ended with exit code {code}"
@@ -121,8 +121,8 @@ def _system_folder(school: School, group: str) -> Path:
 def forward(lines: Iterable[str]) -> str | None:
     """Forward a log to stdout and return why the run failed.
 
-    The last error of the plugin that was the first to report one: an error of the other plugin is a
-    consequence. Meltano logs lines of loaders as information, so a loader's exceptions are errors.
+    That is the last error of the plugin that was the first to report one. Meltano logs the lines of
+    a loader at level info, so exceptions count as errors at every level.
     """
     errors: dict[str, str] = {}
     for line in lines:

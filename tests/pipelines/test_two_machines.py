@@ -1,6 +1,6 @@
 """Two machines that share nothing but a PostgreSQL database take turns at a group of a school.
 
-Each machine is a copy of the project with folders of its own for Meltano and Dagster.
+Each machine is a copy of the project with separate folders for Meltano and Dagster.
 """
 
 from __future__ import annotations
