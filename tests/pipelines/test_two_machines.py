@@ -6,6 +6,7 @@ Each machine is a copy of the project with separate folders for Meltano and Dags
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from examples.dagster.lock import VARIABLE, lock
 from examples.dagster.steps import forward
 from examples.demo import scale_out
 from tests.simulator import Dataset, Simulator, StillRunning
+from tests.support import documents
 from tests.support.harness import wait_until
 from tests.support.pipeline import PROJECT, database_states
 from tests.support.postgres import postgres
@@ -260,6 +262,19 @@ def test_reason_is_the_error_of_the_plugin_that_failed_first(
     log: tuple[str, ...], reason: str | None
 ) -> None:
     assert forward(f"2026-11-26T05:00:00Z {line}\n" for line in log) == reason
+
+
+def test_documented_reasons_are_those_of_the_adapter() -> None:
+    source = "".join(
+        (PROJECT / "examples" / "dagster" / name).read_text(encoding="utf-8")
+        for name in ("lock.py", "steps.py")
+    ).replace("{VARIABLE}", VARIABLE)
+    section = documents.section("docs/scale-out.md", "Many schools with Dagster")
+    reasons = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    assert len(reasons) == 5
+    for reason in reasons:
+        for part in reason.split("…"):
+            assert part.strip() in source, reason
 
 
 # The lock
