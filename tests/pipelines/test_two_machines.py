@@ -268,7 +268,8 @@ def test_documented_reasons_are_those_of_the_adapter() -> None:
     source = "".join(
         (PROJECT / "examples" / "dagster" / name).read_text(encoding="utf-8")
         for name in ("lock.py", "steps.py")
-    ).replace("{VARIABLE}", VARIABLE)
+    )
+    source = source.replace("{VARIABLE}", VARIABLE).replace("{name}", "group")
     section = documents.section("docs/scale-out.md", "Many schools with Dagster")
     reasons = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
     assert len(reasons) == 5
