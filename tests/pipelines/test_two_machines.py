@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -60,13 +61,13 @@ class Turn:
     Attributes:
         starts: Where the range of each stream started.
         newest: The newest `updatedOn` of each stream.
-        tables: Whether the database has every row of each stream exactly once.
+        complete: Whether the database has every row of each stream exactly once.
     """
 
     finished: Finished
     starts: Mapping[str, datetime]
     newest: Mapping[str, datetime]
-    tables: Mapping[str, bool]
+    complete: Mapping[str, bool]
 
 
 class Machines:
@@ -116,13 +117,13 @@ class Machines:
             for request in reversed(self.service.requests)
             if request.method == "POST" and request.stream is not None
         }
-        newest, tables = {}, {}
+        newest, complete = {}, {}
         for name in STREAMS:
             rows = self.service.dataset[name]
             newest[name] = max(datetime.fromisoformat(row["updatedOn"]) for row in rows)
             loaded = [row["id"] for row in self.database.rows(SCHOOL, name)]
-            tables[name] = loaded == sorted(row["id"] for row in rows)
-        return Turn(finished, starts, newest, tables)
+            complete[name] = loaded == sorted(row["id"] for row in rows)
+        return Turn(finished, starts, newest, complete)
 
     def add_rows(self) -> None:
         """Add a row to every stream."""
@@ -134,8 +135,9 @@ class Machines:
     def kill(self, number: int) -> None:
         """Kill all programs of a machine but the shell, which reports the exit code."""
         for process in processes_of(self.homes[number]):
-            if (process / "comm").read_text(encoding="utf-8") != "sh\n":
-                os.kill(int(process.name), signal.SIGKILL)
+            with suppress(OSError):  # it ended in the meantime
+                if (process / "comm").read_text(encoding="utf-8") != "sh\n":
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -198,21 +200,21 @@ def test_run_while_another_machine_runs_is_refused_without_retry(
 @pytest.mark.slow
 def test_refused_run_leaves_the_other_one_undisturbed(story: Story) -> None:
     assert story.first.finished.code == 0, story.first.finished.output
-    assert all(story.first.tables.values())
+    assert all(story.first.complete.values())
     assert sorted(story.first.starts) == sorted(STREAMS)
 
 
 @pytest.mark.slow
 def test_run_after_a_killed_one_starts_at_once(story: Story) -> None:
     assert story.killed.finished.code == 128 + signal.SIGKILL
-    assert not story.killed.tables[LAST]
+    assert not story.killed.complete[LAST]
     assert story.second.finished.code == 0, story.second.finished.output
 
 
 @pytest.mark.slow
 def test_machines_continue_where_the_other_one_ended(story: Story) -> None:
     for before, after in ((story.first, story.second), (story.second, story.third)):
-        assert all(after.tables.values())
+        assert all(after.complete.values())
         assert after.starts == {name: at - LOOKBACK for name, at in before.newest.items()}
 
 
