@@ -268,8 +268,8 @@ def test_reason_is_the_error_of_the_plugin_that_failed_first(
 
 def test_documented_reasons_are_those_of_the_adapter() -> None:
     source = "".join(
-        (PROJECT / "examples" / "dagster" / name).read_text(encoding="utf-8")
-        for name in ("lock.py", "steps.py")
+        (PROJECT / f"examples/dagster/{name}.py").read_text(encoding="utf-8")
+        for name in ("lock", "steps")
     )
     source = source.replace("{VARIABLE}", VARIABLE).replace("{name}", "group")
     section = documents.section("docs/scale-out.md", "Many schools with Dagster")
