@@ -12,9 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from examples.dagster.errors import StepRefusedError
 from examples.dagster.plan import Plan, School, load
@@ -64,12 +62,7 @@ class Night:
 
     def ids(self, schema: str, stream: str) -> list[int]:
         """Return the ids of a table; an empty list if it does not exist."""
-        query = sql.SQL("SELECT id FROM {} ORDER BY id").format(sql.Identifier(schema, stream))
-        with self.database.connect() as connection:
-            try:
-                return [key for (key,) in connection.execute(query)]
-            except psycopg.errors.UndefinedTable:
-                return []
+        return [row["id"] for row in self.database.rows(schema, stream)]
 
 
 class Together:
