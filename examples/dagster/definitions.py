@@ -19,8 +19,9 @@ from dagster import (
     multiprocess_executor,
 )
 
+from examples.dagster.errors import StepFailedError, StepRefusedError
 from examples.dagster.plan import Plan, School, load
-from examples.dagster.steps import StepFailedError, run
+from examples.dagster.steps import run
 
 SCHOOL_TAG = "campusgroups/school"
 """Tag of every step with its school's code; the executor limits concurrency by it."""
@@ -42,7 +43,8 @@ def create_asset(plan: Plan, school: School, group: str) -> AssetsDefinition:
         try:
             run(plan, school, group)
         except StepFailedError as error:
-            raise Failure(description=str(error)) from None
+            can_retry = not isinstance(error, StepRefusedError)
+            raise Failure(description=str(error), allow_retries=can_retry) from None
 
     return load_group
 

@@ -42,7 +42,7 @@ class Plan:
     Attributes:
         groups: Jobs of `meltano.yml` to run for each school.
         workers: Number of concurrent `meltano run` processes.
-        retries: How often a failed group is retried.
+        retries: How often a failed group is retried, if a retry can help.
         retry_delay_seconds: Delay before a retry.
     """
 

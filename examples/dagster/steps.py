@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from examples.dagster.errors import StepFailedError, StepRefusedError
+from examples.dagster.lock import lock
 from examples.dagster.plan import PROJECT
 
 if TYPE_CHECKING:
@@ -18,26 +20,30 @@ if TYPE_CHECKING:
 
     from examples.dagster.plan import Plan, School
 
-_ERROR: Final = re.compile(r"\[(?:error|critical) *\] (?P<logger>\S+) +(?P<text>.*)")
+_LINE: Final = re.compile(
+    r"\[(?P<level>\w+) *\] (?P<logger>\S+) +(?P<text>(?!Block run completed)\S.*)"
+)
+_EXCEPTION: Final = re.compile(r"(?:\w+\.)*\w+(?:Error|Exception): |(?:\w+\.)+\w+: ")
+"""The last line of a traceback."""
+
 _TERMINATION_SECONDS: Final = 20.0
-
-
-class StepFailedError(Exception):
-    """A group failed; the message is the last error in the log."""
 
 
 def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
     """Return the environment of a step's process; it holds only its own school's secret.
 
     Raises:
-        StepFailedError: If the variable of the secret is not set.
+        StepRefusedError: If the variable of the secret is not set.
     """
     secrets = {other.api_secret_variable for other in plan.schools}
     environment = {name: value for name, value in os.environ.items() if name not in secrets}
     secret = os.environ.get(school.api_secret_variable)
     if not secret:
-        message = f"{school.api_secret_variable} is not set"
-        raise StepFailedError(message)
+        message = (
+            f"{school.api_secret_variable} is not set."
+            f" Set it to the API secret of school '{school.code}'."
+        )
+        raise StepRefusedError(message)
     # meltano.yml sets a value for each group, which takes precedence over
     # TAP_CAMPUSGROUPS_MAX_CONCURRENT_EXPORTS: override the group's own variable.
     exports = f"TAP_CAMPUSGROUPS__{group.upper().replace('-', '_')}_MAX_CONCURRENT_EXPORTS"
@@ -58,30 +64,39 @@ def run(plan: Plan, school: School, group: str) -> None:
 
     Raises:
         StepFailedError: If the run fails.
+        StepRefusedError: If it cannot start, for instance because another one is in progress.
     """
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("meltano"),
-        "--log-format=uncolored",
-        *("run", "--no-install", f"--state-id-suffix={school.code}", group),
-    ]
+    variables = environment(plan, school, group)
+    with lock(f"group '{group}' of school '{school.code}'") as descriptor:
+        _run_meltano(
+            # Meltano's own check would refuse a run for five minutes after one that was killed.
+            *("run", "--no-install", "--force", f"--state-id-suffix={school.code}", group),
+            variables=variables,
+            descriptor=descriptor,
+        )
+
+
+def _run_meltano(*arguments: str, variables: dict[str, str], descriptor: int) -> None:
+    meltano = Path(sys.executable).with_name("meltano")
     # A new session: Meltano, tap and loader can be terminated together.
     with subprocess.Popen(  # noqa: S603 - the names come from the plan
-        command,
+        [meltano, "--log-format=uncolored", *arguments],
         cwd=PROJECT,
-        env=environment(plan, school, group),
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        pass_fds=(descriptor,),
         start_new_session=True,
     ) as process:
         try:
-            reason = _forward(process.stdout or ())
+            reason = forward(process.stdout or ())
             code = process.wait()
-        except BaseException:
+        finally:
+            # If Meltano was killed, tap and loader are still running.
             _terminate(process)
-            raise
     if code != 0:
         message = reason or f"meltano ended with exit code {code}"
         raise StepFailedError(message)
@@ -103,15 +118,22 @@ def _system_folder(school: School, group: str) -> Path:
     return folder
 
 
-def _forward(lines: Iterable[str]) -> str | None:
-    """Forward a log to stdout and return its last error, preferably one of the tap."""
-    errors: dict[bool, str] = {}
+def forward(lines: Iterable[str]) -> str | None:
+    """Forward a log to stdout and return why the run failed.
+
+    That is the last error of the plugin that was the first to report one. Meltano logs the lines of
+    a loader at level info, so exceptions count as errors at every level.
+    """
+    errors: dict[str, str] = {}
     for line in lines:
         sys.stdout.write(line)
         sys.stdout.flush()
-        if found := _ERROR.search(line):
-            errors[found["logger"].startswith("tap-")] = found["text"]
-    return errors.get(True) or errors.get(False)
+        if (found := _LINE.search(line)) and (
+            found["level"] in {"error", "critical"} or _EXCEPTION.match(found["text"])
+        ):
+            errors[found["logger"]] = found["text"]
+    reason = errors.pop("meltano", None)
+    return next(iter(errors.values()), reason)
 
 
 def _terminate(process: subprocess.Popen[str]) -> None:

@@ -40,8 +40,8 @@ def prepare(
     """Create a workspace for Dagster with a plan for some schools.
 
     Args:
-        schools: The schools by PostgreSQL schema; the schemas are created.
-        database: Where to load to.
+        schools: The schools by PostgreSQL schema; missing schemas are created.
+        database: Where to load to; also Meltano's system database.
         home: An empty folder.
         **plan: Further keys of the plan; `max_concurrent_exports` applies to each school.
 
@@ -63,10 +63,14 @@ def prepare(
     ]
     with database.connect() as connection:
         for schema in schools:
-            connection.execute(f'CREATE SCHEMA "{schema}"'.encode())
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'.encode())
     file = home / "schools.yml"
     file.write_text(yaml.safe_dump({"schools": entries, **plan}), encoding="utf-8")
-    workspace.environment |= {**secrets, "CAMPUSGROUPS_SCHOOLS": str(file)}
+    workspace.environment |= {
+        **secrets,
+        "CAMPUSGROUPS_SCHOOLS": str(file),
+        "MELTANO_DATABASE_URI": database.sqlalchemy_url,
+    }
     return workspace
 
 
@@ -78,13 +82,13 @@ def execute(workspace: pipeline.Workspace) -> pipeline.Finished:
 def step_events(home: Path) -> list[tuple[datetime, str, str]]:
     """Return time, step and event of every start and end of a step, from Dagster's event log."""
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
-        (run,) = instance.get_run_records()
         return [
             (
                 datetime.fromtimestamp(record.timestamp, UTC),
                 record.dagster_event.step_key or "",
                 _EVENTS[record.dagster_event.event_type],
             )
+            for run in instance.get_run_records(ascending=True)
             for record in instance.all_logs(run.dagster_run.run_id)
             if record.dagster_event is not None and record.dagster_event.event_type in _EVENTS
         ]
@@ -119,6 +123,7 @@ def main(
         write(
             f"Dagster runs {len(groups)} groups of streams for {len(names)} schools, two at once."
         )
+        workspace.meltano("upgrade", "database")
         finished = execute(workspace)
         for time, step, event in step_events(home):
             write(f"  {time:%H:%M:%S}  {step.replace('__', ' / '):26} {event}")

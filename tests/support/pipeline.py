@@ -131,6 +131,13 @@ def meltano_states(system_folder: Path) -> dict[str, dict[str, Any]]:
     return {state_id: json.loads(state)["singer_state"] for state_id, state in found}
 
 
+def database_states(database: Postgres) -> dict[str, dict[str, Any]]:
+    """Return the Singer states by state id, if the database is Meltano's system database."""
+    with database.connect() as connection:
+        found = connection.execute("SELECT state_id, completed_state FROM state").fetchall()
+    return {state_id: json.loads(state)["singer_state"] for state_id, state in found}
+
+
 class Workspace:
     """A Meltano project in a separate folder with the plugins installed in this project.
 
