@@ -177,6 +177,12 @@ def make_dataset() -> Dataset:
         row.update(firstName=CLEAR, lastName=CLEAR, email=f"{CLEAR}-{row['id']}@example.edu")
     for row in dataset["groups"]:
         row.update(email=f"{CLEAR}-{row['id']}@example.edu")
+    # Some members attend an event of their group.
+    group_of = {row["id"]: row["groupId"] for row in dataset["events"]}
+    for row, checkin in zip(dataset["members"][::2], dataset["checkins"][3:], strict=False):
+        group = group_of.get(checkin["eventId"])
+        row.update(userId=checkin["checkedinUserId"], groupId=group, member=1, validated=True)
+        row.update(createdOn=f"{NEWEST - timedelta(days=500)}", membershipEndDate=None)
     return dataset
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from tests.support import attendance
@@ -26,7 +26,7 @@ def membership_by_week(source: Mapping[str, Sequence[Row]]) -> set[tuple[Any, ..
     attended = {
         (week_of[event], group_of[event], row["checkedinUserId"])
         for row in checkins
-        if (event := row["eventId"]) in week_of
+        if (event := row["eventId"]) in week_of and group_of[event] is not None
     }
     newest = max(_utc(row["updatedOn"]) for row in (*members, *checkins))
     found = set()
@@ -37,16 +37,17 @@ def membership_by_week(source: Mapping[str, Sequence[Row]]) -> set[tuple[Any, ..
         if (first := attendance.monday(row["createdOn"])) is not None
     ]
     for week in _mondays(min(first for *_, first, _ in memberships), newest.date()):
-        users: dict[Any, set[int]] = {}
-        joined: dict[Any, set[int]] = {}
+        users: dict[Any, set[Any]] = {}
+        joined: dict[Any, set[Any]] = {}
         for group, user, first, last in memberships:
             if first <= week <= (last or week):
                 users.setdefault(group, set()).add(user)
-            if first == week <= (last or week):
-                joined.setdefault(group, set()).add(user)
+                if first == week:
+                    joined.setdefault(group, set()).add(user)
         for group, present in users.items():
             active = {user for user in present if (week, group, user) in attended}
-            found.add((week, group, len(present), len(joined.get(group, ())), len(active)))
+            counts = (len(every - {None}) for every in (present, joined.get(group, set()), active))
+            found.add((week, group, *counts))
     return found
 
 
@@ -56,32 +57,34 @@ def spending_by_budget(source: Mapping[str, Sequence[Row]]) -> attendance.Figure
     Args:
         source: Rows of the service, one per id, with values as in the columns.
     """
+    with localcontext(Context(prec=60)):
+        return {row["id"]: _spending(row, source) for row in _not_deleted(source["budgets"])}
+
+
+def _spending(budget: Row, source: Mapping[str, Sequence[Row]]) -> tuple[Any, ...]:
     events = attendance.by_event(source)
-    found: attendance.Figures = {}
-    for budget in _not_deleted(source["budgets"]):
-        transactions = [
-            row
-            for row in _not_deleted(source["budget_transactions"])
-            if row["budgetId"] == budget["id"]
-        ]
-        groups = {row["groupId"] for row in transactions}
-        attendees = [
-            events[row["id"]][4]
-            for row in source["events"]
-            if row["id"] in events and row["groupId"] in groups and _is_within(row, budget)
-        ]
-        spent = _total(row["amountFromAllocation"] for row in transactions)
-        planned = _total([budget["totalAllocation"]])
-        found[budget["id"]] = (
-            planned,
-            spent or 0,
-            None if planned is None else planned - (spent or 0),
-            _total(row["amountFromGroupFunds"] for row in transactions) or 0,
-            len(attendees),
-            sum(attendees),
-            _ratio(spent, sum(attendees)),
-        )
-    return found
+    transactions = [
+        row
+        for row in _not_deleted(source["budget_transactions"])
+        if row["budgetId"] == budget["id"]
+    ]
+    groups = {row["groupId"] for row in transactions} - {None}
+    attendees = [
+        events[row["id"]][4]
+        for row in source["events"]
+        if row["id"] in events and row["groupId"] in groups and _is_within(row, budget)
+    ]
+    spent = _total(row["amountFromAllocation"] for row in transactions)
+    planned = _total([budget["totalAllocation"]])
+    return (
+        planned,
+        spent or 0,
+        None if planned is None else planned - (spent or 0),
+        _total(row["amountFromGroupFunds"] for row in transactions) or 0,
+        len(attendees),
+        sum(attendees),
+        _ratio(spent, sum(attendees)),
+    )
 
 
 def _not_deleted(rows: Iterable[Row]) -> list[Row]:
