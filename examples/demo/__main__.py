@@ -141,7 +141,7 @@ class Demo:
             rows = busiest.fetchall()
         show.say("\nWho said yes and who attended, from the model attendance_by_week:\n")
         show.attendance(weeks, {week.monday: campus.holiday(week.monday) for week in weeks})
-        show.say("The budgets from which most was spent, from the model spending_by_budget:\n")
+        show.say("The budgets with the highest spending, from the model spending_by_budget:\n")
         show.budgets(budgets)
         title = "The events with the most attendees, from the model attendance_by_event:"
         show.query(title, warehouse.BUSIEST_EVENTS.decode(), columns, rows)

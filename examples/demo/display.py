@@ -174,7 +174,7 @@ class Display:
         table.add_column("budget", no_wrap=True)
         for title in ("planned", "spent"):
             table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("", width=_BUDGET_BAR_WIDTH)
+        table.add_column("used", width=_BUDGET_BAR_WIDTH)
         for title in ("remaining", "per attendee"):
             table.add_column(title, justify="right", no_wrap=True)
         for budget in budgets:

@@ -75,7 +75,7 @@ class Budget:
     """Use of a budget.
 
     Attributes:
-        per_attendee: Spent money per attendee of the group's events.
+        per_attendee: Spending per attendee of the group's events.
     """
 
     name: str
@@ -94,7 +94,7 @@ def attendance(connection: Connection[tuple[Any, ...]], *, before: date, weeks: 
 
 
 def largest_budgets(connection: Connection[tuple[Any, ...]], *, limit: int) -> list[Budget]:
-    """Return the budgets from which most was spent."""
+    """Return the budgets with the highest spending."""
     return [Budget(*row) for row in connection.execute(_BUDGETS, [limit])]
 
 

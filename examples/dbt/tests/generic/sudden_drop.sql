@@ -10,12 +10,18 @@
 {% test sudden_drop(model, column_name, min_rows=50) %}
 {{ config(severity='warn') }}
 
-with created as (
-    -- The week before the lookback is complete, however late the data lake is.
+with last_complete as (
+    -- The data lake is late: the last week that ended before the lookback is complete.
+    select
+        date_trunc(
+            'week', now() at time zone 'UTC' - interval '{{ var('lookback_hours') }} hours'
+        )::date - 7 as week
+),
+
+created as (
     select
         (
-            date_trunc('week', now() at time zone 'UTC' - interval '{{ var('lookback_hours') }} hours')::date - 7
-            - date_trunc('week', {{ column_name }})::date
+            (select week from last_complete) - date_trunc('week', {{ column_name }})::date
         ) / 7 as weeks_ago,
         count(*) as found
     from {{ model }}
