@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.support.postgres import Postgres
 
 _WEEKS: Final = 14
+_BUDGETS: Final = 8
 _START_DATE: Final = "2024-06-01"
 _NEXT_STEPS: Final = {
     "README.md": "connect the tap to your school",
@@ -130,15 +131,18 @@ class Demo:
 
     def _build_models(self) -> None:
         show = self._display
-        show.heading("4. dbt builds models of attendance")
+        show.heading("4. dbt builds models of attendance, members and budgets")
         self._run_meltano(pipeline.MODEL)
         with self._database.connect() as connection:
             weeks = warehouse.attendance(connection, before=campus.FIRST_RUN.date(), weeks=_WEEKS)
+            budgets = warehouse.largest_budgets(connection, limit=_BUDGETS)
             busiest = connection.execute(warehouse.BUSIEST_EVENTS)
             columns = [column.name for column in busiest.description or ()]
             rows = busiest.fetchall()
         show.say("\nWho said yes and who attended, from the model attendance_by_week:\n")
         show.attendance(weeks, {week.monday: campus.holiday(week.monday) for week in weeks})
+        show.say("The budgets with the highest spending, from the model spending_by_budget:\n")
+        show.budgets(budgets)
         title = "The events with the most attendees, from the model attendance_by_event:"
         show.query(title, warehouse.BUSIEST_EVENTS.decode(), columns, rows)
 

@@ -24,7 +24,7 @@ from examples.demo.campus_names import (
 from tests.simulator import Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from examples.demo.campus_names import Activity, Group
     from tests.simulator import Row
@@ -50,9 +50,15 @@ HOLIDAYS: Final = {
 """First and last day of each period without events."""
 
 STUDENTS: Final = 800
+FOUNDERS: Final = 12
+"""Number of members that a group has from its first day."""
+
 MIN_SHOW_UP_RATE, MAX_SHOW_UP_RATE = 0.5, 0.95
 
 _UTC_OFFSET: Final = timedelta(hours=4)
+_JOINING: Final = ((1, 30, 8), (1, 30, 8), (138, 165, 145), (20, 220, 60))
+"""First, last and most frequent day of the year on which equal parts of the members join."""
+
 _ROOMS: Final = tuple(sorted({act.location for group in GROUPS for act in group.activities}))
 
 
@@ -148,7 +154,7 @@ class _Campus:
         self._add_rooms()
         members = self._add_groups()
         self._add_events(members)
-        self._add_money()
+        self._add_budgets()
         self._add_surveys_and_posts()
         self._add_badges_and_tracks()
         return {stream: self.rows[stream] for stream in self.dataset.streams}
@@ -236,8 +242,8 @@ class _Campus:
                 active=True,
             )
 
-    def _add_groups(self) -> list[list[int]]:
-        """Add groups, tags, members and budgets; return the user ids of each group."""
+    def _add_groups(self) -> list[dict[int, datetime]]:
+        """Add groups, tags and members; return by group when its users joined."""
         categories = sorted({group.category for group in GROUPS})
         for place, category in enumerate(categories):
             self.add("tags", self.day(-50 + place), name=category, type="group", adminOnly=0)
@@ -257,17 +263,20 @@ class _Campus:
                 deactivated=False,
                 categoryTags=[_lookup(tag, group.category)],
             )
-            members.append(self._add_members(number, group))
+            members.append(self._add_members(number, group, created))
         return members
 
-    def _add_members(self, number: int, group: Group) -> list[int]:
+    def _add_members(self, number: int, group: Group, created: datetime) -> dict[int, datetime]:
         largest = max(activity.size for activity in group.activities)
-        size = min(len(self.rows["users"]), round(largest * 1.6 * self.scale) + 12)
+        size = min(len(self.rows["users"]), round(largest * 1.6 * self.scale) + FOUNDERS)
         users = self.random.sample(range(1, len(self.rows["users"]) + 1), size)
+        joined = {}
         for place, user in enumerate(users):
+            day = self.day(self.random.triangular(*self.random.choice(_JOINING)))
+            joined[user] = created if place < FOUNDERS else day
             self.add(
                 "members",
-                self.day(self.random.triangular(1, 220, 8)),
+                joined[user],
                 userId=user,
                 groupId=number,
                 member=1,
@@ -275,14 +284,16 @@ class _Campus:
                 officerRole=("President", "Treasurer", "Secretary")[place] if place < 3 else None,  # noqa: PLR2004
                 validated=True,
             )
-        return users
+        return joined
 
     # Events and attendance
 
-    def _add_events(self, members: Sequence[Sequence[int]]) -> None:
+    def _add_events(self, members: Sequence[Mapping[int, datetime]]) -> None:
         for monday, number, activity in self._schedule():
             start = datetime.combine(monday, time(activity.hour)) + timedelta(days=activity.weekday)
-            self._add_event(number, activity, start, members[number - 1])
+            joined = members[number - 1].items()
+            users = [user for user, day in joined if day <= start.replace(tzinfo=UTC)]
+            self._add_event(number, activity, start, users)
 
     def _schedule(self) -> Iterator[tuple[date, int, Activity]]:
         """Yield Monday, group and activity of every event of the year, in order of time."""
@@ -346,6 +357,7 @@ class _Campus:
         going = self._add_answers(event, activity, start, members)
         if start.replace(tzinfo=UTC) + _UTC_OFFSET <= self.end:
             self._add_checkins(event, activity, start, going)
+            self._add_expense(number, created, len(going))
 
     def _add_answers(
         self, event: int, activity: Activity, start: datetime, members: Sequence[int]
@@ -407,33 +419,40 @@ class _Campus:
                 method=self.random.choice(("qrcode", "qrcode", "qrcode", "swipe", "manual")),
             )
 
+    def _add_expense(self, number: int, created: datetime, guests: int) -> None:
+        """Add what a group pays for an event; many small events cost nothing."""
+        if guests < 25 and self.random.random() < 0.7:  # noqa: PLR2004
+            return
+        self.add(
+            "budget_transactions",
+            created,
+            userId=self.random.randint(1, len(self.rows["users"])),
+            budgetId=number,
+            groupId=number,
+            description=self.random.choice(("Catering", "Printing", "Equipment", "Travel")),
+            amountFromAllocation=round(guests * self.random.uniform(1.5, 7.5), 2),
+            amountFromGroupFunds=0.0,
+            vendorName=self.random.choice(EMPLOYERS),
+        )
+
     # Everything else
 
-    def _add_money(self) -> None:
+    def _add_budgets(self) -> None:
         for number, group in enumerate(GROUPS, 1):
+            transactions = self.rows["budget_transactions"]
+            spent = sum(
+                row["amountFromAllocation"] for row in transactions if row["groupId"] == number
+            )
             self.add(
                 "budgets",
                 self.day(number / 5),
-                name=f"{group.name} 2024-25",
-                totalAllocation=float(self.random.randrange(800, 6000, 50)),
+                name=group.name,
+                totalAllocation=50.0 * ceil(spent / self.random.uniform(0.6, 1.04) / 50),
                 budgetStatus="Open",
                 budgetType="Simple",
                 startDate="2024-08-26",
                 endDate="2025-05-31",
                 budgetAdmins=[number],
-            )
-        for user, created in self.pick(130):
-            budget = self.random.randint(1, len(GROUPS))
-            self.add(
-                "budget_transactions",
-                created,
-                userId=user,
-                budgetId=budget,
-                groupId=budget,
-                description=self.random.choice(("Catering", "Printing", "Equipment", "Travel")),
-                amountFromAllocation=self.random.randrange(2000, 40000) / 100,
-                amountFromGroupFunds=0.0,
-                vendorName=self.random.choice(EMPLOYERS),
             )
 
     def _add_surveys_and_posts(self) -> None:

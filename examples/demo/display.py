@@ -21,7 +21,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from examples.demo.warehouse import TableCounts, Week
+    from examples.demo.warehouse import Budget, TableCounts, Week
 
 FEATURED: Final = frozenset({"checkins", "events", "rsvp", "users"})
 """Streams whose log lines are shown; warnings and the summary are always shown."""
@@ -36,6 +36,7 @@ _VARYING: Final = re.compile(r" (?:query_id|elapsed|next_poll|delay)=\S+|, [\d.]
 
 _LOG_TAIL: Final = 25
 _BAR_WIDTH: Final = 20
+_BUDGET_BAR_WIDTH: Final = 10
 _PICTURE_WIDTH: Final = 100
 _PICTURED_TABLES: Final = FEATURED | {"groups", "members", "payments"}
 
@@ -164,6 +165,27 @@ class Display:
                 *(f"{week.going:,}", Bar(most, 0, week.going, color="blue")),
                 *(f"{week.attendees:,}", Bar(most, 0, week.attendees, color="green")),
                 "" if week.rate is None else f"{week.rate:.0%}",
+            )
+        self._console.print(table)
+
+    def budgets(self, budgets: Iterable[Budget]) -> None:
+        """Draw the used part of each budget as a bar."""
+        table = _create_table()
+        table.add_column("budget", no_wrap=True)
+        for title in ("planned", "spent"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("used", width=_BUDGET_BAR_WIDTH)
+        for title in ("remaining", "per attendee"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for budget in budgets:
+            color = "red" if budget.remaining < 0 else "green"
+            table.add_row(
+                budget.name,
+                f"{budget.planned:,.2f}",
+                f"{budget.spent:,.2f}",
+                Bar(float(budget.planned), 0, float(budget.spent), color=color),
+                f"{budget.remaining:,.2f}",
+                "" if budget.per_attendee is None else f"{budget.per_attendee:.2f}",
             )
         self._console.print(table)
 

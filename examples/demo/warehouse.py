@@ -24,6 +24,11 @@ BUSIEST_EVENTS: Final = resources.files(__package__).joinpath("busiest_events.sq
 
 _ATTENDANCE: Final = "SELECT week, going, attendees, show_up_rate FROM analytics.attendance_by_week"
 
+_BUDGETS: Final = (
+    "SELECT budget_name, planned, spent, remaining, spent_per_attendee"
+    " FROM analytics.spending_by_budget ORDER BY spent DESC, budget_id LIMIT %s"
+)
+
 _COUNTS: Final = sql.SQL(
     "SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE _sdc_batched_at >= %s),"
     ' max("updatedOn") FROM {}'
@@ -65,12 +70,32 @@ class Week:
     rate: Decimal | None
 
 
+@dataclass(frozen=True)
+class Budget:
+    """Use of a budget.
+
+    Attributes:
+        per_attendee: Spending per attendee of the group's events.
+    """
+
+    name: str
+    planned: Decimal
+    spent: Decimal
+    remaining: Decimal
+    per_attendee: Decimal | None
+
+
 def attendance(connection: Connection[tuple[Any, ...]], *, before: date, weeks: int) -> list[Week]:
     """Return the weeks before the week of a date; a week without events has zeros."""
     found = {monday: counts for monday, *counts in connection.execute(_ATTENDANCE)}
     end = before - timedelta(days=before.weekday())
     mondays = [end - timedelta(weeks=ago) for ago in range(weeks, 0, -1)]
     return [Week(monday, *found.get(monday, (0, 0, None))) for monday in mondays]
+
+
+def largest_budgets(connection: Connection[tuple[Any, ...]], *, limit: int) -> list[Budget]:
+    """Return the budgets with the highest spending."""
+    return [Budget(*row) for row in connection.execute(_BUDGETS, [limit])]
 
 
 def count_rows(

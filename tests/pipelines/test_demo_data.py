@@ -11,11 +11,11 @@ from jsonschema import Draft202012Validator
 
 from examples.demo import campus
 from examples.demo.display import relevant_part
-from tests.support import attendance
+from tests.support import attendance, groups
 
 if TYPE_CHECKING:
     from examples.demo.campus import NextDay
-    from tests.simulator import Dataset
+    from tests.simulator import Dataset, Row
 
 LOOKBACK = timedelta(hours=48)
 
@@ -34,9 +34,14 @@ def second_day() -> Dataset:
     return dataset
 
 
+def rows_by_stream(dataset: Dataset) -> dict[str, list[Row]]:
+    """Return the rows of all streams."""
+    return {stream: dataset[stream] for stream in dataset.streams}
+
+
 def figures(dataset: Dataset) -> attendance.Figures:
     """Return the attendance by event."""
-    return attendance.by_event({name: dataset[name] for name in ("events", "rsvp", "checkins")})
+    return attendance.by_event(rows_by_stream(dataset))
 
 
 def test_every_stream_has_rows_that_are_valid(second_day: Dataset) -> None:
@@ -67,6 +72,32 @@ def test_most_attendees_said_yes(second_day: Dataset) -> None:
     }
     came = {(row["eventId"], row["checkedinUserId"]) for row in second_day["checkins"]}
     assert 0.9 < len(came & going) / len(came) < 1
+
+
+def test_answers_come_from_members_at_the_time_of_the_event(second_day: Dataset) -> None:
+    joined = {(row["groupId"], row["userId"]): row["createdOn"] for row in second_day["members"]}
+    events = {row["id"]: row for row in second_day["events"]}
+    for row in second_day["rsvp"]:
+        event = events[row["eventId"]]
+        assert joined[event["groupId"], row["memberId"]][:19] <= event["startDate"]
+
+
+def test_groups_have_active_members_in_every_week_of_the_terms(second_day: Dataset) -> None:
+    membership = groups.membership_by_week(rows_by_stream(second_day))
+    active = {week: 0 for week, *_ in membership}
+    for week, *_, count in membership:
+        active[week] += count
+    assert all(bool(count) != bool(campus.holiday(week)) for week, count in active.items())
+    shares = [row[-1] / row[2] for row in membership if row[-1]]
+    assert 0.1 < sum(shares) / len(shares) < 0.9
+
+
+def test_budgets_are_spent_to_a_plausible_part(second_day: Dataset) -> None:
+    budgets = groups.spending_by_budget(rows_by_stream(second_day))
+    assert len(budgets) == len(second_day["groups"])
+    for planned, spent, *_, per_attendee in budgets.values():
+        assert 0.5 < spent / planned < 1.1
+        assert 0.5 < per_attendee < 15
 
 
 def test_weeks_without_events_are_holidays(second_day: Dataset) -> None:

@@ -18,7 +18,7 @@ import pytest
 from psycopg import sql
 
 from tests.simulator import Dataset, Simulator
-from tests.support import attendance, messages, pipeline
+from tests.support import attendance, groups, messages, pipeline
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ KEYS: Mapping[str, str] = {
     "users": "user_id",
     "groups": "group_id",
     "members": "membership_id",
+    "budgets": "budget_id",
+    "budget_transactions": "transaction_id",
 }
 """Key of each stream's staging model."""
 
@@ -69,6 +71,12 @@ HARD_VALUES: Mapping[str, Mapping[str, Any]] = {
         "amount": "12345678901234567890.123456789",
         "fee": 0.1,
         "rsvpId": 2**53 + 1,
+    },
+    "budgets": {"totalAllocation": "98765432109876543210.01", "deleted": False},
+    "budget_transactions": {
+        "amountFromAllocation": "-0.1234567890123456789",
+        "budgetId": 2,
+        "deleted": False,
     },
     "users": {
         "firstName": "\\N",
@@ -169,6 +177,12 @@ def make_dataset() -> Dataset:
         row.update(firstName=CLEAR, lastName=CLEAR, email=f"{CLEAR}-{row['id']}@example.edu")
     for row in dataset["groups"]:
         row.update(email=f"{CLEAR}-{row['id']}@example.edu")
+    # Some members attend an event of their group.
+    group_of = {row["id"]: row["groupId"] for row in dataset["events"]}
+    for row, checkin in zip(dataset["members"][::2], dataset["checkins"][3:], strict=False):
+        group = group_of.get(checkin["eventId"])
+        row.update(userId=checkin["checkedinUserId"], groupId=group, member=1, validated=True)
+        row.update(createdOn=f"{NEWEST - timedelta(days=500)}", membershipEndDate=None)
     return dataset
 
 
@@ -480,6 +494,13 @@ def figures(database: Postgres, query: str) -> attendance.Figures:
         return {key: tuple(rest) for key, *rest in connection.execute(query.encode())}
 
 
+def model_source(stage: PipelineRun) -> dict[str, list[Row]]:
+    """Return the rows of the models' streams, with values as in the columns."""
+    return {
+        stream: [expected_record(stream, row) for row in stage.source[stream]] for stream in KEYS
+    }
+
+
 def test_models_build_without_errors_and_warnings(models: PipelineRun) -> None:
     assert models.finished.code == 0, models.finished.output
     assert "ERROR=0" in models.finished.output
@@ -520,10 +541,7 @@ def test_attendance_models_agree_with_the_service(pipe: Pipeline, models: Pipeli
             f"SELECT count(*) - count(DISTINCT id) FROM {APPENDED}.{stream}",  # noqa: S608
         )
         assert twice > 0
-    source = {
-        stream: [expected_record(stream, row) for row in models.source[stream]] for stream in KEYS
-    }
-    events = attendance.by_event(source)
+    events = attendance.by_event(model_source(models))
     assert sum(checkins for *_, checkins, _, _ in events.values()) > 0
     assert (
         figures(
@@ -538,3 +556,29 @@ def test_attendance_models_agree_with_the_service(pipe: Pipeline, models: Pipeli
         "SELECT week, events, rsvps, going, checkins, attendees, show_up_rate"
         " FROM analytics.attendance_by_week",
     ) == attendance.by_week(events)
+
+
+def test_membership_model_agrees_with_the_service(pipe: Pipeline, models: PipelineRun) -> None:
+    assert models.finished.code == 0, models.finished.output
+    expected = groups.membership_by_week(model_source(models))
+    assert any(active for *_, active in expected)
+    query = (
+        b"SELECT week, group_id, members, new_members, active_members"
+        b" FROM analytics.membership_by_week"
+    )
+    with pipe.database.connect() as connection:
+        assert set(connection.execute(query)) == expected
+
+
+def test_spending_model_agrees_with_the_service_to_the_last_digit(
+    pipe: Pipeline, models: PipelineRun
+) -> None:
+    assert models.finished.code == 0, models.finished.output
+    expected = groups.spending_by_budget(model_source(models))
+    assert any(attendees for *_, attendees, _ in expected.values())
+    found = figures(
+        pipe.database,
+        "SELECT budget_id, planned, spent, remaining, spent_from_group_funds, events, attendees,"
+        " spent_per_attendee FROM analytics.spending_by_budget",
+    )
+    assert found == expected

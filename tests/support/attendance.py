@@ -34,7 +34,7 @@ def by_event(source: Mapping[str, Sequence[Row]]) -> Figures:
     attendees = Counter(event for event, user in _pairs(present) if user is not None)
     return {
         key: (
-            _monday(row["startDate"]),
+            monday(row["startDate"]),
             rsvps[key],
             going[key],
             checkins[key],
@@ -66,17 +66,18 @@ def by_week(events: Figures) -> Figures:
     return found
 
 
-def _pairs(checkins: Iterable[Row]) -> set[tuple[Any, Any]]:
-    return {(row["eventId"], row["checkedinUserId"]) for row in checkins}
-
-
-def _monday(text: str | None) -> date | None:
+def monday(text: str | None) -> date | None:
+    """Return the Monday of a timestamp's week."""
     if text is None:
         return None
     start = datetime.fromisoformat(text)
     # Timestamps with an offset are loaded in UTC, local times as they are.
     day = (start if start.tzinfo is None else start.astimezone(UTC)).date()
     return day - timedelta(days=day.weekday())
+
+
+def _pairs(checkins: Iterable[Row]) -> set[tuple[Any, Any]]:
+    return {(row["eventId"], row["checkedinUserId"]) for row in checkins}
 
 
 def _rate(attendees: int, going: int) -> Decimal | None:

@@ -9,6 +9,7 @@ select
     "userId" as user_id,
     "groupId" as group_id,
     member = 1 as is_member,
+    validated is not false as is_validated,
     "officerStatus" as officer_status,
     "officerPosition" ->> 'name' as officer_position,
     "membershipEndDate" as membership_end_date,
