@@ -81,6 +81,13 @@ def shift(database: Postgres, column: str, by: timedelta) -> None:
             connection.execute(query.format(table, column=sql.Identifier(column)), [by])
 
 
+def events(database: Postgres) -> str:
+    """Return the ids of the events with attendance."""
+    query = "SELECT event_id FROM analytics.attendance_by_event ORDER BY event_id"
+    with database.connect() as connection:
+        return " ".join(str(key) for (key,) in connection.execute(query))
+
+
 @pytest.fixture(scope="module")
 def runs(
     postgres_server: str, tmp_path_factory: pytest.TempPathFactory
@@ -103,11 +110,17 @@ def runs(
         outputs["relations"] = " ".join(sorted(database.schemas()["analytics"]))
         manifest = workspace.system_folder / "dbt" / "target" / "manifest.json"
         outputs["manifest"] = manifest.read_text("utf-8")
+        outputs["events"] = events(database)
+        with database.connect() as connection:
+            connection.execute(
+                "UPDATE campusgroups.events SET _sdc_deleted_at = now() WHERE id = 1"
+            )
         for stream in ("rsvp", "checkins"):
             delete_last_week(database, stream)
         shift(database, "updatedOn", timedelta(days=1))
         shift(database, "_sdc_extracted_at", -LOOKBACK)
         outputs["second"] = run(*commands)
+        outputs["remaining events"] = events(database)
         yield outputs
 
 
@@ -123,6 +136,11 @@ def test_freshness_with_rows_older_than_the_lookback_warns(runs: dict[str, str])
 
 def test_freshness_with_a_run_older_than_the_lookback_warns(runs: dict[str, str]) -> None:
     assert freshness(runs["second"]) == {"data_lake": "PASS", "last_run": "WARN"}
+
+
+def test_row_that_a_full_read_found_missing_is_not_in_the_models(runs: dict[str, str]) -> None:
+    assert runs["events"].startswith("3 ")
+    assert runs["remaining events"] == runs["events"].removeprefix("3 ")
 
 
 def test_sudden_drop_in_the_last_complete_week_warns(runs: dict[str, str]) -> None:
