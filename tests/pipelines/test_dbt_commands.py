@@ -113,7 +113,7 @@ def runs(
         outputs["events"] = events(database)
         with database.connect() as connection:
             connection.execute(
-                "UPDATE campusgroups.events SET _sdc_deleted_at = now() WHERE id = 1"
+                "UPDATE campusgroups.events SET _sdc_deleted_at = now() WHERE id = 3"
             )
         for stream in ("rsvp", "checkins"):
             delete_last_week(database, stream)
