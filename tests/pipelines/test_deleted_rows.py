@@ -57,33 +57,29 @@ def database(postgres_server: str) -> Iterator[Postgres]:
 # Through Meltano
 
 
-def test_weekly_full_read_after_the_nightly_run_removes_vanished_rows(
-    database: Postgres, tmp_path: Path
-) -> None:
-    """The recipes of the guide, with the streams rsvp (read in full) and users (incremental)."""
+def test_recipes_remove_vanished_rows(database: Postgres, tmp_path: Path) -> None:
+    """The weekly recipe, then the erasure, with the streams rsvp and users."""
     with Simulator(Dataset(ROWS, newest=NEWEST)) as service:
         workspace = pipeline.Workspace(tmp_path, service=service, database=database)
         add_plugin(workspace.folder / "meltano.yml")
-        workspace.environment["TAP_CAMPUSGROUPS__SELECT"] = '["rsvp.*", "users.*"]'
+        workspace.environment["TAP_CAMPUSGROUPS__SELECT_FILTER"] = '["rsvp", "users"]'
         nightly, weekly, erasure = recipes()
+        assert nightly.strip() in weekly  # the weekly recipe begins with the nightly run
 
-        run(workspace, nightly)
+        run(workspace, weekly)
         assert ids(database, "rsvp") == ids(database, "users") == ALL
-        del service.dataset["rsvp"][4:6], service.dataset["users"][4]
-        finished = run(workspace, weekly)
-        assert database.rows(SCHEMA, "rsvp")[-1]["_sdc_table_version"]
-        assert {row["id"] for row in database.rows(SCHEMA, "rsvp")} == {1, 2, 3, 4, *range(7, 13)}
-        assert ids(database, "users") == ALL
+        assert all(row["_sdc_table_version"] for row in database.rows(SCHEMA, "rsvp"))
         states = workspace.states()
-        assert states[STATE_ID]["bookmarks"]["rsvp"]["full_read"]["rows"] == ROWS - 2
-        nightly_state = states["dev:tap-campusgroups-to-target-postgres"]["bookmarks"]
-        assert set(nightly_state) == {"rsvp", "users"}
-        assert all(one["replication_key_value"] for one in nightly_state.values())
-        assert messages.ROWS_STAY not in finished.output
+        assert states[STATE_ID]["bookmarks"]["rsvp"]["full_read"]["rows"] == ROWS
+        bookmarks = states["dev:tap-campusgroups-to-target-postgres"]["bookmarks"]
+        assert set(bookmarks) == {"rsvp", "users"}
+        assert all(one["replication_key_value"] for one in bookmarks.values())
 
-        # The person of a row of users is erased.
-        run(workspace, erasure)
-        assert {row["id"] for row in database.rows(SCHEMA, "users")} == {1, 2, 3, 4, *range(6, 13)}
+        del service.dataset["rsvp"][4:6], service.dataset["users"][4]
+        finished = run(workspace, erasure)
+        assert messages.ROWS_STAY not in finished.output
+        for stream, gone in {"rsvp": {5, 6}, "users": {5}}.items():
+            assert {row["id"] for row in database.rows(SCHEMA, stream)} == ALL - gone
         assert workspace.states()[STATE_ID] == states[STATE_ID]
 
 
