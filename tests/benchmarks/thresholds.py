@@ -49,8 +49,11 @@ def thresholds(results: Results) -> Iterator[Threshold]:
         growth = results.memory.many[TAP].ratio("peak_rss_mib", results.memory.few[TAP])
         yield Threshold("memory: growth of peak RSS with ten times the rows", growth, 1.1)
     if results.load is not None:
-        speedup = results.load[VALIDATING].ratio("wall", results.load[PROJECT_SETTINGS])
-        yield Threshold("load: speedup of meltano.yml's settings", speedup, 1.8, is_minimum=True)
+        validating, ours = (results.load[name] for name in (VALIDATING, PROJECT_SETTINGS))
+        figure = "load: speedup of meltano.yml's settings"
+        yield Threshold(figure, validating.ratio("wall", ours), 1.8, is_minimum=True)
+        # On a busy machine, the CPU time of PostgreSQL adds to both wall times.
+        yield Threshold(f"{figure}, CPU time", validating.ratio("cpu", ours), 1.8, is_minimum=True)
     if results.waiting is not None:
         yield from _waiting(results.waiting)
     if results.startup is not None:
