@@ -24,7 +24,8 @@ from tests.benchmarks.processes import CandidateError
 from tests.benchmarks.results import Results
 from tests.benchmarks.runner import Runner
 from tests.benchmarks.thresholds import thresholds
-from tests.support.pipeline import PROJECT
+from tests.benchmarks.warehouse import LOADER
+from tests.support.pipeline import PROJECT, missing_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def create_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "scenario",
         nargs="?",
-        choices=("throughput", "waiting", "memory", "startup", "profile"),
+        choices=("throughput", "waiting", "memory", "load", "startup", "profile"),
         help="scenario to run (default: all except profile)",
     )
     parser.add_argument(
@@ -105,6 +106,9 @@ def measure(runner: Runner, scenario: str | None, concurrency: Sequence[int]) ->
     if scenario in {None, "memory"}:
         results.memory = scenarios.memory(runner)
         runner.display.memory(results.memory)
+    if scenario in {None, "load"}:
+        results.load = scenarios.load(runner)
+        runner.display.load(results.load)
     if scenario in {None, "startup"}:
         results.startup = scenarios.startup(runner)
         runner.display.startup(results.startup)
@@ -132,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.against is not None and not (options.against / ".venv").is_dir():
         parser.error(f"{options.against} has no .venv")
+    if options.scenario in {None, "load"} and LOADER in missing_plugins():
+        parser.error(f"{LOADER} is not installed; `make bench` installs it")
     display = Display()
     try:
         with tempfile.TemporaryDirectory(prefix="tap-campusgroups-bench-") as home:

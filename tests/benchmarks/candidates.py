@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from tests.support.pipeline import PROJECT, bare_environment
+from tests.support.pipeline import PROJECT, bare_environment, plugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +24,12 @@ class Candidate:
 
     Attributes:
         name: Label in tables.
-        arguments: Arguments of the Python interpreter.
+        arguments: Arguments of the interpreter.
         prefix: Prefix of the environment variables with its settings.
         settings: Settings in addition to those of the service.
         folder: Working directory; modules are imported from here first.
         python: Interpreter that runs the program.
-        modules: Value of PYTHONPATH, if the interpreter is not the current one.
+        variables: Additional environment variables.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Candidate:
     settings: Mapping[str, str] = field(default_factory=dict)
     folder: Path = PROJECT
     python: str = sys.executable
-    modules: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, home: Path, simulator: Simulator | None) -> dict[str, str]:
         """Return its environment variables, which include none of the user's settings."""
@@ -49,9 +50,7 @@ class Candidate:
                 "school_code": simulator.school_code,
             }
         variables = {f"{self.prefix}{name.upper()}": value for name, value in settings.items()}
-        if self.modules is not None:
-            variables["PYTHONPATH"] = str(self.modules)
-        return bare_environment(home) | variables
+        return bare_environment(home) | variables | dict(self.variables)
 
 
 def tap(
@@ -73,7 +72,27 @@ def other_tap(folder: Path, home: Path) -> Candidate:
     modules.mkdir()
     (modules / "singer_sdk").symlink_to(sdk, target_is_directory=True)
     python = str(folder / ".venv/bin/python")
-    return replace(tap(folder, name=f"tap in {folder.name}"), python=python, modules=modules)
+    variables = {"PYTHONPATH": str(modules)}
+    return replace(tap(folder, name=f"tap in {folder.name}"), python=python, variables=variables)
+
+
+def pipeline(folder: Path, name: str, config: Path, variables: Mapping[str, str]) -> Candidate:
+    """Return the tap of a checkout with its output piped into the installed target-postgres.
+
+    Args:
+        folder: Checkout with the tap.
+        name: Name of the candidate.
+        config: The loader's configuration file.
+        variables: Additional environment variables.
+    """
+    loader = plugin("target-postgres")
+    # Isolated, because PYTHONPATH has the tap's SDK.
+    loading = [loader.with_name("python"), "-I", loader, "--config", config]
+    this_tap = tap(folder, name=name)
+    script = " | ".join(
+        shlex.join(map(str, words)) for words in ([this_tap.python, *this_tap.arguments], loading)
+    )
+    return replace(this_tap, python="/bin/sh", arguments=("-c", script), variables=variables)
 
 
 PLAIN_TAP: Final = Candidate(

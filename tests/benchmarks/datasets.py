@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 from tests.simulator import Dataset
@@ -11,9 +12,13 @@ from tests.simulator import Dataset
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.simulator import Row
+
 PAGE_SIZE: Final = 999
 
 _NEWEST: Final = datetime(2025, 6, 1, 12, tzinfo=UTC)
+# More digits than a float has.
+_AMOUNTS: Final = ("0.1234567890123456789", "12345678901234567890.123456789", "-0.10")
 _DEFAULT_ROWS: Final = {"events": 20_000, "users": 40_000, "rsvp": 120_000}
 
 
@@ -46,3 +51,14 @@ def generate(counts: Mapping[str, int]) -> Dataset:
     dataset.freeze()
     dataset.preload()
     return dataset
+
+
+def generate_with_rows(counts: Mapping[str, int]) -> tuple[Dataset, dict[str, list[Row]]]:
+    """Generate all rows in advance, and return them too. Payments have long decimals."""
+    dataset = Dataset(counts, newest=_NEWEST)
+    rows = {stream: dataset[stream] for stream in dataset.streams}
+    for row, amount in zip(rows["payments"], cycle(_AMOUNTS), strict=False):
+        row["amount"] = amount
+    dataset.freeze()
+    dataset.preload()
+    return dataset, rows

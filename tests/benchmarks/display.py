@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.candidates import MINIMAL_TAP, PLAIN_TAP
+from tests.benchmarks.warehouse import VALIDATING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -126,6 +127,23 @@ class Display:
         )
         caption = f"All streams, no latency. {_runs(series)}; plain tap: one run"
         self._console.print(_table("memory", caption, series, columns))
+
+    def load(self, found: dict[str, Series]) -> None:
+        """Show the results of `load`."""
+        validating = found[VALIDATING]
+        columns = (
+            _WALL,
+            ("rows / s", lambda one: f"{one.rows / one.medians['wall']:,.0f}"),
+            _speedup("speedup", validating),
+            _CPU,
+            ("speedup\nby CPU", lambda one: f"{validating.ratio('cpu', one):.2f}"),
+            _PEAK,
+        )
+        caption = (
+            f"{validating.rows:,} rows of all streams, tap and target-postgres into PostgreSQL, no "
+            f"latency. {_runs(found.values())}. Both loaded every value exactly"
+        )
+        self._console.print(_table("load", caption, found.values(), columns))
 
     def startup(self, found: dict[str, Series]) -> None:
         """Show the results of `startup`."""

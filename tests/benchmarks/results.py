@@ -120,10 +120,12 @@ class Results:
     """Results of all scenarios; None for those that did not run.
 
     Attributes:
+        load: Series of the whole pipeline, by the loader's settings.
         startup: Series of the discovery, by candidate.
     """
 
     throughput: Throughput | None = None
     waiting: Waiting | None = None
     memory: Memory | None = None
+    load: dict[str, Series] | None = None
     startup: dict[str, Series] | None = None

@@ -13,11 +13,26 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from tests.benchmarks import datasets, processes
-from tests.benchmarks.candidates import LOWER_BOUND, MINIMAL_TAP, PLAIN_TAP, other_tap, tap
+from tests.benchmarks.candidates import (
+    LOWER_BOUND,
+    MINIMAL_TAP,
+    PLAIN_TAP,
+    other_tap,
+    pipeline,
+    tap,
+)
 from tests.benchmarks.checks import check_catalog, check_records
 from tests.benchmarks.results import Memory, Throughput, Waiting
 from tests.benchmarks.runner import Runner, interleave
+from tests.benchmarks.warehouse import (
+    PROJECT_SETTINGS,
+    VALIDATING,
+    Warehouse,
+    project_environment,
+    project_settings,
+)
 from tests.simulator import Simulator
+from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +50,8 @@ _WAITING_ROWS: Final = {"events": 18_600, "users": 18_500, "rsvp": 40_900}
 
 _FEW: Final = 0.5
 _MANY: Final = 5.0
+
+_LOAD: Final = 0.375
 
 _PROFILED_FUNCTIONS: Final = 15
 
@@ -143,6 +160,47 @@ def _memory(runner: Runner, scale: float) -> dict[str, Series]:
         runner.check(this_tap, check, simulator)
         runs = [(this_tap, runner.runs or _RUNS), (PLAIN_TAP, 1)]
         return interleave(runs, measure, sum(counts.values()))
+
+
+def load(runner: Runner) -> dict[str, Series]:
+    """Load 75,000 rows of all streams into PostgreSQL, with and without the loader's validation.
+
+    Raises:
+        CandidateError: If a value in the database differs from the service's.
+    """
+    counts = datasets.default_row_counts(runner.scale * _LOAD)
+    settings = project_settings()
+    variants = {VALIDATING: {**settings, "validate_records": True}, PROJECT_SETTINGS: settings}
+    dataset, rows = datasets.generate_with_rows(counts)
+    with postgres() as database, Simulator(dataset) as simulator:
+        warehouse = Warehouse(database, rows)
+        candidates = []
+        for number, (name, values) in enumerate(variants.items()):
+            config = runner.home / f"loader-{number}.json"
+            warehouse.write_config(config, name, values)
+            candidates.append(pipeline(runner.tap_folder, name, config, project_environment()))
+
+        def measure(candidate: Candidate) -> Sample:
+            warehouse.drop(candidate.name)
+            sample = runner.measure(candidate, simulator)
+            # The shell reports the loader's exit code only, not the tap's.
+            _raise_if(candidate, warehouse.missing_rows(candidate.name))
+            return sample
+
+        runs = [(candidate, runner.runs or _RUNS) for candidate in candidates]
+        series = interleave(runs, measure, sum(counts.values()))
+        runner.display.progress("comparing all values")
+        first, second = candidates
+        schemas = {stream: dataset.schema(stream) for stream in rows}
+        _raise_if(first, warehouse.difference_from_service(first.name, schemas))
+        _raise_if(second, warehouse.difference(second.name, first.name))
+    return series
+
+
+def _raise_if(candidate: Candidate, problem: str | None) -> None:
+    if problem is not None:
+        message = f"{candidate.name} {problem}."
+        raise processes.CandidateError(message)
 
 
 def startup(runner: Runner) -> dict[str, Series]:

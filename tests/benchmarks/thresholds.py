@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.candidates import MINIMAL_TAP, PLAIN_TAP, TAP
+from tests.benchmarks.warehouse import PROJECT_SETTINGS, VALIDATING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,12 @@ def thresholds(results: Results) -> Iterator[Threshold]:
     if results.memory is not None:
         growth = results.memory.many[TAP].ratio("peak_rss_mib", results.memory.few[TAP])
         yield Threshold("memory: growth of peak RSS with ten times the rows", growth, 1.1)
+    if results.load is not None:
+        validating, ours = (results.load[name] for name in (VALIDATING, PROJECT_SETTINGS))
+        figure = "load: speedup of meltano.yml's settings"
+        yield Threshold(figure, validating.ratio("wall", ours), 1.8, is_minimum=True)
+        # On a busy machine, the CPU time of PostgreSQL adds to both wall times.
+        yield Threshold(f"{figure}, CPU time", validating.ratio("cpu", ours), 1.8, is_minimum=True)
     if results.waiting is not None:
         yield from _waiting(results.waiting)
     if results.startup is not None:
