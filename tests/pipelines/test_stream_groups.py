@@ -177,7 +177,7 @@ def test_two_groups_at_the_same_time_have_states_of_their_own(
         service.inject(Hang().on(last, "first_page"))
 
         def is_waiting() -> bool:
-            return first in database.schemas().get("campusgroups", ()) and service.hanging == 1
+            return service.hanging == 1 and first in database.schemas().get("campusgroups", ())
 
         with ThreadPoolExecutor(1) as pool:
             money = pool.submit(run_group, workspace, "--state-id-suffix=my-school", "money")
