@@ -110,7 +110,7 @@ def test_meltano_has_the_same_bounds_everywhere() -> None:
             documents.read("examples/nightly/Containerfile"),
         )
     ]
-    assert [len(bounds) for bounds in found] == [1, 2, 1]
+    assert [len(bounds) for bounds in found] == [2, 2, 1]
     assert len({bound for bounds in found for bound in bounds}) == 1
 
 
