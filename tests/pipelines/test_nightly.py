@@ -21,7 +21,7 @@ import pytest
 from tests.simulator import Dataset, Hang, Simulator
 from tests.support import documents, nightly
 from tests.support.harness import wait_until
-from tests.support.pipeline import PROJECT, TAP, Workspace, tap_settings
+from tests.support.pipeline import PROJECT, TAP, Workspace, database_states, tap_settings
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
@@ -193,37 +193,26 @@ def container(home: Path) -> Path:
     return home
 
 
-def test_second_container_resumes_from_the_state_in_postgresql(
-    postgres_server: str, tmp_path: Path
-) -> None:
-    """Each container begins with an empty `.meltano`."""
+def test_container_stores_its_state_in_postgresql(postgres_server: str, tmp_path: Path) -> None:
+    """tests/pipelines/test_two_machines.py shows that another one resumes from there."""
     dataset = Dataset({FIRST: ROWS, LAST: ROWS}, newest=NEWEST)
-    starts = []
+    folder = container(tmp_path / "image")
     with Simulator(dataset) as service, postgres(postgres_server) as database:
-        for number in ("first", "second"):
-            home = tmp_path / number
-            home.mkdir()
-            folder = container(home / "image")
-            workspace = Workspace(home, service=service, database=database, folder=folder)
-            service.reset_log()
-            finished = workspace.meltano(
-                *nightly.container_command(),
-                variables={
-                    **nightly.container_environment(),
-                    "MELTANO_DATABASE_URI": database.sqlalchemy_url,
-                    "TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{FIRST}.*", f"{LAST}.*"]),
-                    "TAP_CAMPUSGROUPS_START_DATE": "2020-01-01",
-                },
-            )
-            assert finished.code == 0, finished.output
-            starts.append(
-                {one.query["updatedStart"][:10] for one in service.requests if one.method == "POST"}
-            )
+        workspace = Workspace(tmp_path, service=service, database=database, folder=folder)
+        finished = workspace.meltano(
+            *nightly.container_command(),
+            variables={
+                **nightly.container_environment(),
+                "MELTANO_DATABASE_URI": database.sqlalchemy_url,
+                "TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{FIRST}.*", f"{LAST}.*"]),
+            },
+        )
+        assert finished.code == 0, finished.output
         for stream in (FIRST, LAST):
             assert len(database.rows("campusgroups", stream)) == ROWS
+        states = database_states(database)
         query = documents.block("docs/nightly.md", "What to watch", "sql")
         with database.connect() as connection:
             ((age,),) = connection.execute(re.sub("events", FIRST, query).encode())
-    lookback = timedelta(days=2)
-    assert starts == [{"2020-01-01"}, {f"{NEWEST - lookback:%Y-%m-%d}"}]
+    assert set(states[f"dev:{TAP}-to-target-postgres"]["bookmarks"]) == {FIRST, LAST}
     assert timedelta(hours=23) < age < timedelta(hours=25)

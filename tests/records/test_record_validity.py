@@ -91,7 +91,7 @@ def with_ids(page: str) -> str:
 
 
 @STREAM
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_record_of_random_row_is_valid(stream: str, data: st.DataObject) -> None:
     page = with_ids(data.draw(pages(SCHEMAS[stream], fields=10)))

@@ -282,6 +282,7 @@ def test_rows_stay_unless_the_read_is_complete_and_plausible(
         assert len(output.records[OTHER]) == 5
 
 
+@pytest.mark.usefixtures("fake_time")
 def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
     """The failure of an earlier stream ends the run before the full read."""
     simulator.inject(FailQuery().on("badges", times=None))
