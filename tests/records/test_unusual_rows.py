@@ -13,7 +13,7 @@ from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.records.json_codec import MAX_DEPTH, decode_body, describe_body
 from tap_campusgroups.records.quality import MAX_UNKNOWN_NAMES, TOO_MANY_NAMES, DataQualityCounters
 from tests.simulator import Dataset, RawBody, Simulator
-from tests.support.harness import NEWEST, catalog_of, settings_for, state_of, sync
+from tests.support.harness import NEWEST, only, settings_for, state_of, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ def run(*rows: str, before: bytes = b"", is_sdk_path: bool = False, **settings: 
     """Run the tap; the first page of one stream has these rows between two valid ones."""
     good = [f'{{"id":{number},"name":"room {number}"}}' for number in (1, 2)]
     page = f'{{"Results":[{",".join([good[0], *rows, good[1]])}]}}'
-    catalog = catalog_of([STREAM, OTHER])
+    catalog = only(STREAM, OTHER)
     for stream in catalog["streams"]:
         for entry in stream["metadata"]:
             if is_sdk_path and entry["breadcrumb"] == ["properties", "photoUrl"]:
@@ -39,7 +39,7 @@ def run(*rows: str, before: bytes = b"", is_sdk_path: bool = False, **settings: 
     with Simulator(Dataset(ROWS, newest=NEWEST)) as simulator:
         fault = simulator.inject(RawBody(before + page.encode()).on(STREAM, "first_page"))
         config = settings_for(simulator, **settings)
-        output = sync(config, catalog=catalog, state=state_of(**{STREAM: OLD}))
+        output = sync(config, STREAM, OTHER, catalog=catalog, state=state_of(**{STREAM: OLD}))
         assert fault.fired == 1  # no page is requested again
     assert len(output.records[OTHER]) == ROWS
     ids = [record["id"] for record in output.records[STREAM]]

@@ -17,7 +17,7 @@ from singer_sdk.metrics import METRICS_LOGGER_NAME, Point
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
-from tests.support.harness import NEWEST, Output, catalog_of, settings_for
+from tests.support.harness import NEWEST, Output, limited_to, only, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +80,7 @@ def metric(point: Point[Any]) -> str:
 
 @cache
 def _catalog(streams: tuple[str, ...]) -> str:
-    return json.dumps(catalog_of(streams))
+    return json.dumps(only(*streams))
 
 
 class Tap:
@@ -127,7 +127,8 @@ class Tap:
         written = io.BytesIO()
         stdout = io.TextIOWrapper(written, encoding="utf-8")
         error: Exception | None = None
-        with Simulator(dataset) as simulator, redirect_stdout(stdout):
+        names = [entry["tap_stream_id"] for entry in catalog["streams"]]
+        with Simulator(dataset) as simulator, redirect_stdout(stdout), limited_to(names):
             for fault in faults:
                 simulator.inject(fault)
             config = settings_for(simulator) | {"page_size": PAGE_SIZE} | settings
@@ -234,7 +235,7 @@ def assert_same_run(fast: Run, sdk: Run) -> None:
 
 def catalog_without(stream: str, *paths: Sequence[str]) -> dict[str, Any]:
     """Return a catalog of one stream without some of its properties."""
-    catalog = catalog_of([stream])
+    catalog = only(stream)
     (entry,) = (entry for entry in catalog["streams"] if entry["stream"] == stream)
     for path in paths:
         breadcrumb = [part for name in path for part in ("properties", name)]
@@ -245,7 +246,7 @@ def catalog_without(stream: str, *paths: Sequence[str]) -> dict[str, Any]:
 
 def user_catalog(stream: str, *names: str, **properties: Any) -> dict[str, Any]:
     """Return a catalog of one stream with some known properties and additional ones."""
-    catalog = catalog_of([stream])
+    catalog = only(stream)
     (entry,) = (entry for entry in catalog["streams"] if entry["stream"] == stream)
     known = entry["schema"]["properties"]
     entry["schema"]["properties"] = {name: known[name] for name in names} | properties
