@@ -174,10 +174,14 @@ VALID = {
 }
 
 
+NAMES = ("events", "rooms")
+
+
 @settings(max_examples=50)
 @given(state=mutated(VALID))
 def test_mutated_state_runs_or_is_one_line(service: Simulator, state: dict[str, Any]) -> None:
-    output = sync(settings_for(service), catalog=json.loads(CATALOG), state=state)
+    catalog = {"streams": [e for e in json.loads(CATALOG)["streams"] if e["stream"] in NAMES]}
+    output = sync(settings_for(service), *NAMES, catalog=catalog, state=state)
     if output.error is None:
         assert len(output.records["events"]) >= 1
         assert output.messages[-1]["type"] == "STATE"
