@@ -92,6 +92,7 @@ class CampusGroupsStream(RESTStream[Step]):
         self.jobs: list[ExportJob] = []
         self.quality = DataQualityCounters()
         self.started = datetime.fromtimestamp(tap.initialized_at / 1000, tz=UTC)
+        self._created = time.monotonic()
         self.monitor = ServiceMonitor(self.started, self.logger)
         self.scheduler: Scheduler | None = None
         self.should_continue_after: (
@@ -201,7 +202,7 @@ class CampusGroupsStream(RESTStream[Step]):
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run.
 
-        A full read goes beyond its start: a row that it lacks counts as deleted.
+        A full read also covers rows that are updated during it, which would count as deleted.
         """
         settings, bookmark = self.settings, parse_timestamp(self._bookmark)
         newest = self.started if self._is_incremental else self.started + FULL_READ_MARGIN
@@ -297,10 +298,10 @@ class CampusGroupsStream(RESTStream[Step]):
             closing(self._windows()) as windows,
         ):
             for job, pages in windows:
-                written = 0  # for the complete exports of the job
+                written = job.written.copy()  # for the complete exports of the job
                 for page in pages:
                     if page.is_first:
-                        job.written = written  # the rows of a failed export come again
+                        job.written = written.copy()  # the rows of a failed export come again
                     if is_fast_path and isinstance(writer, PageWriter):
                         counter.increment(self._write_page(page, job, writer))
                     else:
@@ -310,11 +311,11 @@ class CampusGroupsStream(RESTStream[Step]):
                         if is_written and isinstance(writer, PageWriter):
                             writer.flush()
                     if page.is_last:
-                        written = job.written
+                        written = job.written.copy()
                 self._end_window(job)
                 if is_written:
                     self._tap.state_writer.write_state(self.tap_state)
-        if is_written and self._version is not None:
+        if is_written and self._version is not None and self.ABORT_AT_RECORD_COUNT is None:
             self._end_full_read(self._version)
         self.logger.info(
             "Stream completed: stream=%s records=%d elapsed=%.1fs",
@@ -343,7 +344,7 @@ class CampusGroupsStream(RESTStream[Step]):
         writer.write_lines(lines)
         written = lines.count(b"\n")
         job.emitted += written
-        job.written += written
+        job.written[self.name] += written
         job.newest = max(job.newest, converted.newest or "")
         job.received += len(converted.rows) + converted.rows_without_key
         self.quality.rows_without_key += converted.rows_without_key
@@ -364,7 +365,7 @@ class CampusGroupsStream(RESTStream[Step]):
             if is_written:
                 for message in self._record_messages(record):
                     self._tap.write_message(message)
-                    job.written += 1
+                    job.written[message.stream] += 1
             job.emitted += 1
             job.newest = max(job.newest, newest)
             yield record
@@ -486,20 +487,24 @@ class CampusGroupsStream(RESTStream[Step]):
 
     def _end_full_read(self, version: int) -> None:
         """Activate the version of a complete full read: the target removes all other rows."""
-        settings, last = self.settings, self._last_full_read
+        aliases = [
+            stream_map.stream_alias
+            for stream_map in self.stream_maps
+            if not isinstance(stream_map, RemoveRecordTransform)
+        ]
+        if not aliases:
+            return
         has_start_date = self.config.get("start_date") is not None
         read = state.FullRead(
-            rows=sum(job.written for job in self.jobs),
-            start=format_timestamp(settings.start_date) if has_start_date else None,
+            rows=min(sum(job.written[alias] for job in self.jobs) for alias in aliases),
+            start=format_timestamp(self.settings.start_date) if has_start_date else None,
             version=version,
         )
-        has_end_date = settings.end_date is not None
-        problem = state.removal_problem(read, last, has_end_date=has_end_date)
+        last, obstacle = self._last_full_read, self._removal_obstacle(aliases)
+        problem = obstacle or state.removal_problem(read, last)
         if problem is None:
-            for stream_map in self.stream_maps:
-                if not isinstance(stream_map, RemoveRecordTransform):
-                    alias = stream_map.stream_alias
-                    self._tap.write_message(ActivateVersionMessage(stream=alias, version=version))
+            for alias in aliases:
+                self._tap.write_message(ActivateVersionMessage(stream=alias, version=version))
             self.logger.info(
                 "Version activated: stream=%s version=%d rows=%d", self.name, version, read["rows"]
             )
@@ -507,6 +512,22 @@ class CampusGroupsStream(RESTStream[Step]):
             self.logger.warning(
                 "Stream '%s': deleted rows stay in the target, because %s", self.name, problem
             )
-        if problem is None or (last is None and read["rows"] and not has_end_date):
+        if problem is None or (last is None and read["rows"] and obstacle is None):
             self.stream_state[state.FULL_READ_KEY] = read
             self._tap.state_writer.write_state(self.tap_state)
+
+    def _removal_obstacle(self, aliases: list[str]) -> str | None:
+        """Return why this run cannot tell which rows of a table no longer exist, if so."""
+        if self.settings.end_date is not None:
+            return "end_date is set. Unset it."
+        if time.monotonic() - self._created > FULL_READ_MARGIN.total_seconds():
+            return "the read took more than a day. Read fewer streams in one run."
+        others = {
+            stream_map.stream_alias
+            for name, stream_maps in self._tap.mapper.stream_maps.items()
+            for stream_map in stream_maps
+            if name != self.name
+        }
+        if not others.isdisjoint(aliases):
+            return "another stream has the same alias. Give each stream a separate one."
+        return None

@@ -7,7 +7,7 @@
 * After each complete window the bookmark moves to the newest `updatedOn` of its records; without
   any, to the end of the window, but not past the watermark. It never moves back.
 * A full read (FULL_TABLE) has no bookmark. The state remembers the last complete one, and only a
-  read that is plausible beside it may remove rows from the target.
+  read that is plausible compared with it may remove rows from the target.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class FullRead(t.TypedDict):
     """A complete full read.
 
     Attributes:
-        rows: RECORD messages, without those that a failed export repeated.
+        rows: RECORD messages, without those that a failed export repeated; of several stream map
+            aliases, those of the smallest one.
         start: The setting `start_date` in canonical form, or `None` if unset.
         version: Version of its records.
     """
@@ -54,7 +55,7 @@ def next_bookmark(bookmark: str | None, *, newest: str | None, end: str, waterma
     return max(bookmark or "", min(newest or "", end), min(end, watermark))
 
 
-def removal_problem(read: FullRead, last: FullRead | None, *, has_end_date: bool) -> str | None:
+def removal_problem(read: FullRead, last: FullRead | None) -> str | None:
     """Return why a target must not remove the rows that a complete full read lacks, if so.
 
     `last` is the last complete full read of the same state; without one, the target may hold rows
@@ -62,9 +63,7 @@ def removal_problem(read: FullRead, last: FullRead | None, *, has_end_date: bool
     """
     problem = None
     accept = 'If that is right, remove "full_read" of the stream from the state.'
-    if has_end_date:
-        problem = "end_date is set. Unset it."
-    elif not read["rows"]:
+    if not read["rows"]:
         problem = "the read returned no rows. If that is right, empty the table yourself."
     elif last is None:
         if read["start"] is not None:

@@ -65,7 +65,7 @@ class ExportJob:
         fetch: Runs the export in a worker and yields its pages.
         received: Rows that the main thread has taken.
         emitted: Records emitted of these.
-        written: RECORD messages of these, after stream maps, without repetitions.
+        written: RECORD messages of these by stream map alias, without repetitions.
         newest: The newest `updatedOn` of the records, in canonical form; empty without one.
         is_complete: Whether the main thread has taken all pages.
         counts: Accepted exports, resubmissions and retries.
@@ -80,7 +80,7 @@ class ExportJob:
     fetch: Callable[[Scheduler, ExportJob], Generator[Page, None, None]]
     received: int = 0
     emitted: int = 0
-    written: int = 0
+    written: Counter[str] = field(default_factory=Counter)
     newest: str = ""
     is_complete: bool = False
     counts: Counter[str] = field(default_factory=Counter)
@@ -209,6 +209,11 @@ class Scheduler:
         with self._changed:
             if job.status is JobStatus.ACTIVE:
                 return
+            # The part after a complete one needs room in the buffer, as a new job does.
+            while not job.reserved and not self._has_room and not self._must_proceed(job):
+                self._wait_for_change()
+                if job.is_dropped:
+                    raise ExportsStoppedError
             self._waiting_for_slot.add(job)
             try:
                 while len(self._active) >= self._max_concurrent or any(
@@ -326,8 +331,8 @@ class Scheduler:
             self._reserve(job, 0)
             if page.is_last:
                 return
-            while self._buffered_bytes + page.size > MAX_BUFFERED_BYTES and (
-                job is not self._current_job or job.pages
+            while self._buffered_bytes + page.size > MAX_BUFFERED_BYTES and not (
+                self._must_proceed(job)
             ):
                 self._wait_for_change()
             self._reserve(job, page.size)
@@ -339,8 +344,15 @@ class Scheduler:
             return False
         if job is self._current_job:
             return True
-        has_room = self._buffered_bytes + self._max_page <= MAX_BUFFERED_BYTES
-        return has_room and self._monitor.has_accepted_job and not self._is_sequential
+        return self._has_room and self._monitor.has_accepted_job and not self._is_sequential
+
+    @property
+    def _has_room(self) -> bool:
+        return self._buffered_bytes + self._max_page <= MAX_BUFFERED_BYTES
+
+    def _must_proceed(self, job: ExportJob) -> bool:
+        """Return whether the main thread waits for a page of the job."""
+        return job is self._current_job and not job.pages
 
     def _activate(self, job: ExportJob) -> None:
         self._active.add(job)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tap_campusgroups.exports.scheduler import ExportJob
 from tests.support.exports import (
     SECONDS,
+    WINDOW,
     BufferProbe,
     background,
     fake_job,
     page_texts,
     scheduled,
     take_all,
+    text_page,
     texts,
     with_timeout,
 )
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tap_campusgroups.exports.export import Page
+    from tap_campusgroups.exports.scheduler import Scheduler
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -76,6 +80,35 @@ def test_first_pages_of_many_exports_stay_within_the_buffer(small_buffer: int) -
         taking.result(SECONDS)
     assert probe.fetched.total() == 100
     # Beyond the buffer: the current job's page, and the one that was just taken.
+    assert probe.peak <= small_buffer + 200
+
+
+def test_parts_of_a_job_stay_within_the_buffer(small_buffer: int) -> None:
+    """Each part is an export of one page, as in a full read of a long range."""
+    probe = BufferProbe()
+
+    def fetch(scheduler: Scheduler, job: ExportJob) -> Iterator[Page]:
+        for number in range(1, 101):
+            scheduler.acquire_slot(job)
+            scheduler.accept(job, f"{job.stream} {number}")
+            probe.fetch(job.stream, 100)
+            yield text_page(job.stream, number, 100, is_last=True)
+
+    jobs = [fake_job("a", [100] * 3, probe=probe), ExportJob("b", WINDOW, fetch)]  # type: ignore[arg-type]
+    with scheduled(*jobs) as scheduler:
+        first = scheduler.pages(jobs[0])
+        probe.take(100)
+        next(first)
+        wait_until(lambda: probe.buffered >= small_buffer - 100)
+
+        def take() -> int:
+            count = 0
+            for page in itertools.chain(first, scheduler.pages(jobs[1])):
+                probe.take(page.size)
+                count += 1
+            return count
+
+        assert with_timeout(take, scheduler) == 102
     assert probe.peak <= small_buffer + 200
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -11,9 +13,19 @@ import pytest
 
 from tap_campusgroups.exceptions import CampusGroupsError, InputError
 from tap_campusgroups.state import FullRead, removal_problem
+from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
 from tests.support import messages
-from tests.support.harness import NEWEST, ROW_BY_ROW, STARTED, only, settings_for, state_of, sync
+from tests.support.harness import (
+    NEWEST,
+    ROW_BY_ROW,
+    STARTED,
+    catalog_of,
+    only,
+    settings_for,
+    state_of,
+    sync,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     from tests.simulator import Row
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
+    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 FULL, OTHER = "events", "rooms"
@@ -282,6 +295,69 @@ def test_rows_stay_unless_the_read_is_complete_and_plausible(
         assert len(output.records[OTHER]) == 5
 
 
+def test_two_streams_with_one_alias_activate_nothing(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rows of the incremental stream in the same table have no version."""
+    maps = {FULL: {"__alias__": "both"}, OTHER: {"__alias__": "both"}}
+    assert activated(full_read(simulator, stream_maps=maps)) == {}
+    assert f"{messages.ROWS_STAY}another stream has the same alias" in caplog.text
+
+
+def test_copy_without_rows_keeps_both_tables(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    maps = {"copy": {"__source__": FULL, "__filter__": "id < 0"}}
+    output = full_read(simulator, last=LAST, stream_maps=maps)
+    assert len(output.records[FULL]) == 5
+    assert activated(output) == {}
+    assert f"{messages.ROWS_STAY}the read returned no rows" in caplog.text
+
+
+def test_removed_stream_is_not_warned_about(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert activated(full_read(simulator, stream_maps={FULL: None})) == {}
+    assert messages.ROWS_STAY not in caplog.text
+
+
+def test_read_of_more_than_a_day_activates_nothing(
+    simulator: Simulator, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A row that was updated after the end of the range is missing."""
+    simulator.inject(Later(fake_time).on(FULL, "submit"))
+    assert activated(full_read(simulator)) == {}
+    assert f"{messages.ROWS_STAY}the read took more than a day" in caplog.text
+
+
+class Later(FaultType):
+    """A day passes."""
+
+    def __init__(self, time: FakeTime) -> None:
+        """Store the clock."""
+        self._time = time
+
+    def respond(self, context: RequestContext) -> Response:
+        """Advance the clock, then execute the request."""
+        self._time.sleep(24 * 3600 + 1)
+        return context.execute()
+
+
+@pytest.mark.parametrize("limit", [4, 5, 9])
+def test_dry_run_activates_nothing(simulator: Simulator, limit: int) -> None:
+    catalog = catalog_of([FULL])
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    tap = TapCampusGroups(config=settings_for(simulator), catalog=catalog)
+    written = io.BytesIO()
+    stdout = io.TextIOWrapper(written, encoding="utf-8")
+    with redirect_stdout(stdout):
+        tap.run_sync_dry_run(dry_run_record_limit=limit)
+    stdout.flush()
+    assert b"RECORD" in written.getvalue()
+    assert b"ACTIVATE_VERSION" not in written.getvalue()
+
+
 @pytest.mark.usefixtures("fake_time")
 def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
     """The failure of an earlier stream ends the run before the full read."""
@@ -307,7 +383,7 @@ def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
 )
 def test_removal_rule(rows: int, start: str | None, last: Any, is_removed: bool) -> None:  # noqa: FBT001
     read: FullRead = {"rows": rows, "start": start, "version": 2}
-    assert (removal_problem(read, last, has_end_date=False) is None) is is_removed
+    assert (removal_problem(read, last) is None) is is_removed
 
 
 def test_second_read_with_the_same_start_date_activates(simulator: Simulator) -> None:
