@@ -181,6 +181,12 @@ class CampusGroupsStream(RESTStream[Step]):
         return self._state_entry.get("replication_key_value") if self._is_incremental else None
 
     @property
+    def _start_date(self) -> str | None:
+        """The setting `start_date` in canonical form, or `None` if unset."""
+        is_set = self.config.get("start_date") is not None
+        return format_timestamp(self.settings.start_date) if is_set else None
+
+    @property
     def _is_incremental(self) -> bool:
         return self.replication_method == REPLICATION_INCREMENTAL
 
@@ -459,8 +465,8 @@ class CampusGroupsStream(RESTStream[Step]):
         if self._is_incremental:
             self._check_bookmark()  # again: the monitor now knows the service's clock
             started, settings = self.monitor.started, self.settings
-            if self._bookmark is None and self.config.get("start_date") is not None:
-                self.stream_state[FIRST_START_KEY] = format_timestamp(settings.start_date)
+            if self._bookmark is None and (start_date := self._start_date) is not None:
+                self.stream_state[FIRST_START_KEY] = start_date
             bookmark = state.next_bookmark(
                 self._bookmark,
                 newest=job.newest,
@@ -494,10 +500,9 @@ class CampusGroupsStream(RESTStream[Step]):
         ]
         if not aliases:
             return
-        has_start_date = self.config.get("start_date") is not None
         read = state.FullRead(
             rows=min(sum(job.written[alias] for job in self.jobs) for alias in aliases),
-            start=format_timestamp(self.settings.start_date) if has_start_date else None,
+            start=self._start_date,
             version=version,
         )
         last, obstacle = self._last_full_read, self._removal_obstacle(aliases)
