@@ -14,7 +14,7 @@ import yaml
 
 from tests.simulator import Dataset, FailQuery, Hang, JsonBody, Simulator, Status
 from tests.support import documents, messages, pipeline
-from tests.support.harness import only, settings_for, sync, wait_until
+from tests.support.harness import only, read_in_full, settings_for, sync, wait_until
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def add_plugin(project: Path) -> None:
 
 def recipes() -> list[str]:
     """Return the commands of the guide: each night, each week, erasure."""
-    found = documents.blocks(GUIDE, "sh")
+    found = documents.blocks(documents.read(GUIDE), "sh")
     assert len(found) == 3
     return found
 
@@ -134,7 +134,7 @@ class Warehouse:
     def read(self, *streams: str, **settings: Any) -> Exception | None:
         """Read streams in full and load them; return the error of the tap."""
         config = settings_for(self.service, page_size=5, **settings)
-        catalog = full_table(*streams)
+        catalog = read_in_full(only(*streams), *streams)
         output = sync(config, *streams, catalog=catalog, state=self.state, started=None)
         lines = "\n".join(json.dumps(message) for message in output.messages)
         with self._loader(subprocess.PIPE) as loader:
@@ -145,7 +145,7 @@ class Warehouse:
         """Read a stream into the loader, send SIGTERM when it is time; return the exit code."""
         files = {
             "config": settings_for(self.service, page_size=5),
-            "catalog": full_table(stream),
+            "catalog": read_in_full(only(stream), stream),
             "state": self.state,
         }
         command = [sys.executable, "-m", "tap_campusgroups"]
@@ -190,15 +190,6 @@ class Warehouse:
         assert loader.returncode == 0, log
         if found := states.splitlines():
             self.state = json.loads(found[-1])
-
-
-def full_table(*streams: str) -> dict[str, Any]:
-    """Return a catalog of streams that are read in full."""
-    catalog = only(*streams)
-    for entry in catalog["streams"]:
-        (root,) = (one for one in entry["metadata"] if not one["breadcrumb"])
-        root["metadata"]["replication-method"] = "FULL_TABLE"
-    return catalog
 
 
 @pytest.fixture

@@ -167,8 +167,8 @@ def test_saved_state_is_restored_into_a_new_system_database(project: Nightly) ->
     before = project.workspace.states()
     save, restore = (
         script.replace("target-postgres", "target-jsonl")
-        for script in re.findall(
-            r"```sh\n(.*?)```", documents.section("docs/nightly.md", "State and backup"), re.DOTALL
+        for script in documents.blocks(
+            documents.section("docs/nightly.md", "State and backup"), "sh"
         )
     )
     assert project.workspace.shell(save, {}).code == 0

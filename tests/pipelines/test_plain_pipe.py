@@ -30,7 +30,7 @@ def readme_commands(folder: Path) -> tuple[list[str], str]:
         folder: Folder for links to the installed programs, which the script prefers.
     """
     _, _, text = documents.read("README.md").partition("<summary>Without Meltano</summary>")
-    lines = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0].splitlines()
+    lines = documents.blocks(text, "sh")[0].splitlines()
     programs = folder / "bin"
     programs.mkdir()
     for name in (pipeline.TAP, "target-jsonl"):

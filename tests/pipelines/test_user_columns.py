@@ -146,7 +146,7 @@ class Pipeline:
         self.change_by_hand()
         self.service.reset_log()
         states = self._states()
-        commands = re.findall(r"```sh\n(.*?)```", documents.section(BACKFILLS, heading), re.DOTALL)
+        commands = documents.blocks(documents.section(BACKFILLS, heading), "sh")
         finished = self.workspace.shell("".join(commands), SELECT)
         assert finished.code == 0, finished.output
         exported = {one.stream for one in self.service.requests if one.method == "POST"}

@@ -22,8 +22,10 @@ from tests.support.harness import (
     STARTED,
     catalog_of,
     only,
+    read_in_full,
     settings_for,
     state_of,
+    stream_metadata,
     sync,
 )
 
@@ -49,11 +51,7 @@ def full_read(
     simulator: Simulator, *, last: Mapping[str, Any] | None = None, **settings: Any
 ) -> Output:
     """Read one stream in full, and another one incrementally."""
-    catalog = only(FULL, OTHER)
-    for entry in catalog["streams"]:
-        if entry["tap_stream_id"] == FULL:
-            (root,) = (one for one in entry["metadata"] if not one["breadcrumb"])
-            root["metadata"]["replication-method"] = "FULL_TABLE"
+    catalog = read_in_full(only(FULL, OTHER), FULL)
     state = {"bookmarks": {FULL: {"full_read": last}}} if last else {}
     return sync(settings_for(simulator, **settings), FULL, OTHER, catalog=catalog, state=state)
 
@@ -104,8 +102,7 @@ def test_version_is_later_than_the_last_one_even_if_the_clock_is_not(simulator: 
 
 
 def test_bookmark_of_earlier_incremental_runs_stays(simulator: Simulator) -> None:
-    catalog = only(FULL)
-    catalog["streams"][0]["replication_method"] = "FULL_TABLE"
+    catalog = read_in_full(only(FULL), FULL)
     state = state_of(events="2025-01-01T00:00:00.000000Z")
     output = sync(settings_for(simulator), FULL, catalog=catalog, state=state)
     assert len(output.records[FULL]) == 5
@@ -345,9 +342,7 @@ class Later(FaultType):
 
 @pytest.mark.parametrize("limit", [4, 5, 9])
 def test_dry_run_activates_nothing(simulator: Simulator, limit: int) -> None:
-    catalog = catalog_of([FULL])
-    for entry in catalog["streams"]:
-        entry["replication_method"] = "FULL_TABLE"
+    catalog = read_in_full(catalog_of([FULL]), FULL)
     tap = TapCampusGroups(config=settings_for(simulator), catalog=catalog)
     written = io.BytesIO()
     stdout = io.TextIOWrapper(written, encoding="utf-8")
@@ -362,9 +357,7 @@ def test_dry_run_activates_nothing(simulator: Simulator, limit: int) -> None:
 def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
     """The failure of an earlier stream ends the run before the full read."""
     simulator.inject(FailQuery().on("badges", times=None))
-    catalog = only("badges", FULL)
-    for entry in catalog["streams"]:
-        entry["replication_method"] = "FULL_TABLE"
+    catalog = read_in_full(only("badges", FULL), "badges", FULL)
     config = settings_for(simulator, on_stream_error="abort", max_concurrent_exports=1)
     output = sync(config, "badges", FULL, catalog=catalog)
     assert output.error is not None
@@ -398,8 +391,7 @@ def test_second_read_with_the_same_start_date_activates(simulator: Simulator) ->
 @pytest.mark.parametrize("method", ["LOG_BASED", "full_table", ""])
 def test_unknown_replication_method_is_an_error(simulator: Simulator, method: str) -> None:
     catalog = only(FULL)
-    (root,) = (one for one in catalog["streams"][0]["metadata"] if not one["breadcrumb"])
-    root["metadata"]["replication-method"] = method
+    stream_metadata(catalog["streams"][0])["replication-method"] = method
     output = sync(settings_for(simulator), FULL, catalog=catalog)
     assert isinstance(output.error, InputError)
     assert "replication-method'] must be one of FULL_TABLE, INCREMENTAL" in str(output.error)

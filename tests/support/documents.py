@@ -19,9 +19,9 @@ def section(page: str, heading: str) -> str:
 
 def block(page: str, heading: str, language: str) -> str:
     """Return the first code block of a language under a heading of the second level."""
-    return section(page, heading).split(f"```{language}\n")[1].split("```")[0]
+    return blocks(section(page, heading), language)[0]
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """Return all code blocks of a language on a page."""
-    return [part.split("```")[0] for part in read(page).split(f"```{language}\n")[1:]]
+def blocks(text: str, language: str) -> list[str]:
+    """Return all code blocks of a language in a text."""
+    return [part.split("```")[0] for part in text.split(f"```{language}\n")[1:]]

@@ -179,15 +179,29 @@ def catalog_of(streams: Iterable[str]) -> dict[str, Any]:
     chosen = set(streams)
     catalog = deepcopy(_discovered_catalog())
     for stream in catalog["streams"]:
-        (root,) = (entry for entry in stream["metadata"] if not entry["breadcrumb"])
-        root["metadata"]["selected"] = stream["tap_stream_id"] in chosen
+        stream_metadata(stream)["selected"] = stream["tap_stream_id"] in chosen
     return catalog
+
+
+def stream_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a catalog entry that is about the whole stream."""
+    (root,) = (one for one in entry["metadata"] if not one["breadcrumb"])
+    metadata: dict[str, Any] = root["metadata"]
+    return metadata
 
 
 def only(*names: str) -> dict[str, Any]:
     """Return a catalog that has only some streams, with which a tap starts faster."""
     entries = _discovered_catalog()["streams"]
     return {"streams": [deepcopy(one) for one in entries if one["tap_stream_id"] in names]}
+
+
+def read_in_full(catalog: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Choose full reads for some streams of a catalog, with the standard metadata; return it."""
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] in names:
+            stream_metadata(entry)["replication-method"] = "FULL_TABLE"
+    return catalog
 
 
 @contextmanager

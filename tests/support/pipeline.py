@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tests.simulator import Simulator
     from tests.support.postgres import Postgres
@@ -124,17 +124,22 @@ def tap_settings(service: Simulator) -> dict[str, str]:
     }
 
 
+_STATES: Final = "SELECT state_id, completed_state FROM state"
+
+
 def meltano_states(system_folder: Path) -> dict[str, dict[str, Any]]:
     """Return the Singer states in Meltano's system database by state id."""
     with closing(sqlite3.connect(system_folder / "meltano.db")) as connection:
-        found = connection.execute("SELECT state_id, completed_state FROM state").fetchall()
-    return {state_id: json.loads(state)["singer_state"] for state_id, state in found}
+        return _singer_states(connection.execute(_STATES))
 
 
 def database_states(database: Postgres) -> dict[str, dict[str, Any]]:
     """Return the Singer states by state id, if the database is Meltano's system database."""
     with database.connect() as connection:
-        found = connection.execute("SELECT state_id, completed_state FROM state").fetchall()
+        return _singer_states(connection.execute(_STATES))
+
+
+def _singer_states(found: Iterable[tuple[str, str]]) -> dict[str, dict[str, Any]]:
     return {state_id: json.loads(state)["singer_state"] for state_id, state in found}
 
 
