@@ -18,16 +18,19 @@ from tap_campusgroups.exceptions import (
     StreamsFailedError,
 )
 from tap_campusgroups.exports.export import PollPolicy
+from tap_campusgroups.exports.http_client import ExportLimits, HttpClient
 from tap_campusgroups.exports.retry import RetryPolicy
-from tap_campusgroups.exports.sender import ExportLimits
+from tap_campusgroups.exports.scheduler import Scheduler
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tap_campusgroups.exports.window import Window
+from tap_campusgroups.sync import stream_exports
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
-    from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
+    from tap_campusgroups.exports.scheduler import StreamExports
+    from tap_campusgroups.sync import RunContext
 
 WINDOW: t.Final = timedelta(hours=1)  # before the lookback, which the data lake has
 
@@ -36,27 +39,35 @@ POLL: t.Final = PollPolicy(max_interval=2.0, timeout=15.0)
 
 MAX_REQUEST_TIMEOUT: t.Final = 20  # seconds
 RETRY: t.Final = RetryPolicy(
-    max_attempts=2, max_attempts_unknown_host=2, max_retry_after=5.0, resubmissions=0
+    max_attempts=2, max_attempts_unknown_host=2, fault_seconds=30.0, resubmissions=0
 )
 
 
-def check_access(streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
+def check_access(
+    streams: Sequence[CampusGroupsStream], context: RunContext, logger: logging.Logger
+) -> None:
     """Test which streams the secret may read, and log the result; nothing is emitted.
 
     Raises:
         CampusGroupsError: If the secret, the school code or the network is at fault, or if streams
             cannot be read; the text names them.
     """
-    began = time.monotonic()
-    first = streams[0]
-    end = datetime.now(UTC) - first.settings.lookback
+    began, settings = time.monotonic(), context.settings
+    end = datetime.now(UTC) - settings.lookback
     window = Window.between(end - WINDOW, end)
-    request_timeout = min(first.settings.request_timeout, MAX_REQUEST_TIMEOUT)
-    limits = ExportLimits(request_timeout, POLL, RETRY)
-    monitor = ServiceMonitor(first.started, logger)
-    jobs = [job for one in streams for job in one.export_jobs([window], limits, monitor)]
-    with closing(first.schedule(jobs, monitor)) as scheduler:
-        results = [(job.stream, _test(scheduler, job, monitor)) for job in jobs]
+    limits = ExportLimits(min(settings.request_timeout, MAX_REQUEST_TIMEOUT), POLL, RETRY)
+    client = HttpClient(limits, ServiceMonitor(context.started, logger), logger)
+    exports = [
+        stream_exports(stream.definition, window, settings, client, days=None) for stream in streams
+    ]
+    scheduler = Scheduler(
+        exports,
+        max_concurrent=settings.max_concurrent_exports,
+        monitor=client.monitor,
+        logger=logger,
+    )
+    with closing(scheduler):
+        results = [(one.stream, _test(scheduler, one, client.monitor)) for one in exports]
     _report(results, logger, seconds=time.monotonic() - began)
 
 
@@ -64,11 +75,12 @@ _Result: t.TypeAlias = "str | CampusGroupsError"
 """How a stream can be read, or why it cannot."""
 
 
-def _test(scheduler: Scheduler, job: ExportJob, monitor: ServiceMonitor) -> _Result:
+def _test(scheduler: Scheduler, exports: StreamExports, monitor: ServiceMonitor) -> _Result:
     """Fetch an export; raise a failure that concerns every stream."""
     try:
-        for _ in scheduler.pages(job):
-            pass
+        for _, pages in scheduler.windows(exports):
+            for _ in pages:
+                pass
     except ExportTimeoutError:
         return f"readable (the export did not finish within {POLL.timeout:.0f} s)"
     except ExportsStoppedError:

@@ -41,6 +41,10 @@ class ServiceUnavailableError(CampusGroupsError, FatalAPIError):
     """All attempts of a request failed: no connection, 429, 5xx or invalid JSON."""
 
 
+class ConnectionSetupError(ServiceUnavailableError):
+    """No connection is possible before something is corrected: a certificate, a proxy, the URL."""
+
+
 class OutputError(CampusGroupsError):
     """Standard output cannot be written."""
 

@@ -21,6 +21,11 @@ class StreamDefinition(t.NamedTuple):
     path_alias: str | None = None
     """Another spelling of the path, found in a public client; tried after a 404."""
 
+    @property
+    def path(self) -> str:
+        """The path of the endpoint under the base URL."""
+        return f"/{self.name}"
+
 
 _PERSONAL: t.Final = "Personal data."
 

@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 
 from tap_campusgroups.records.converter import UnknownFields, is_fully_convertible, single_type
 from tap_campusgroups.records.json_codec import format_json
-from tap_campusgroups.records.quality import HIDDEN_NAME, TOO_MANY_NAMES
+from tap_campusgroups.records.quality import TOO_MANY_NAMES
 from tap_campusgroups.records.values import parse_timestamp
+from tap_campusgroups.redaction import HIDDEN_NAME
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.exports.scheduler import StreamExports
     from tap_campusgroups.records.converter import Schema
-    from tap_campusgroups.records.quality import UnknownFieldStats
+    from tap_campusgroups.records.quality import DataQualityCounters, UnknownFieldStats
 
 
 _COLUMNS: t.Final = (
@@ -30,16 +32,21 @@ _COLUMNS: t.Final = (
 def log_summary(
     logger: logging.Logger,
     streams: Sequence[CampusGroupsStream],
+    exports: Mapping[str, StreamExports],
     failures: Mapping[str, BaseException],
     *,
     seconds: float,
+    unknown_fields: UnknownFields,
 ) -> None:
     """Log the summary of a run: a table in the message, the figures in the record's `extra`."""
-    figures = [_figures(stream, failures.get(stream.name)) for stream in streams]
+    figures = [
+        _figures(exports[stream.name], stream.quality, failures.get(stream.name))
+        for stream in streams
+    ]
     failed = [one for one in figures if one["error"]]
     complete = [f for f in figures if not f["error"] and f["windows_done"] == f["windows"]]
     rows = sum(one["rows"] for one in figures)
-    is_kept = streams[0].settings.unknown_fields is UnknownFields.CAPTURE
+    is_kept = unknown_fields is UnknownFields.CAPTURE
     lines = [
         f"Summary: {len(complete)}/{len(figures)} streams, {_count(rows, 'row')}, {seconds:.1f} s",
         *_table(figures),
@@ -60,21 +67,21 @@ def log_summary(
     )
 
 
-def _figures(stream: CampusGroupsStream, error: BaseException | None) -> dict[str, t.Any]:
+def _figures(
+    exports: StreamExports, quality: DataQualityCounters, error: BaseException | None
+) -> dict[str, t.Any]:
     """Return the figures of a stream, which docs/troubleshooting.md describes."""
-    jobs, quality = stream.jobs, stream.quality
-    newest = max((job.newest for job in jobs), default="")
-    timestamp = parse_timestamp(newest)
+    timestamp = parse_timestamp(exports.newest)
     age = utc_now() - timestamp if timestamp else None
     return {
-        "stream": stream.name,
-        "rows": sum(job.received for job in jobs),
-        "exports": sum(job.counts["exports"] for job in jobs),
-        "windows": len(jobs),
-        "windows_done": sum(job.is_complete for job in jobs),
-        "resubmissions": sum(job.counts["resubmissions"] for job in jobs),
-        "retries": sum(job.counts["retries"] for job in jobs),
-        "newest": newest or None,
+        "stream": exports.stream,
+        "rows": exports.rows,
+        "exports": exports.counts["exports"],
+        "windows": exports.planned,
+        "windows_done": exports.windows_done,
+        "resubmissions": exports.counts["resubmissions"],
+        "retries": exports.counts["retries"],
+        "newest": exports.newest or None,
         "age_hours": round(age.total_seconds() / 3600, 1) if age else None,
         "unknown": {
             name: {"count": unknown.count, "type": unknown.suggested_type}

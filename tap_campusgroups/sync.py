@@ -1,50 +1,125 @@
-"""A sync of all selected streams: one scheduler, what a failure means, the summary."""
+"""A sync of selected streams: one scheduler, what a failure means, the summary."""
 
 from __future__ import annotations
 
 import time
 import typing as t
+from contextlib import contextmanager
+from functools import cached_property
 from http import HTTPStatus
 
-from tap_campusgroups.config import OnStreamError
+from tap_campusgroups.config import OnStreamError, Settings
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     CampusGroupsError,
+    ConnectionSetupError,
     ExportsStoppedError,
     OutputError,
     RunAborted,
     ServiceUnavailableError,
     StreamsFailedError,
 )
+from tap_campusgroups.exports.endpoint import Endpoint
+from tap_campusgroups.exports.export import PollPolicy
+from tap_campusgroups.exports.http_client import ExportLimits, HttpClient
+from tap_campusgroups.exports.resubmission import WindowExporter
+from tap_campusgroups.exports.retry import RetryPolicy
+from tap_campusgroups.exports.scheduler import Scheduler, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tap_campusgroups.summary import log_summary
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
     from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.exports.export import Page
+    from tap_campusgroups.exports.window import Window
+    from tap_campusgroups.streams import StreamDefinition
+
+
+class RunContext:
+    """What the streams of a tap share: the settings, the start time, the current run.
+
+    Attributes:
+        started: When the tap was created, aware, UTC: the upper bound of all exports.
+    """
+
+    def __init__(
+        self, config: Mapping[str, t.Any], started: datetime, logger: logging.Logger
+    ) -> None:
+        self.started = started
+        self._config = config
+        self._logger = logger
+        self._run: SyncRun | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The validated settings; raises `SettingsError` if they are invalid."""
+        return Settings.from_config(self._config)
+
+    @contextmanager
+    def run(self, streams: Sequence[CampusGroupsStream]) -> Iterator[SyncRun]:
+        """Run several streams; inside, return the same run for any of them."""
+        if self._run is not None:
+            yield self._run
+            return
+        with SyncRun(streams, self.settings, self.started, self._logger) as run:
+            self._run = run
+            try:
+                yield run
+            finally:
+                self._run = None
 
 
 class SyncRun:
-    """Context of one sync of several streams; the workers have ended after it."""
+    """One sync of several streams; the workers have ended after it.
 
-    def __init__(self, streams: Sequence[CampusGroupsStream], logger: logging.Logger) -> None:
+    Attributes:
+        monitor: What the run learns about the service.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[CampusGroupsStream],
+        settings: Settings,
+        started: datetime,
+        logger: logging.Logger,
+    ) -> None:
+        self.monitor = ServiceMonitor(started, logger)
+        self._settings = settings
         self._logger = logger
         self._streams = streams
         self._began = time.monotonic()
         self._failures: dict[str, CampusGroupsError] = {}
-        self._monitor = ServiceMonitor(streams[0].started, logger)
-        jobs = [job for stream in streams for job in stream.plan(self._monitor)]
-        self._scheduler = streams[0].schedule(jobs, self._monitor)
+        poll = PollPolicy(settings.poll_interval_max, settings.export_timeout)
+        retry = RetryPolicy.for_timeout(settings.request_timeout)
+        limits = ExportLimits(settings.request_timeout, poll, retry)
+        client = HttpClient(limits, self.monitor, logger)
+        days = settings.export_window
+        self._exports = {
+            stream.name: stream_exports(
+                stream.definition,
+                stream.window(),
+                settings,
+                client,
+                # The parts of a full read must be exported one after the other: one job.
+                days=days if stream.is_incremental else None,
+            )
+            for stream in streams
+        }
+        self._scheduler = Scheduler(
+            self._exports.values(),
+            max_concurrent=settings.max_concurrent_exports,
+            monitor=self.monitor,
+            logger=logger,
+        )
 
     def __enter__(self) -> Self:
-        """Connect the streams to the scheduler."""
-        for stream in self._streams:
-            stream.scheduler = self._scheduler
-            stream.should_continue_after = self.should_continue_after
+        """Warn of a `start_date` that leaves rows out."""
         if moved := [stream.name for stream in self._streams if stream.start_date_moved_back]:
             self._logger.warning(
                 "start_date is earlier than on the first run of %s; they still start at their "
@@ -67,11 +142,15 @@ class SyncRun:
     ) -> None:
         """End the workers, log the summary, and raise what ended the run or failed in streams."""
         self._scheduler.close()
-        for stream in self._streams:
-            stream.scheduler = stream.should_continue_after = None
-        if self._monitor.has_accepted_job:  # otherwise the error says it all
-            seconds = time.monotonic() - self._began
-            log_summary(self._logger, self._streams, self._failures, seconds=seconds)
+        if self.monitor.has_accepted_job:  # otherwise the error says it all
+            log_summary(
+                self._logger,
+                self._streams,
+                self._exports,
+                self._failures,
+                seconds=self.seconds,
+                unknown_fields=self._settings.unknown_fields,
+            )
         if isinstance(error, RunAborted):
             raise error.reason from None
         if error is not None or not self._failures:
@@ -85,25 +164,62 @@ class SyncRun:
         )
         raise StreamsFailedError(msg)
 
-    def should_continue_after(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
-        """Record a stream's failure and return whether to continue with the next stream."""
-        if isinstance(error, ExportsStoppedError | OutputError):
-            return False
-        self._failures[stream.name] = error
-        if not self._is_about_one_stream(stream, error):
-            return False
-        self._logger.warning("%s Continuing with the remaining streams.", error)
-        self._scheduler.drop(stream.jobs)
-        return True
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start of the run."""
+        return time.monotonic() - self._began
 
-    def _is_about_one_stream(self, stream: CampusGroupsStream, error: CampusGroupsError) -> bool:
-        if stream.settings.on_stream_error is OnStreamError.ABORT:
+    def exports(self, stream: CampusGroupsStream) -> StreamExports:
+        """Return the exports of a stream."""
+        return self._exports[stream.name]
+
+    def windows(self, stream: CampusGroupsStream) -> Iterator[tuple[Window, Iterator[Page]]]:
+        """Yield the windows of a stream, each with its pages."""
+        return self._scheduler.windows(self._exports[stream.name])
+
+    def fail(self, stream: CampusGroupsStream, error: CampusGroupsError) -> None:
+        """Record a stream's failure; raise `RunAborted` unless the next stream can continue."""
+        if isinstance(error, ExportsStoppedError | OutputError):
+            raise RunAborted(error)
+        self._failures[stream.name] = error
+        if not self._is_about_one_stream(error):
+            raise RunAborted(error)
+        self._logger.warning("%s Continuing with the remaining streams.", error)
+        self._scheduler.drop(self._exports[stream.name])
+
+    def _is_about_one_stream(self, error: CampusGroupsError) -> bool:
+        if self._settings.on_stream_error is OnStreamError.ABORT:
             return False
-        if self._monitor.has_accepted_job:
+        if self.monitor.has_accepted_job:
             return True
+        if isinstance(error, ConnectionSetupError):
+            return False
         if isinstance(error, AccessDeniedError) and error.status == HTTPStatus.UNAUTHORIZED:
             return False
         # A 403 or an unavailable service may concern one stream, but hardly two.
         kinds = (AccessDeniedError, ServiceUnavailableError)
         similar = sum(isinstance(failure, kinds) for failure in self._failures.values())
         return not isinstance(error, kinds) or similar == 1
+
+
+def stream_exports(
+    definition: StreamDefinition,
+    window: Window,
+    settings: Settings,
+    client: HttpClient,
+    *,
+    days: int | None,
+) -> StreamExports:
+    """Plan the exports of a stream: one job per window of at most some days."""
+    endpoint = Endpoint(
+        url=settings.api_url,
+        path=definition.path,
+        path_alias=definition.path_alias,
+        page_size=settings.page_size,
+        school_code=settings.school_code,
+        user_agent=settings.user_agent,
+        api_secret=settings.api_secret,
+    )
+    exporter = WindowExporter(endpoint, client, settings.export_window)
+    windows, planned = window.split(days), window.count(days)
+    return StreamExports(definition.name, windows, planned, exporter.run)

@@ -8,6 +8,8 @@ import typing as t
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
 
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
@@ -22,7 +24,6 @@ from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.config import (
     CONFIG,
     ApiVersion,
-    Settings,
     api_version,
     environment_problems,
     invalid_settings,
@@ -35,7 +36,7 @@ from tap_campusgroups.input_files import check_catalog, check_state, origin
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.streams import STREAMS
-from tap_campusgroups.sync import SyncRun
+from tap_campusgroups.sync import RunContext
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -104,19 +105,25 @@ class TapCampusGroups(Tap):
                 raise invalid_settings(found) from None
             raise
         if validate_config:
-            Settings.from_config(self.config)
+            self._context.settings  # noqa: B018 - raises if a setting is invalid
         if setup_mapper:
             self.setup_mapper()
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        return [CampusGroupsStream(self, one) for one in STREAMS[api_version(self.config)]]
+        definitions = STREAMS[api_version(self.config)]
+        return [CampusGroupsStream(self, one, self._context) for one in definitions]
+
+    @cached_property
+    def _context(self) -> RunContext:
+        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=UTC)
+        return RunContext(self.config, started, self.logger)
 
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
         SHUTDOWN.check()
         self._check_selection()
-        with SyncRun(self._selected_streams(), self.logger):
+        with self._context.run(self._selected_streams()):
             try:
                 super().sync_all()
             finally:
@@ -231,7 +238,7 @@ class TapCampusGroups(Tap):
                     "Connection test started: streams=%d of=%d selection=%s",
                     *(len(streams), len(tap.streams), catalog.name),
                 )
-            check_access(streams, cls.logger)
+            check_access(streams, tap._context, cls.logger)
         ctx.exit()
 
     @classmethod

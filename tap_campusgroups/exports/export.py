@@ -1,23 +1,25 @@
-"""One export from submission to its last page: how long to wait, and for what.
-
-`run_export` does no HTTP itself: it is given a function that sends one step.
-"""
+"""One export from submission to its last page: how long to wait, and for what."""
 
 from __future__ import annotations
 
+import logging
 import random
+import time
 import typing as t
 from dataclasses import dataclass
 
 from tap_campusgroups.exceptions import ExportTimeoutError
-from tap_campusgroups.exports.response import WAITING, ResponseKind, parse_response
+from tap_campusgroups.exports.pagination import ExportEnded, ExportPaginator
+from tap_campusgroups.exports.response import ResponseKind
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    import requests
-
-    from tap_campusgroups.exports.pagination import ExportPaginator
+    from tap_campusgroups.exports.endpoint import Endpoint
+    from tap_campusgroups.exports.http_client import HttpClient
+    from tap_campusgroups.exports.retry import RangeHistory
+    from tap_campusgroups.exports.scheduler import Slot
+    from tap_campusgroups.exports.window import Window
     from tap_campusgroups.records.json_codec import Raw
 
 
@@ -57,53 +59,55 @@ class Page:
 
 
 def run_export(
-    paginator: ExportPaginator,
-    send: Callable[[ExportPaginator], requests.Response],
-    policy: PollPolicy,
-    log_wait: Callable[[ResponseKind, float, float], None],
-    *,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    window: Window, endpoint: Endpoint, client: HttpClient, slot: Slot, history: RangeHistory
 ) -> Iterator[Page]:
     """Submit an export, poll until it has run, and fetch its pages.
-
-    `send` sends the paginator's current step. `log_wait` is called before each wait with the
-    export's state (queued or running), the time waited so far and the time until the next poll.
 
     Raises:
         ExportEnded: If the export ends before its last page.
         ExportTimeoutError: If the export is queued or running for longer than the timeout.
     """
+    logger, policy = client.logger, client.limits.poll
+    paginator, intervals = ExportPaginator(window), policy.intervals()
     is_first = True
     waiting_since: float | None = None
-    intervals = policy.intervals()
+    slot.acquire()
     while not paginator.finished:
-        response = send(paginator)
-        parsed = parse_response(response)
-        paginator.advance(response)
-        if parsed.results is not None:
+        response = client.send(paginator.current_value, endpoint, slot, history)
+        paginator.advance(response)  # type: ignore[arg-type] # see ExportPaginator
+        if response.query_id is not None:
+            history.accepted += 1
+            if not slot.accept(response.query_id, is_resubmission=history.accepted > 1):
+                raise ExportEnded(response, ResponseKind.QUERY_ID_REPEATED)
+            submitted = (slot.stream, window, response.query_id)
+            logger.info("Export submitted: stream=%s window=%s query_id=%s", *submitted)
+        elif response.results is not None:
             waiting_since, intervals = None, policy.intervals()
             page = Page(
-                parsed.results,
-                len(memoryview(parsed.results)),
+                response.results,
+                len(memoryview(response.results)),
                 is_last=paginator.finished,
                 is_first=is_first,
-                has_invalid_unicode=parsed.has_invalid_unicode,
+                has_invalid_unicode=response.has_invalid_unicode,
             )
-            has_rows = parsed.has_rows
-            del response, parsed  # frees the response while the page is buffered
+            has_rows = response.has_rows
+            del response  # frees the response while the page is buffered
             yield page
             is_first = False
             if not has_rows and not paginator.finished:
-                sleep(policy.EMPTY_PAGE_DELAY)
-        elif parsed.kind in WAITING:
-            now = clock()
+                slot.pause(policy.EMPTY_PAGE_DELAY)
+        else:
+            now = time.monotonic()
             waiting_since = now if waiting_since is None else waiting_since
             waited = now - waiting_since
             if waited >= policy.timeout:
                 minutes = round(waited / 60)
-                msg = f"still {parsed.kind.value} after {minutes} minute{'s' * (minutes != 1)}"
-                raise ExportTimeoutError(msg, is_running=parsed.kind is ResponseKind.RUNNING)
+                msg = f"still {response.kind.value} after {minutes} minute{'s' * (minutes != 1)}"
+                raise ExportTimeoutError(msg, is_running=response.kind is ResponseKind.RUNNING)
             interval = min(next(intervals), policy.timeout - waited)
-            log_wait(parsed.kind, waited, interval)
-            sleep(interval)
+            logger.log(
+                logging.INFO if waited == 0 else logging.DEBUG,
+                "Export %s: stream=%s elapsed=%.0fs next_poll=%.1fs",
+                *(response.kind.value, slot.stream, waited, interval),
+            )
+            slot.pause(interval)

@@ -7,12 +7,12 @@ step; `response.classify` decides what a response means.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
-from tap_campusgroups.exports.response import WAITING, ResponseKind, describe, parse_response
+from tap_campusgroups.exports.response import WAITING, ResponseKind
 
 if t.TYPE_CHECKING:
     import requests
@@ -51,13 +51,17 @@ _SAMPLE_BYTES: t.Final = 4096
 class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it into an error
     """The export ended before its last page; `kind` tells why."""
 
-    def __init__(self, kind: ResponseKind, response: requests.Response) -> None:
-        super().__init__(f"{kind.value} ({describe(response)})")
-        self.kind = kind
+    def __init__(self, response: ParsedResponse, kind: ResponseKind | None = None) -> None:
+        self.kind = kind or response.kind
+        super().__init__(str(replace(response, kind=self.kind)))
 
 
 class ExportPaginator(BaseAPIPaginator[Step]):
-    """Walks one export from its `POST` to its last page; the caller waits between polls."""
+    """Walks one export from its `POST` to its last page; the caller waits between polls.
+
+    It differs from other paginators of the SDK in that it is given parsed responses: a page can
+    have megabytes, and is parsed once.
+    """
 
     def __init__(self, window: Window) -> None:
         super().__init__(Submit(window))
@@ -75,30 +79,30 @@ class ExportPaginator(BaseAPIPaginator[Step]):
         return True  # a page without rows may carry a token
 
     @override
-    def get_next(self, response: requests.Response) -> Step | None:
+    def get_next(self, response: ParsedResponse) -> Step | None:  # type: ignore[override]
         """Return the step after a response; `None` after the last page.
 
         Raises:
             ExportEnded: If the export cannot continue, or if its pages would never end: a token is
                 repeated, or new tokens lead to empty or repeated pages.
         """
-        parsed, step = parse_response(response), self.current_value
-        if parsed.kind is ResponseKind.ACCEPTED and parsed.query_id:
-            return Fetch(parsed.query_id)
+        step = self.current_value
+        if response.kind is ResponseKind.ACCEPTED and response.query_id:
+            return Fetch(response.query_id)
         if isinstance(step, Submit):
-            raise ExportEnded(parsed.kind, response)
-        if parsed.kind in WAITING:
+            raise ExportEnded(response)
+        if response.kind in WAITING:
             return Fetch(step.query_id, step.token, step.polls + 1)
-        if parsed.kind is not ResponseKind.PAGE:
-            raise ExportEnded(parsed.kind, response)
-        if parsed.token is None:
+        if response.kind is not ResponseKind.PAGE:
+            raise ExportEnded(response)
+        if response.token is None:
             return None
-        if parsed.token in self._tokens:
-            raise ExportEnded(ResponseKind.TOKEN_REPEATED, response)
-        self._tokens.add(parsed.token)
-        if self._is_endless(parsed):
-            raise ExportEnded(ResponseKind.ENDLESS, response)
-        return Fetch(step.query_id, parsed.token)
+        if response.token in self._tokens:
+            raise ExportEnded(response, ResponseKind.TOKEN_REPEATED)
+        self._tokens.add(response.token)
+        if self._is_endless(response):
+            raise ExportEnded(response, ResponseKind.ENDLESS)
+        return Fetch(step.query_id, response.token)
 
     def _is_endless(self, page: ParsedResponse) -> bool:
         self._empty_pages = 0 if page.has_rows else self._empty_pages + 1

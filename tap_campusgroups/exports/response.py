@@ -19,14 +19,12 @@ from tap_campusgroups.records.json_codec import (
     UnexpectedJsonError,
     decode_body,
     decode_value,
-    describe_body,
+    describe_json,
 )
-from tap_campusgroups.records.quality import safe_field_name
+from tap_campusgroups.redaction import MAX_NAMES, redact_message
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    import requests
 
     from tap_campusgroups.records.json_codec import Buffer
 
@@ -68,20 +66,26 @@ class ParsedResponse:
     """A response and its meaning.
 
     Attributes:
-        message: The service's `message` or error text.
+        status: HTTP status.
+        detail: The service's message, or the structure of the body, without personal data.
         results: JSON text of the page's array of rows, if it is a page.
         token: Token of the next page; `None` on the last page.
         unknown_keys: Keys of the body that the API does not document.
     """
 
     kind: ResponseKind
-    message: str | None = None
+    status: int = HTTPStatus.OK
+    detail: str = ""
     query_id: str | None = None
     results: Raw | None = None
     token: str | None = None
     has_rows: bool = False
     unknown_keys: tuple[str, ...] = ()
     has_invalid_unicode: bool = False
+
+    def __str__(self) -> str:
+        """Describe the response: `the query failed (HTTP 500, "Query execution failed")`."""
+        return f"{self.kind.value} (HTTP {self.status}, {self.detail})"
 
 
 _Pattern: t.TypeAlias = tuple[re.Pattern[str], ResponseKind]
@@ -167,31 +171,57 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
     """
-    is_post = method == "POST"
-    fields, unknown_keys, has_invalid_unicode, problem = _parse_body(content)
-    message = _text(fields.get("error")) or _text(fields.get("message"))
+    body = _parse_body(content)
+    parsed = _classify(method, status, body)
+    return replace(
+        parsed,
+        status=status,
+        detail=body.structure if body.message is None else redact_message(body.message),
+        unknown_keys=body.unknown_keys if status < HTTPStatus.MULTIPLE_CHOICES else (),
+        has_invalid_unicode=body.has_invalid_unicode,
+    )
 
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The known fields of a body, and what is wrong with it."""
+
+    fields: Mapping[str, t.Any]
+    structure: str
+    unknown_keys: tuple[str, ...] = ()
+    has_invalid_unicode: bool = False
+    problem: ResponseKind | None = None
+
+    @property
+    def message(self) -> str | None:
+        return _text(self.fields.get("error")) or _text(self.fields.get("message"))
+
+
+def _classify(method: str, status: int, body: _Body) -> ParsedResponse:
+    kind = _kind_by_status(method, status, body.message) or body.problem
+    if kind is None and body.fields.get("error"):
+        kind = ResponseKind.FAILED
+    if kind is not None:
+        return ParsedResponse(kind)
+    if method == "POST":
+        return _parse_submission(body)
+    return _parse_page(body) if status == HTTPStatus.OK else _UNRECOGNISED
+
+
+def _kind_by_status(method: str, status: int, message: str | None) -> ResponseKind | None:
+    """Return the meaning of a response whose status says it, and of its message if it failed."""
+    is_post = method == "POST"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         by_message = _match(message, [*_IN_5XX, _BAD_DATE] if is_post else _IN_5XX)
-        return ParsedResponse(by_message or ResponseKind.SERVER_ERROR, message)
+        return by_message or ResponseKind.SERVER_ERROR
     if by_status := _BY_STATUS.get(status) or (None if is_post else _GET_BY_STATUS.get(status)):
-        return ParsedResponse(by_status, message)
+        return by_status
     if status >= HTTPStatus.BAD_REQUEST:
-        return ParsedResponse(ResponseKind.REJECTED, message)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        return ParsedResponse(ResponseKind.REDIRECTED, message)
-    if problem:
-        return ParsedResponse(problem)
-    if fields.get("error"):
-        parsed = ParsedResponse(ResponseKind.FAILED, message)
-    elif is_post:
-        parsed = _parse_submission(fields, message)
-    elif status == HTTPStatus.OK:
-        parsed = _parse_page(fields, message)
-    else:
-        parsed = ParsedResponse(ResponseKind.UNRECOGNISED, message)
-    return replace(parsed, unknown_keys=unknown_keys, has_invalid_unicode=has_invalid_unicode)
+        return ResponseKind.REJECTED
+    return ResponseKind.REDIRECTED if status >= HTTPStatus.MULTIPLE_CHOICES else None
 
+
+_UNRECOGNISED: t.Final = ParsedResponse(ResponseKind.UNRECOGNISED)
 
 _FIELDS: t.Final[dict[str, str]] = {
     "results": "results",
@@ -213,25 +243,38 @@ def _is_filled(value: t.Any) -> bool:
     return value not in (None, "", [])
 
 
-def _parse_body(
-    content: Buffer,
-) -> tuple[dict[str, t.Any], tuple[str, ...], bool, ResponseKind | None]:
-    """Return known fields, unknown keys, whether characters were replaced, and what is wrong."""
+def _parse_body(content: Buffer) -> _Body:
     try:
         body, has_invalid_unicode = decode_body(content)
-        return *_known_fields(body), has_invalid_unicode, None
     except UnexpectedJsonError:
-        return {}, (), False, ResponseKind.UNRECOGNISED
+        kind, structure = ResponseKind.UNRECOGNISED, f"JSON of type {describe_json(content)}"
+        return _Body({}, structure, problem=kind)
     except InvalidJsonError:
-        return {}, (), False, ResponseKind.INVALID_JSON
+        structure = f"{len(content)} bytes that are not JSON"
+        return _Body({}, structure, problem=ResponseKind.INVALID_JSON)
+    keys = [
+        f"{key if _field(key) else '(another key)'}: {describe_json(raw)}"
+        for key, raw in list(body.items())[:MAX_NAMES]
+    ]
+    structure = f"an object of {', '.join(keys) or 'no keys'}"
+    try:
+        return _Body(*_known_fields(body, structure), has_invalid_unicode)
+    except UnexpectedJsonError:
+        return _Body({}, structure, problem=ResponseKind.UNRECOGNISED)
 
 
-def _known_fields(body: Mapping[str, Raw]) -> tuple[dict[str, t.Any], tuple[str, ...]]:
-    """Return the known fields of a body, decoded except `results`, and its unknown keys."""
+def _field(key: str) -> str | None:
+    return _FIELDS.get(key.replace("_", "").lower())
+
+
+def _known_fields(
+    body: Mapping[str, Raw], structure: str
+) -> tuple[dict[str, t.Any], str, tuple[str, ...]]:
+    """Return the known fields, decoded except `results`, the structure, and the unknown keys."""
     fields: dict[str, t.Any] = {}
     unknown: list[str] = []
     for key, raw in body.items():
-        name = _FIELDS.get(key.replace("_", "").lower())
+        name = _field(key)
         if name is None:
             unknown.append(key)
             continue
@@ -244,7 +287,7 @@ def _known_fields(body: Mapping[str, Raw]) -> tuple[dict[str, t.Any], tuple[str,
                 fields[name] = value
         elif name != "error" and _is_filled(value) and value != other:
             raise UnexpectedJsonError
-    return fields, tuple(unknown)
+    return fields, structure, tuple(unknown)
 
 
 def _text(value: t.Any) -> str | None:
@@ -255,100 +298,22 @@ def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | 
     return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
 
 
-def _parse_submission(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
-    if query_id := _text(fields.get("query_id")):
-        return ParsedResponse(ResponseKind.ACCEPTED, message, query_id=query_id)
-    return ParsedResponse(_match(message, [_FAILED]) or ResponseKind.UNRECOGNISED, message)
+def _parse_submission(body: _Body) -> ParsedResponse:
+    if query_id := _text(body.fields.get("query_id")):
+        return ParsedResponse(ResponseKind.ACCEPTED, query_id=query_id)
+    return ParsedResponse(_match(body.message, [_FAILED]) or ResponseKind.UNRECOGNISED)
 
 
-def _parse_page(fields: Mapping[str, t.Any], message: str | None) -> ParsedResponse:
-    results, token = fields.get("results"), fields.get("token")
+def _parse_page(body: _Body) -> ParsedResponse:
+    results, token = body.fields.get("results"), body.fields.get("token")
     has_rows, kind = _is_filled(results), ResponseKind.PAGE
     if has_rows:
-        kind = _match(message, _BESIDE_ROWS) or kind
-    elif _is_filled(fields.get("message")):
-        kind = _match(message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
+        kind = _match(body.message, _BESIDE_ROWS) or kind
+    elif _is_filled(body.fields.get("message")):
+        kind = _match(body.message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
     if kind is not ResponseKind.PAGE:
-        return ParsedResponse(kind, message)
-    is_array = results is not None and bytes(memoryview(results)[:1]) == b"["
+        return ParsedResponse(kind)
+    is_array = results is not None and describe_json(results) == "array"
     if not is_array or not isinstance(token, str | None):
-        return ParsedResponse(ResponseKind.UNRECOGNISED, message)
-    return ParsedResponse(kind, message, results=results, token=_text(token), has_rows=has_rows)
-
-
-_PARSED, _CONTENT = "campusgroups_parsed", "campusgroups_content"
-
-
-def cache_parsed(response: requests.Response, content: Buffer) -> ParsedResponse:
-    """Classify a response by its whole body, and keep both for `parse_response` and `describe`."""
-    parsed = classify(response.request.method or "GET", response.status_code, content)
-    vars(response).update({_PARSED: parsed, _CONTENT: content})
-    return parsed
-
-
-def parse_response(response: requests.Response) -> ParsedResponse:
-    """Classify a response; the result is cached, because a page can have megabytes."""
-    parsed: ParsedResponse | None = vars(response).get(_PARSED)
-    return parsed or cache_parsed(response, response.content)
-
-
-_KNOWN_MESSAGES: t.Final = (
-    # Specification 1.1, examples of the responses to POST and GET.
-    "Accepted query and is running",
-    "Error creating request",
-    "Error getting query execution status",
-    "Error making request",
-    "Error parsing end date",
-    "Error parsing query result",
-    "Error parsing start date",
-    "Error retrieving query result",
-    "Error running query",
-    "Error validating API key from API endpoint",
-    "Query execution failed",
-    "Query execution was cancelled",
-    "Query is queued and waiting to be executed",
-    "Unknown query execution state",
-    "updatedStart and updatedEnd are required",
-    # Amazon API Gateway, in front of the service.
-    "Endpoint request timed out",
-    "Forbidden",
-    "Internal server error",
-    "Service unavailable",
-    "Too many requests",
-    "Unauthorized",
-)
-
-
-def redact(message: str) -> str:
-    """Hide the part of a message that may contain personal data.
-
-    `Query execution failed: column 'Jane' not found` becomes
-    `"Query execution failed" and 25 hidden characters`.
-    """
-    text = message.strip().lower()
-    known = next((one for one in _KNOWN_MESSAGES if text.startswith(one.lower())), None)
-    if known is None:
-        return f"a hidden message of {len(message)} characters"
-    hidden = len(text.removeprefix(known.lower()).strip(" .!"))
-    return f'"{known}"' + (f" and {hidden} hidden characters" if hidden else "")
-
-
-MAX_KEYS: t.Final = 5  # unknown keys named in a log line
-
-
-def redact_keys(keys: Iterable[str]) -> str:
-    """Return the keys of a body for a log line; keys that may be data are hidden."""
-    # Keys of a body may begin with a capital letter, names of fields do not.
-    safe: dict[str, None] = {}
-    for key in keys:
-        name = key[:1].lower() + key[1:]
-        safe[key if (shown := safe_field_name(name)) == name else shown] = None
-    more = f" and {len(safe) - MAX_KEYS} more" if len(safe) > MAX_KEYS else ""
-    return ", ".join(list(safe)[:MAX_KEYS]) + more
-
-
-def describe(response: requests.Response) -> str:
-    """Describe a response without personal data: `HTTP 500, "Query execution failed"`."""
-    message = parse_response(response).message
-    detail = describe_body(vars(response)[_CONTENT]) if message is None else redact(message)
-    return f"HTTP {response.status_code}, {detail}"
+        return _UNRECOGNISED
+    return ParsedResponse(kind, results=results, token=_text(token), has_rows=has_rows)

@@ -10,72 +10,73 @@ import backoff
 
 from tap_campusgroups.exports.service_monitor import parse_http_date
 
-if t.TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import requests
-
 MAX_RETRY_DELAY: t.Final = 60.0  # seconds, unless the service asks for more
-MAX_RETRY_AFTER: t.Final = 600.0  # seconds that the service can ask for at most
 RESUBMISSION_DELAY: t.Final = 5.0  # seconds before the first; each further one is four times longer
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Limits for one request and for one range.
+    """Limits for one request and for one export.
 
     Attributes:
-        max_attempts: The delays between 8 attempts add up to about two minutes.
+        max_attempts: Attempts of one request; the delays between 8 add up to about two minutes.
         max_attempts_unknown_host: Attempts if the host name does not exist (a wrong school code).
-        max_attempts_denied: Attempts after a 401, once the secret has worked in the run: the
-            service validates the secret by a remote call that can fail for a moment.
-        max_seconds: Time after which no further attempt starts.
-        max_seconds_unaccepted: The same before the service has accepted an export of the run.
-        max_retry_after: Longest `Retry-After` that is obeyed, in seconds.
+        max_attempts_denied: Attempts after a 401 or 403, once the secret has worked in the run: the
+            service validates the secret by a remote call that can fail for a moment, and a firewall
+            or a rate limit may answer 403.
+        fault_seconds: Time that all faults of one export may take: its failed attempts, the delays
+            after them, and the same of its resubmissions.
+        fault_seconds_unaccepted: The same before the service has accepted an export of the run.
         resubmissions: Resubmissions of a range whose export failed.
     """
 
     max_attempts: int = 8
     max_attempts_unknown_host: int = 3
     max_attempts_denied: int = 4
-    max_seconds: float = 900.0
-    max_seconds_unaccepted: float = 300.0
-    max_retry_after: float = MAX_RETRY_AFTER
+    fault_seconds: float = 900.0
+    fault_seconds_unaccepted: float = 300.0
     resubmissions: int = 2
+
+    @classmethod
+    def for_timeout(cls, request_timeout: float) -> RetryPolicy:
+        """Return the policy for a request timeout: short ones ask for less patience."""
+        return cls(fault_seconds=min(max(300.0, 15 * request_timeout), 900.0))
 
     def resubmission_delay(self, left: int) -> float:
         """Return the delay before a resubmission that `left` others may follow, in seconds."""
         return RESUBMISSION_DELAY * 4.0 ** (self.resubmissions - 1 - left)
 
 
-def retry_delays(
-    max_retry_after: float = MAX_RETRY_AFTER,
-) -> Callable[[requests.Response | None], float]:
-    """Return a function of a failed attempt's response that gives the next delay, in seconds.
+@dataclass(slots=True)
+class RangeHistory:
+    """What has happened to a range so far, over all of its exports.
 
-    The delays are 1, 2, 4 ... 60, before jitter, or what `Retry-After` asks for, up to a limit.
+    Attributes:
+        accepted: Exports that the service has accepted.
+        fault_seconds: Time that faults have taken while the process was running.
     """
-    growing = backoff.expo(max_value=MAX_RETRY_DELAY)
-    next(growing)  # backoff's generators yield None first
 
-    def delay(response: requests.Response | None) -> float:
-        usual = next(growing)
-        requested = retry_after(response, now=datetime.now(UTC))
-        return usual if requested is None else min(requested, max_retry_after)
-
-    return delay
+    accepted: int = 0
+    fault_seconds: float = 0.0
 
 
-def retry_after(response: requests.Response | None, *, now: datetime) -> float | None:
+def retry_delay(failures: int, requested: float | None) -> float:
+    """Return the delay after some failed attempts in a row, in seconds with jitter.
+
+    It is the usual delay (1, 2, 4 ... 60) or what the service requests, whichever is longer.
+    """
+    usual = min(2.0 ** (failures - 1), MAX_RETRY_DELAY)
+    return backoff.random_jitter(max(usual, requested or 0.0))
+
+
+def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """Parse `Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date); `None` if invalid.
 
-    The result is in seconds, at most `MAX_RETRY_AFTER`.
+    The result is in seconds; it is infinite for a number that a double cannot hold.
     """
-    value = "" if response is None else response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        seconds = float(value)  # infinite if a double cannot hold it
-    elif (date := parse_http_date(value)) is not None:
-        seconds = (date - now).total_seconds()
-    else:
+    text = (value or "").strip()
+    if text.isdecimal():
+        return float(text)
+    if (date := parse_http_date(text)) is None:
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+    return max((date - (now or datetime.now(UTC))).total_seconds(), 0.0)

@@ -2,15 +2,16 @@
 
 Workers run exports ahead of the stream that is being written and prefetch their pages into one
 buffer. The main thread takes the pages job by job, in a fixed order, so the output does not depend
-on the concurrency.
+on the concurrency. Calls run one way: the main thread calls the `Scheduler`, a worker runs a job
+with its `Slot`, and the slot changes the `Capacity` that all jobs share.
 
 * At most `max_concurrent` exports are queued or running at the service. They start in job order. An
-  export frees its slot once it has run, before its other pages are fetched. HTTP 429 on a
-  submission lowers the limit for the rest of the run.
+  export frees its place once it has run, before its other pages are fetched.
 * The buffer holds prefetched pages and reservations for pages on their way, up to
   `MAX_BUFFERED_BYTES`. No job starts without room for its first page. The current job may always
   start and fetch one page, so the run cannot deadlock.
-* A failure is raised at the job's turn, after the pages before it.
+* A failure is raised at the job's turn, after the pages before it. From the failure on, no later
+  job of the same stream submits anything.
 * Until the service has accepted an export, and with a limit of 1, no job starts before its turn.
 """
 
@@ -20,17 +21,17 @@ import enum
 import time
 import typing as t
 from collections import Counter, deque
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 
 from tap_campusgroups.exceptions import ExportsStoppedError
-from tap_campusgroups.exports.transport import worker_session
+from tap_campusgroups.exports.connection import Connection
 from tap_campusgroups.shutdown import CHECK_INTERVAL, SHUTDOWN
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.service_monitor import ServiceMonitor
@@ -40,12 +41,41 @@ MAX_WORKERS: t.Final = 32  # exports whose pages are not all fetched
 MAX_BUFFERED_BYTES: t.Final = 48 * 2**20  # prefetched pages of all streams
 PAGE_ESTIMATE: t.Final = 2**20  # bytes reserved for a first page, until the run sees a larger page
 PROGRESS_INTERVAL: t.Final = 60.0  # seconds between two progress lines
+RECOVERY_INTERVAL: t.Final = 120.0  # seconds without HTTP 429 after which the limit rises by one
 STOP_TIMEOUT: t.Final = 1.0  # seconds that the workers have to end when the run ends
 
 
 def wait(event: Event, seconds: float) -> bool:
     """Wait for an event for some seconds; tests replace this function."""
     return event.wait(seconds)
+
+
+@dataclass(eq=False)
+class StreamExports:
+    """The exports of one stream in a run: one job per window.
+
+    Attributes:
+        windows: The windows in ascending order, made when their turn comes.
+        planned: Number of windows.
+        run: Runs the exports of a job's window in a worker, and yields their pages.
+        counts: Requests, retries, accepted exports and resubmissions; counted by workers.
+        rows: Rows that the main thread has taken.
+        windows_done: Windows that the main thread has wholly emitted.
+        newest: The newest `updatedOn` that it emitted, in canonical form; empty without one.
+        created, jobs: Number of jobs so far, and those that the main thread has not reached yet;
+            the scheduler owns both.
+    """
+
+    stream: str
+    windows: Iterator[Window]
+    planned: int
+    run: Callable[[Slot], Generator[Page, None, None]]
+    counts: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    windows_done: int = 0
+    newest: str = ""
+    created: int = 0
+    jobs: deque[Slot] = field(default_factory=deque)
 
 
 class JobStatus(enum.Enum):
@@ -57,120 +87,329 @@ class JobStatus(enum.Enum):
     DONE = enum.auto()
 
 
-@dataclass(eq=False)
-class ExportJob:
-    """The export of one window of a stream.
+class Capacity:
+    """What all jobs of a run share: places at the service, and room in the buffer.
 
     Attributes:
-        fetch: Runs the export in a worker and yields its pages.
-        received: Rows that the main thread has taken.
-        emitted: Records emitted of these.
-        written: RECORD messages of these by stream map alias, without repetitions.
-        newest: The newest `updatedOn` of the records, in canonical form; empty without one.
-        is_complete: Whether the main thread has taken all pages.
-        counts: Accepted exports, resubmissions and retries.
-        status: The scheduler owns this and all below.
-        reserved: Bytes reserved in the buffer for the page on its way.
-        number: Position in the order of the jobs.
-        is_dropped: Whether its pages are no longer needed.
+        changed: Its lock guards all other attributes and those of the slots; notified of changes.
+        limit: Exports that may be at the service now, including those that were abandoned there.
+        current_job: The job whose pages the main thread takes.
     """
 
-    stream: str
-    window: Window
-    fetch: Callable[[Scheduler, ExportJob], Generator[Page, None, None]]
-    received: int = 0
-    emitted: int = 0
-    written: Counter[str] = field(default_factory=Counter)
-    newest: str = ""
-    is_complete: bool = False
-    counts: Counter[str] = field(default_factory=Counter)
-    status: JobStatus = JobStatus.PENDING
-    query_id: str | None = None
-    pages: deque[Page] = field(default_factory=deque)
-    reserved: int = 0
-    number: int = 0
-    error: BaseException | None = None
-    is_dropped: bool = False
+    def __init__(
+        self, max_concurrent: int, monitor: ServiceMonitor, logger: logging.Logger
+    ) -> None:
+        self.monitor = monitor
+        self.logger = logger
+        self.changed = Condition()
+        self.max_concurrent = self.limit = max_concurrent
+        self.abandoned = 0
+        self.active: set[Slot] = set()
+        self.waiting: set[Slot] = set()
+        self.buffered_bytes = 0
+        self.max_page = PAGE_ESTIMATE
+        self.current_job: Slot | None = None
+        self._limited_at = 0.0
+
+    @property
+    def free_places(self) -> int:
+        """Exports that may be submitted now; the first is always allowed."""
+        return max(self.limit - self.abandoned, 1) - len(self.active)
+
+    def has_room(self, size: int | None = None) -> bool:
+        """Return whether the buffer has room for a page, by default for the largest one so far."""
+        return self.buffered_bytes + (size or self.max_page) <= MAX_BUFFERED_BYTES
+
+    def may_start(self, job: Slot) -> bool:
+        """Return whether a pending job may take a place."""
+        if self.free_places <= len(self.waiting):
+            return False
+        if job is self.current_job:
+            return True
+        return self.has_room() and self.monitor.has_accepted_job and self.max_concurrent > 1
+
+    def lower_limit(self, accepted: int) -> None:
+        """Lower the limit to some accepted exports, because the service refuses another."""
+        self._limited_at = time.monotonic()
+        if accepted + self.abandoned < self.limit:
+            self.limit = accepted + self.abandoned
+            self._log_limit("lowered", "HTTP 429")
+
+    def free_place(self, job: Slot) -> None:
+        """Remove a job from the service; some time after HTTP 429, the limit rises again."""
+        self.active.discard(job)
+        now = time.monotonic()
+        if self.limit < self.max_concurrent and now - self._limited_at >= RECOVERY_INTERVAL:
+            self._limited_at = now
+            self.limit += 1
+            self._log_limit("raised", f"no HTTP 429 for {RECOVERY_INTERVAL:.0f} s")
+        self.changed.notify_all()
+
+    def _log_limit(self, change: str, reason: str) -> None:
+        self.logger.info(
+            "Concurrency %s: max_concurrent_exports=%d reason=%s", change, self.limit, reason
+        )
+
+
+class Slot:
+    """A job, as its worker sees it: the place of one window at the service and in the buffer.
+
+    Every method that waits or submits raises `ExportsStoppedError` once the job is over: the run is
+    ending, its stream was dropped, or an earlier window of its stream has failed.
+
+    Attributes:
+        number: Position in the order of the jobs.
+        connection: The connection of the worker that runs the job.
+        query_id: The export at the service, if it has accepted one.
+        pages: Pages in the buffer.
+        error: What the job raised in its worker.
+    """
+
+    connection: Connection
+
+    def __init__(
+        self, exports: StreamExports, window: Window, number: int, capacity: Capacity
+    ) -> None:
+        self.stream = exports.stream
+        self.window = window
+        self.exports = exports
+        self.status = JobStatus.PENDING
+        self.query_id: str | None = None
+        self.pages: deque[Page] = deque()
+        self.error: BaseException | None = None
+        self.number = number
+        self._capacity = capacity
+        self._over = Event()
+        self._reserved = 0
+
+    def check(self) -> None:
+        """Raise `ExportsStoppedError` if the job is over."""
+        if self._over.is_set():
+            raise ExportsStoppedError
+
+    def pause(self, seconds: float) -> None:
+        """Wait some seconds."""
+        if wait(self._over, seconds):
+            raise ExportsStoppedError
+
+    def count(self, name: str) -> None:
+        """Count an event in the figures of the stream."""
+        with self._capacity.changed:
+            self.exports.counts[name] += 1
+
+    def acquire(self) -> None:
+        """Wait until the job may have an export at the service, unless it has one."""
+        shared = self._capacity
+        with shared.changed:
+            self.check()
+            if self.status is JobStatus.ACTIVE:
+                return
+            # The part after a complete one needs room in the buffer, as a new job does.
+            self._wait_until(lambda: self._reserved or shared.has_room() or self._must_proceed)
+            shared.waiting.add(self)
+            try:
+                self._wait_until(lambda: shared.free_places > 0 and self._is_first_waiting)
+            finally:
+                shared.waiting.discard(self)
+            self.activate()
+
+    def accept(self, query_id: str, *, is_resubmission: bool) -> bool:
+        """Record that the service has accepted the export; return whether its queryId is new."""
+        with self._capacity.changed:
+            is_new = self._capacity.monitor.accept(query_id)
+            self.exports.counts["exports"] += 1
+            self.exports.counts["resubmissions"] += is_resubmission
+            self.query_id = query_id if is_new else None
+            self._capacity.changed.notify_all()
+            return is_new
+
+    def release(self, status: JobStatus = JobStatus.PENDING) -> None:
+        """Record that the job's export is no longer queued or running at the service."""
+        with self._capacity.changed:
+            self.status = status
+            if status is not JobStatus.FETCHING:
+                self.query_id = None
+            self._capacity.free_place(self)
+
+    def abandon(self) -> bool:
+        """Leave the export running, where it keeps its place; return false if that is the last."""
+        shared = self._capacity
+        with shared.changed:
+            self.check()
+            if shared.limit - shared.abandoned <= 1:
+                return False
+            shared.abandoned += 1
+            self.log_left_running()
+            self.release()
+            return True
+
+    def yield_to_others(self) -> bool:
+        """Lower the limit to the exports at the service, and wait until one of them ends.
+
+        Return false at once if the run has no other export there.
+        """
+        shared = self._capacity
+        with shared.changed:
+            self.check()
+            accepted = sum(job is not self and job.query_id is not None for job in shared.active)
+            if not accepted:
+                return False
+            shared.lower_limit(accepted)
+            self.release()
+            self.acquire()  # with the lock: a later job must not take the place
+            return True
+
+    # Called by the scheduler
+
+    def activate(self) -> None:
+        """Give the job a place at the service and room for a page; called with the lock held."""
+        self.status = JobStatus.ACTIVE
+        self._capacity.active.add(self)
+        self._reserve(self._capacity.max_page)
+
+    def store(self, page: Page) -> None:
+        """Buffer a page, then wait until the next one may be fetched (backpressure)."""
+        shared = self._capacity
+        with shared.changed:
+            if self.status is not JobStatus.FETCHING:
+                self.release(JobStatus.FETCHING)
+            self.check()
+            self.pages.append(page)
+            shared.buffered_bytes += page.size
+            shared.max_page = max(shared.max_page, page.size)
+            self._reserve(0)
+            if not page.is_last:
+                self._wait_until(lambda: shared.has_room(page.size) or self._must_proceed)
+                self._reserve(page.size)
+
+    def take(self) -> Page | None:
+        """Take a page out of the buffer, if there is one; called with the lock held."""
+        if not self.pages:
+            return None
+        page = self.pages.popleft()
+        self._capacity.buffered_bytes -= page.size
+        self._capacity.changed.notify_all()
+        return page
+
+    def finish(self) -> None:
+        """Record that the worker has finished the job, with or without an error."""
+        with self._capacity.changed:
+            self.release(JobStatus.DONE)
+            self._reserve(0)
+
+    def end(self) -> None:
+        """Declare the job over and discard its pages; called with the lock held."""
+        self._over.set()
+        while self.take() is not None:
+            pass
+        self._capacity.changed.notify_all()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job must not continue."""
+        return self._over.is_set()
+
+    def log_left_running(self) -> None:
+        """Log that the export stays at the service."""
+        text = "Export abandoned: stream=%s query_id=%s"
+        self._capacity.logger.info(text, self.stream, self.query_id)
+
+    def _reserve(self, size: int) -> None:
+        self._capacity.buffered_bytes += size - self._reserved
+        self._reserved = size
+        self._capacity.changed.notify_all()
+
+    def _wait_until(self, condition: Callable[[], object]) -> None:
+        self.check()
+        while not condition():
+            self._capacity.changed.wait()
+            self.check()
+
+    @property
+    def _must_proceed(self) -> bool:
+        """Whether the main thread waits for a page of the job."""
+        return self is self._capacity.current_job and not self.pages
+
+    @property
+    def _is_first_waiting(self) -> bool:
+        return all(other.number >= self.number for other in self._capacity.waiting)
 
 
 class Scheduler:
-    """Runs jobs ahead of the main thread."""
+    """Runs jobs ahead of the main thread, which calls all methods."""
 
     def __init__(
         self,
-        jobs: Sequence[ExportJob],
+        streams: Iterable[StreamExports],
         *,
         max_concurrent: int,
         monitor: ServiceMonitor,
         logger: logging.Logger,
-        worker_context: Callable[[], AbstractContextManager[object]] = worker_session,
     ) -> None:
-        """Plan the jobs in the order in which `pages` will be called; none starts before that."""
-        self.jobs = tuple(jobs)
-        for number, job in enumerate(jobs):
-            job.number = number
-        self._pending = deque(jobs)
-        self._max_concurrent = max_concurrent
-        self._is_sequential = max_concurrent == 1
-        self._monitor = monitor
-        self._worker_context = worker_context
+        """Plan the jobs in the order in which they will be taken; none starts before that."""
+        self._streams = tuple(streams)
+        self._capacity = Capacity(max_concurrent, monitor, logger)
+        self._changed = self._capacity.changed
         self._logger = logger
         self._stop = Event()
-        self._changed = Condition()
         # The lock of `_changed` guards all below.
+        self._queue = deque(self._streams)
+        self._next: Slot | None = None
+        self._count = 0
+        self._running: set[Slot] = set()
         self._threads: list[Thread] = []
         self._idle = 0
-        self._active: set[ExportJob] = set()
-        self._waiting_for_slot: set[ExportJob] = set()
-        self._buffered_bytes = 0
-        self._max_page = PAGE_ESTIMATE
-        self._current_job: ExportJob | None = None
         self._failure: BaseException | None = None
 
-    # Called by the main thread
+    def windows(self, exports: StreamExports) -> Iterator[tuple[Window, Iterator[Page]]]:
+        """Yield the windows of the next stream with their pages; the caller takes all pages.
 
-    def pages(self, job: ExportJob) -> Iterator[Page]:
-        """Yield the pages of the next job, then raise what the job raised in its worker.
-
-        The workers end after the last job; after `close`, this raises `ExportsStoppedError`.
+        After its pages, a window raises what its job raised in its worker. After `close`, this
+        raises `ExportsStoppedError`.
         """
+        while (job := self._advance(exports)) is not None:
+            yield job.window, self._pages(job)
+
+    def _advance(self, exports: StreamExports) -> Slot | None:
         with self._changed:
-            if self._current_job is None:
-                self._start(self._log_progress, "progress")
+            if self._stop.is_set():
+                raise ExportsStoppedError
+            for earlier in self._streams[: self._streams.index(exports)]:
+                self._end_after(earlier, 0)
+            if not exports.jobs:
+                self._head()
+            job = exports.jobs.popleft() if exports.jobs else None
+            self._capacity.current_job = job
+            if not self._threads:
                 SHUTDOWN.log_abandoned = self._log_abandoned
-            self._current_job = job
-            self._notify()
+                self._start(self._log_progress, "progress")
+            self._start_worker()
+            self._changed.notify_all()
+            return job
+
+    def _pages(self, job: Slot) -> Iterator[Page]:
         while (page := self._take(job)) is not None:
             yield page
-        if job is self.jobs[-1]:
-            self.close()
 
-    def _take(self, job: ExportJob) -> Page | None:
+    def _take(self, job: Slot) -> Page | None:
         with self._changed:
-            SHUTDOWN.check()
-            while not job.pages:
+            while True:
+                SHUTDOWN.check()
+                if (page := job.take()) is not None:
+                    return page
                 if self._failure is not None:
                     raise self._failure
+                if job.error is not None:
+                    raise job.error
+                job.check()
                 if job.status is JobStatus.DONE:
-                    if job.error is not None:
-                        raise job.error
                     return None
-                self._wait_for_change(CHECK_INTERVAL)
-                SHUTDOWN.check()
-            page = job.pages.popleft()
-            self._buffered_bytes -= page.size
-            self._changed.notify_all()
-            return page
+                self._changed.wait(CHECK_INTERVAL)
 
-    def drop(self, jobs: Collection[ExportJob]) -> None:
-        """Discard jobs of the current stream; those that are pending never start."""
+    def drop(self, exports: StreamExports) -> None:
+        """Discard the remaining jobs of a stream."""
         with self._changed:
-            for job in jobs:
-                job.is_dropped = True
-                self._buffered_bytes -= sum(page.size for page in job.pages)
-                job.pages.clear()
-            self._pending = deque(job for job in self._pending if not job.is_dropped)
-            self._notify()
+            self._end_after(exports, 0)
 
     def close(self) -> None:
         """End the workers and log abandoned exports; may be called again.
@@ -181,7 +420,8 @@ class Scheduler:
             if self._stop.is_set():
                 return
             self._stop.set()
-            self._pending.clear()
+            for exports in self._streams:
+                self._end_after(exports, 0)
             self._changed.notify_all()
         deadline = time.monotonic() + STOP_TIMEOUT
         for thread in self._threads:
@@ -190,214 +430,115 @@ class Scheduler:
         SHUTDOWN.log_abandoned = None
         if running := sum(thread.is_alive() for thread in self._threads):
             self._logger.warning("Requests abandoned: %d still running at shutdown", running)
-        for job in self.jobs:
-            job.pages.clear()
 
     def _log_abandoned(self) -> None:
         # Without the lock: the watchdog calls this if the main thread is stuck.
-        for job in self.jobs:
-            if job.status is JobStatus.ACTIVE and job.query_id is not None:
-                self._log_left_running(job)
-
-    def _log_left_running(self, job: ExportJob) -> None:
-        self._logger.info("Export abandoned: stream=%s query_id=%s", job.stream, job.query_id)
-
-    # Called by a job, in its worker; waiting raises ExportsStoppedError if the run ends meanwhile
-
-    def acquire_slot(self, job: ExportJob) -> None:
-        """Wait until the job may have an export at the service, unless it has one."""
-        with self._changed:
-            if job.status is JobStatus.ACTIVE:
-                return
-            # The part after a complete one needs room in the buffer, as a new job does.
-            while not job.reserved and not self._has_room and not self._must_proceed(job):
-                self._wait_for_change()
-                if job.is_dropped:
-                    raise ExportsStoppedError
-            self._waiting_for_slot.add(job)
-            try:
-                while len(self._active) >= self._max_concurrent or any(
-                    other.number < job.number for other in self._waiting_for_slot
-                ):
-                    self._wait_for_change()
-                    if job.is_dropped:
-                        raise ExportsStoppedError
-            finally:
-                self._waiting_for_slot.remove(job)
-            self._activate(job)
-
-    def pause(self, seconds: float) -> None:
-        """Wait some seconds."""
-        if wait(self._stop, seconds):
-            raise ExportsStoppedError
-
-    def accept(self, job: ExportJob, query_id: str) -> bool:
-        """Record that the service has accepted the export; return whether its queryId is new."""
-        with self._changed:
-            is_new = self._monitor.accept(query_id)
-            job.counts["exports"] += 1
-            job.query_id = query_id if is_new else None
-            self._notify()
-            return is_new
-
-    def release_slot(self, job: ExportJob, status: JobStatus = JobStatus.PENDING) -> None:
-        """Record that the job's export is no longer queued or running at the service."""
-        with self._changed:
-            self._active.discard(job)
-            job.status = status
-            if status is JobStatus.PENDING:
-                job.query_id = None
-            self._notify()
-
-    def abandon_running(self, job: ExportJob) -> bool:
-        """Leave the export running, which lowers the limit by one; return false if that is 1."""
-        with self._changed:
-            if self._max_concurrent == 1:
-                return False
-            self._max_concurrent -= 1
-            self._log_left_running(job)
-            self.release_slot(job)
-            return True
-
-    def reduce_concurrency(self, job: ExportJob) -> bool:
-        """Lower the limit after an HTTP 429 on a submission, and wait until another export ends.
-
-        Return false at once if the run has no other export at the service.
-        """
-        with self._changed:
-            if len(self._active) == 1:
-                return False
-            self.release_slot(job)
-            self._max_concurrent = min(self._max_concurrent, len(self._active))
-            text = "Concurrency reduced for this run: max_concurrent_exports=%d reason=HTTP 429"
-            self._logger.info(text, self._max_concurrent)
-            self.acquire_slot(job)  # with the lock: a later job must not take the slot
-            return True
+        for job in sorted(self._capacity.active.copy(), key=lambda job: job.number):
+            if job.query_id is not None:
+                job.log_left_running()
 
     # Workers
 
     def _start(self, run: Callable[[], None], name: str) -> None:
         thread = Thread(target=run, name=f"tap-campusgroups-{name}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
+
+    def _start_worker(self) -> None:
+        """Start a worker if jobs are left and no worker is idle; one more thread logs progress."""
+        if not self._idle and len(self._threads) <= MAX_WORKERS and self._head() is not None:
+            self._start(self._work, f"worker-{len(self._threads)}")
+            self._idle += 1
 
     def _work(self) -> None:
+        connection = Connection()
         try:
-            with self._worker_context(), suppress(ExportsStoppedError):
-                while (job := self._next_job()) is not None:
-                    self._run(job)
+            while (job := self._next_job()) is not None:
+                job.connection = connection
+                self._run(job)
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
+        finally:
+            connection.close()
 
-    def _next_job(self) -> ExportJob | None:
+    def _next_job(self) -> Slot | None:
+        """Wait for a job that may start; called by an idle worker."""
         with self._changed:
-            while self._pending:
-                if self._may_start(self._pending[0]):
-                    job = self._pending.popleft()
-                    self._activate(job)
-                    return job
-                self._idle += 1
-                self._wait_for_change()
-                self._idle -= 1
-            return None
+            while (job := self._head()) is not None and not self._capacity.may_start(job):
+                self._changed.wait()
+            self._idle -= 1
+            if job is not None:
+                self._next = None
+                self._running.add(job)
+                job.activate()
+                self._start_worker()
+            return job
 
-    def _run(self, job: ExportJob) -> None:
+    def _run(self, job: Slot) -> None:
         try:
-            with closing(job.fetch(self, job)) as pages:
+            with closing(job.exports.run(job)) as pages:
                 for page in pages:
-                    self._store(job, page)
+                    job.store(page)
         except ExportsStoppedError:
-            if not job.is_dropped:
-                raise
+            pass
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")
             job.error = caught
         with self._changed:
-            self.release_slot(job, JobStatus.DONE)
-            self._reserve(job, 0)
-
-    def _store(self, job: ExportJob, page: Page) -> None:
-        """Buffer a page, then wait until the next one may be fetched (backpressure)."""
-        with self._changed:
-            if job.status is not JobStatus.FETCHING:
-                self.release_slot(job, JobStatus.FETCHING)
-            if job.is_dropped:
-                raise ExportsStoppedError
-            job.pages.append(page)
-            self._buffered_bytes += page.size
-            self._max_page = max(self._max_page, page.size)
-            self._reserve(job, 0)
-            if page.is_last:
-                return
-            while self._buffered_bytes + page.size > MAX_BUFFERED_BYTES and not (
-                self._must_proceed(job)
-            ):
-                self._wait_for_change()
-            self._reserve(job, page.size)
+            self._running.discard(job)
+            if job.error is not None:
+                self._end_after(job.exports, job.number)
+            job.finish()
+            self._idle += 1
 
     # With the lock held
 
-    def _may_start(self, job: ExportJob) -> bool:
-        if len(self._active) + len(self._waiting_for_slot) >= self._max_concurrent:
-            return False
-        if job is self._current_job:
-            return True
-        return self._has_room and self._monitor.has_accepted_job and not self._is_sequential
+    def _head(self) -> Slot | None:
+        """Return the next job to start, if any is left."""
+        while self._next is None or self._next.is_over:
+            self._next = None
+            if not self._queue:
+                break
+            exports = self._queue[0]
+            if (window := next(exports.windows, None)) is None:
+                self._queue.popleft()
+                continue
+            exports.created += 1
+            self._count += 1
+            self._next = Slot(exports, window, self._count, self._capacity)
+            exports.jobs.append(self._next)
+        return self._next
 
-    @property
-    def _has_room(self) -> bool:
-        return self._buffered_bytes + self._max_page <= MAX_BUFFERED_BYTES
-
-    def _must_proceed(self, job: ExportJob) -> bool:
-        """Return whether the main thread waits for a page of the job."""
-        return job is self._current_job and not job.pages
-
-    def _activate(self, job: ExportJob) -> None:
-        self._active.add(job)
-        job.status = JobStatus.ACTIVE
-        self._reserve(job, self._max_page)
-        self._notify()
-
-    def _notify(self) -> None:
-        """Wake all threads, and start a worker if a job can start and no worker is idle."""
-        self._changed.notify_all()
-        if (
-            self._pending
-            and not self._idle
-            and len(self._threads) <= MAX_WORKERS  # one more thread logs progress
-            and self._may_start(self._pending[0])
-            and not self._stop.is_set()
-        ):
-            self._start(self._work, f"worker-{len(self._threads)}")
-
-    def _wait_for_change(self, timeout: float | None = None) -> None:
-        if not self._stop.is_set():
-            self._changed.wait(timeout)
-        if self._stop.is_set():
-            raise ExportsStoppedError
-
-    def _reserve(self, job: ExportJob, size: int) -> None:
-        self._buffered_bytes += size - job.reserved
-        job.reserved = size
-        self._changed.notify_all()
+    def _end_after(self, exports: StreamExports, number: int) -> None:
+        """End the jobs of a stream that come after a number, also those without a window yet."""
+        exports.windows = iter(())
+        current = self._capacity.current_job
+        for job in [*exports.jobs, *self._running, *([current] if current else [])]:
+            if job.exports is exports and job.number > number:
+                job.end()
 
     def _log_progress(self) -> None:
         began = time.monotonic()
         while not self._stop.wait(PROGRESS_INTERVAL):
             with self._changed:
-                status = Counter(
-                    JobStatus.DONE if job.is_dropped else job.status for job in self.jobs
-                )
+                current = self._capacity.current_job
+                pending = sum(one.planned - one.created for one in self._queue)
+                pending += self._next is not None
+                planned = sum(one.planned for one in self._streams)
+                jobs = [
+                    *([current] if current else []),
+                    *(j for s in self._streams for j in s.jobs),
+                ]
                 figures = {
-                    "stream": self._current_job.stream if self._current_job else None,
-                    "rows": sum(job.received for job in self.jobs),
+                    "stream": current.stream if current else None,
+                    "rows": sum(one.rows for one in self._streams),
                     "seconds": round(time.monotonic() - began),
-                    "jobs_pending": status[JobStatus.PENDING],
-                    "jobs_active": status[JobStatus.ACTIVE],
-                    "jobs_done": status[JobStatus.DONE],
-                    "prefetched_bytes": sum(page.size for job in self.jobs for page in job.pages),
+                    "jobs_pending": pending,
+                    "jobs_active": len(self._capacity.active),
+                    "jobs_done": planned - pending - len(self._running),
+                    "prefetched_bytes": sum(page.size for job in jobs for page in job.pages),
                 }
             text = " ".join(f"{name}={value}" for name, value in figures.items())
             self._logger.info("Sync progress: %s", text, extra=figures)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from threading import Lock
 
-from tap_campusgroups.exports.response import redact_keys
 from tap_campusgroups.records.values import format_timestamp
+from tap_campusgroups.redaction import redact_keys
 
 if t.TYPE_CHECKING:
     import logging
@@ -27,11 +27,12 @@ class ServiceMonitor:
         started: Start of the run, aware, UTC, by the local clock; from the first response on by the
             service's clock, if that is earlier. No bookmark may be later.
         has_accepted_job: Whether the service has accepted an export of the run.
+        has_answered: Whether there was any response.
     """
 
     def __init__(self, started: datetime, logger: logging.Logger) -> None:
         self.started = started
-        self.has_accepted_job = False
+        self.has_accepted_job = self.has_answered = False
         self._logger = logger
         self._lock = Lock()
         # The lock guards all below.
@@ -43,6 +44,7 @@ class ServiceMonitor:
         """Compare the clocks by a response's `Date` header; only the first valid one counts."""
         date = parse_http_date(header)
         with self._lock:
+            self.has_answered = True
             if self._has_date or date is None:
                 return
             self._has_date = True

@@ -6,14 +6,18 @@ import typing as t
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from tap_campusgroups.records.values import format_timestamp
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MIN_BISECTED: t.Final = timedelta(hours=1)
 """A window of this length or less is not bisected."""
 
 
 def format_bound(bound: datetime) -> str:
     """Format a bound as the document's examples do: `2020-01-01T00:00:00Z`."""
-    # Not `strftime`: its %Y does not pad years before 1000 on every platform.
-    return f"{bound.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'seconds')}Z"
+    return format_timestamp(bound, timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +36,25 @@ class Window:
         """Create a window from two aware timestamps, truncated to whole seconds."""
         return cls(*(bound.astimezone(UTC).replace(microsecond=0) for bound in (start, end)))
 
-    def split(self, days: int | None) -> list[Window]:
-        """Split the window into ascending windows of at most some days that share their bounds.
+    def split(self, days: int | None) -> Iterator[Window]:
+        """Yield ascending windows of at most some days that share their bounds.
 
-        The result has one window if `days` is `None`, and none if the window is empty.
+        These are one window if `days` is `None`, and none if the window is empty.
         """
         if self.is_empty:
-            return []
-        if days is None:
-            return [self]
-        step = timedelta(days=days)
-        windows, start = [], self.start
+            return
+        step, start = timedelta(days=days) if days else self.end - self.start, self.start
         while self.end - start > step:
-            windows.append(Window(start, start + step))
+            yield Window(start, start + step)
             start += step
-        return [*windows, Window(start, self.end)]
+        yield Window(start, self.end)
+
+    def count(self, days: int | None) -> int:
+        """Return the number of windows that `split` yields."""
+        length = self.end - self.start
+        if self.is_empty or not length or days is None:
+            return int(not self.is_empty)
+        return -(-length // timedelta(days=days))
 
     def bisect(self) -> list[Window]:
         """Split the window into two halves that share their bound, unless it is too short."""

@@ -12,7 +12,6 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.exceptions import UnknownFieldError
 from tap_campusgroups.records.json_codec import limit_depth
-from tap_campusgroups.records.quality import safe_field_name
 from tap_campusgroups.records.values import (
     ConversionError,
     to_boolean,
@@ -24,6 +23,7 @@ from tap_campusgroups.records.values import (
     to_string,
     to_timestamp,
 )
+from tap_campusgroups.redaction import safe_field_name
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

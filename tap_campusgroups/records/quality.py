@@ -5,7 +5,6 @@ They are logged, so they hold names, numbers and types, never values.
 
 from __future__ import annotations
 
-import re
 import typing as t
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,11 +14,7 @@ from tap_campusgroups.records.values import parse_timestamp
 
 MAX_UNKNOWN_NAMES: t.Final = 20  # with more unknown fields, their names are probably data
 
-HIDDEN_NAME: t.Final = "(a name)"
 TOO_MANY_NAMES: t.Final = f"(more than {MAX_UNKNOWN_NAMES} names)"
-
-_MAX_NAME_LENGTH: t.Final = 40
-_FIELD_NAME = re.compile(r"[a-z]+(?:[A-Z][a-z]*)*[0-9]?")  # as all names of the specification
 
 
 @dataclass(slots=True)
@@ -77,9 +72,3 @@ class DataQualityCounters:
         stats = fields.setdefault(path, UnknownFieldStats())
         stats.count += 1
         stats.types.add("date-time" if parse_timestamp(value) else JSON_TYPES[type(value)])
-
-
-def safe_field_name(name: str) -> str:
-    """Return `HIDDEN_NAME` for a name that is not spelled like a field of the API."""
-    is_safe = len(name) <= _MAX_NAME_LENGTH and _FIELD_NAME.fullmatch(name)
-    return name if is_safe else HIDDEN_NAME

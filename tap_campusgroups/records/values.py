@@ -61,10 +61,10 @@ def _normalize_timestamp(text: str) -> str:
     return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
 
 
-def format_timestamp(timestamp: datetime) -> str:
-    """Format a timezone-aware timestamp in canonical form, see `canonical_timestamp`."""
+def format_timestamp(timestamp: datetime, timespec: str = "microseconds") -> str:
+    """Format an aware timestamp in UTC; by default in the form of `canonical_timestamp`."""
     # Not `strftime`: its %Y does not pad years before 1000 on every platform.
-    return f"{timestamp.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
+    return f"{timestamp.astimezone(UTC).replace(tzinfo=None).isoformat('T', timespec)}Z"
 
 
 def canonical_timestamp(value: object) -> str | None:

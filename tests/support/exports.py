@@ -7,17 +7,17 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import msgspec
-import requests
 
 from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.exports.export import Page
-from tap_campusgroups.exports.scheduler import ExportJob, Scheduler
+from tap_campusgroups.exports.response import ParsedResponse, classify
+from tap_campusgroups.exports.scheduler import Scheduler, Slot, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.json_codec import Raw
@@ -27,14 +27,10 @@ from tests.support.harness import NEWEST, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from tests.support.harness import Output
 
 T = TypeVar("T")
-
-WINDOW = Window.between(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
-"""The window of fake jobs, which have no rows."""
 
 NAMES = sorted(stream.name for stream in STREAMS[ApiVersion.V1_0])
 """The streams in the order of their sync."""
@@ -51,13 +47,10 @@ WINDOW = Window(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UT
 LOGGER = logging.getLogger("tap-campusgroups")
 
 
-def make_response(status: int, body: bytes | object, method: str = "GET") -> requests.Response:
-    """Create a response as `requests` would; a body that is not bytes is encoded as JSON."""
-    response = requests.Response()
-    response.status_code = status
-    response._content = body if isinstance(body, bytes) else msgspec.json.encode(body)  # noqa: SLF001 - the only way
-    response.request = requests.Request(method, "https://school.example/data/v1/events").prepare()
-    return response
+def parsed(status: int, body: bytes | object, method: str = "GET") -> ParsedResponse:
+    """Return a response as the tap reads it; a body that is not bytes is encoded as JSON."""
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return classify(method, status, content)
 
 
 # Threads
@@ -157,6 +150,12 @@ def texts(pages: Iterable[Page]) -> list[str]:
     return [bytes(page.results).decode() for page in pages]
 
 
+def pages(scheduler: Scheduler, exports: StreamExports) -> Iterator[Page]:
+    """Yield the pages of all windows of a stream."""
+    for _, window_pages in scheduler.windows(exports):
+        yield from window_pages
+
+
 def page_texts(stream: str, count: int) -> list[str]:
     """Return the texts of a fake job's pages."""
     return [f"{stream} {number}" for number in range(1, count + 1)]
@@ -169,8 +168,8 @@ def fake_job(
     probe: BufferProbe | None = None,
     before: Callable[[int], None] = lambda _number: None,
     error: Exception | None = None,
-) -> ExportJob:
-    """Create a job whose export is accepted at once.
+) -> StreamExports:
+    """Create the exports of a stream with one window, whose export is accepted at once.
 
     Args:
         stream: Name of the stream.
@@ -180,8 +179,8 @@ def fake_job(
         error: Raised after the pages.
     """
 
-    def fetch(scheduler: Scheduler, job: ExportJob) -> Generator[Page, None, None]:
-        scheduler.accept(job, f"query of {stream}")
+    def run(slot: Slot) -> Generator[Page, None, None]:
+        slot.accept(f"query of {stream}", is_resubmission=False)
         left = enumerate(sizes, 1)
         following = next(left, None)
         while (current := following) is not None:
@@ -194,30 +193,25 @@ def fake_job(
         if error is not None:
             raise error
 
-    return ExportJob(stream, WINDOW, fetch)
+    return StreamExports(stream, iter([WINDOW]), 1, run)
 
 
 @contextmanager
-def scheduled(
-    *jobs: ExportJob,
-    max_concurrent: int = 4,
-    worker_context: Callable[[], AbstractContextManager[object]] = nullcontext,
-) -> Iterator[Scheduler]:
-    """Create a scheduler of some jobs, and close it at the end."""
+def scheduled(*exports: StreamExports, max_concurrent: int = 4) -> Iterator[Scheduler]:
+    """Create a scheduler of some streams, and close it at the end."""
     scheduler = Scheduler(
-        jobs,
+        exports,
         max_concurrent=max_concurrent,
         monitor=ServiceMonitor(datetime.now(UTC), LOGGER),
-        worker_context=worker_context,
         logger=LOGGER,
     )
     with closing(scheduler):
         yield scheduler
 
 
-def take_all(scheduler: Scheduler) -> list[str]:
-    """Take the pages of all jobs and return their texts."""
-    return [text for job in scheduler.jobs for text in texts(scheduler.pages(job))]
+def take_all(scheduler: Scheduler, exports: Iterable[StreamExports]) -> list[str]:
+    """Take the pages of all streams and return their texts."""
+    return [text for one in exports for text in texts(pages(scheduler, one))]
 
 
 def with_timeout(run: Callable[[], T], scheduler: Scheduler) -> T:

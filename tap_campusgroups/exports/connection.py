@@ -1,0 +1,231 @@
+"""The connection of one worker: HTTP with limits on time and size, and what a failure means."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import socket
+import ssl
+import time
+import typing as t
+from collections import deque
+from http import HTTPStatus
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+import requests
+import urllib3
+from typing_extensions import override
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_campusgroups.records.json_codec import Buffer
+
+CHUNK_BYTES: t.Final = 2**16
+MAX_BODY_BYTES: t.Final = 256 * 2**20  # of a page, decompressed: it has to fit in memory
+MAX_ERROR_BYTES: t.Final = 2**20  # that are read of any other response
+CHECK_SECONDS: t.Final = 1.0  # of a deadline that one look at the clock can use up
+
+
+class HttpResponse(t.NamedTuple):
+    """A whole response."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: Buffer
+
+
+class BodyTooLargeError(Exception):
+    """A page is larger than `MAX_BODY_BYTES`."""
+
+
+class DeadlineExceededError(requests.exceptions.Timeout):
+    """A response did not arrive completely in time."""
+
+
+class Connection:
+    """Sends the requests of one worker, one after the other, over a kept-alive connection.
+
+    The timeouts of a socket apply between two bytes, so a response that arrives byte by byte would
+    never end. A thread of its own therefore waits for responses; if one takes too long, the thread
+    is left behind with its session, which both end with the response.
+
+    Attributes:
+        waited: Seconds that the last request took, without time in which the process did not run.
+    """
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self._sender: _Sender | None = None
+
+    def exchange(
+        self, request: requests.PreparedRequest, *, timeout: float, deadline: float
+    ) -> HttpResponse:
+        """Send a request and return the whole response.
+
+        Args:
+            request: The request; redirects are not followed.
+            timeout: Limit between two bytes, in seconds.
+            deadline: Limit of the whole response, in seconds.
+
+        Raises:
+            requests.RequestException: If there is no whole response, such as
+                `DeadlineExceededError`.
+            OSError: If a certificate file of the environment does not exist.
+            BodyTooLargeError: If a page is too large for memory.
+        """
+        if self._sender is None:
+            self._sender = _Sender()
+            self._sender.start()
+        self._sender.requests.put((request, timeout))
+        self.waited = 0.0
+        # In steps, so that a suspended process finds most of the deadline left when it resumes.
+        while (step := min(CHECK_SECONDS, deadline - self.waited)) > 0:
+            began = time.monotonic()
+            try:
+                answer = self._sender.answers.get(timeout=step)
+            except Empty:
+                self.waited += step
+                continue
+            self.waited += min(time.monotonic() - began, step)
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+        self.close()
+        raise DeadlineExceededError
+
+    def close(self) -> None:
+        """Close the connection once its current request has ended."""
+        if self._sender is not None:
+            self._sender.requests.put(None)
+            self._sender = None
+
+
+class _Sender(Thread):
+    """The thread of a connection, with its session."""
+
+    def __init__(self) -> None:
+        super().__init__(name="tap-campusgroups-request", daemon=True)
+        self.requests: SimpleQueue[tuple[requests.PreparedRequest, float] | None] = SimpleQueue()
+        self.answers: SimpleQueue[HttpResponse | BaseException] = SimpleQueue()
+
+    @override
+    def run(self) -> None:
+        with _Session() as session:
+            while (call := self.requests.get()) is not None:
+                try:
+                    answer: HttpResponse | BaseException = _exchange(session, *call)
+                except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
+                    answer = error
+                self.answers.put(answer)
+                del answer, call  # a page is freed by the thread that takes it
+
+
+class _Session(requests.Session):
+    """A session that does not parse the target of a redirect, which can fail."""
+
+    @override
+    def resolve_redirects(self, *args: t.Any, **kwargs: t.Any) -> Iterator[t.Any]:
+        return iter(())
+
+
+def _exchange(
+    session: requests.Session, request: requests.PreparedRequest, timeout: float
+) -> HttpResponse:
+    # Certificates and proxies of the environment, as `Session.request` uses them.
+    environment = session.merge_environment_settings(
+        request.url or "", {}, stream=True, verify=None, cert=None
+    )
+    # Redirects are not followed: requests would send the secret to another host.
+    response = session.send(request, timeout=timeout, allow_redirects=False, **environment)
+    return HttpResponse(response.status_code, response.headers, _read_body(response))
+
+
+def _read_body(response: requests.Response) -> Buffer:
+    """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other."""
+    chunks: deque[bytes] = deque()
+    size = 0
+    with response:  # closes the connection if the body is not read to its end
+        is_ok = response.status_code == HTTPStatus.OK
+        limit = MAX_BODY_BYTES if is_ok else MAX_ERROR_BYTES
+        for chunk in response.iter_content(CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                if is_ok:
+                    raise BodyTooLargeError
+                break
+    if size <= CHUNK_BYTES:
+        return b"".join(chunks)
+    # A buffered page in a memory map returns to the system as a whole, not as holes in the heap.
+    memory = mmap.mmap(-1, size)
+    while chunks:
+        memory.write(chunks.popleft())
+    return memoryview(memory)
+
+
+def describe_failure(failure: BaseException) -> str:
+    """Describe a failed attempt without the error's text, which contains the URL."""
+    reason = _reason(failure)
+    detail = f" ({type(reason).__name__})" if isinstance(reason, Exception) else ""
+    return f"{type(failure).__name__}{detail}"
+
+
+def is_unknown_host(failure: BaseException) -> bool:
+    """Return whether the host name does not exist; false if no name server can be reached."""
+    reason = _reason(failure)
+    is_resolution = isinstance(reason, urllib3.exceptions.NameResolutionError)
+    cause = reason.__cause__ if is_resolution and isinstance(reason, Exception) else None
+    return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
+
+
+def setup_problem(failure: OSError, *, has_answered: bool) -> str | None:
+    """Return what to correct if waiting cannot help: a certificate, a proxy, the URL.
+
+    `has_answered` is whether the service has answered in this run: then a proxy works in principle.
+    """
+    for error in _chain(failure):
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate is not trusted ({error.verify_message}). If a proxy of your "
+                "network inspects connections, set REQUESTS_CA_BUNDLE to the file with the "
+                "certificates of its authority"
+            )
+    proxy_settings = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY"
+    problem = None
+    match failure:
+        case requests.exceptions.ProxyError():
+            status = _TUNNEL_STATUS.search(str(_reason(failure)))
+            if not has_answered and not (status and status[1].startswith("5")):
+                reason = f"HTTP {status[1]}" if status else describe_failure(failure)
+                problem = f"the proxy cannot be used ({reason}). Correct {proxy_settings}"
+        case requests.exceptions.InvalidSchema():
+            problem = (
+                f"a SOCKS proxy needs the package PySocks. Install it, or correct {proxy_settings}"
+            )
+        case requests.exceptions.InvalidURL() | requests.exceptions.MissingSchema():
+            problem = f"invalid URL ({type(failure).__name__}). Correct api_url, {proxy_settings}"
+        case requests.RequestException():
+            pass
+        case _ if failure.errno is None:  # how requests reports it
+            problem = "a certificate file is missing. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+    return problem
+
+
+# The text of http.client: no attribute has the status.
+_TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
+
+
+def _reason(failure: BaseException) -> object:
+    """Return urllib3's reason for an error of `requests`."""
+    return getattr(failure.args[0], "reason", None) if failure.args else None
+
+
+def _chain(failure: object) -> Iterator[object]:
+    """Yield an error and what it wraps."""
+    while isinstance(failure, BaseException):
+        yield failure
+        reason = getattr(failure, "reason", None)
+        inner = failure.args[0] if failure.args else None
+        failure = next((e for e in (reason, inner) if isinstance(e, BaseException)), None)

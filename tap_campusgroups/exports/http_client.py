@@ -1,0 +1,192 @@
+"""Sends the steps of exports: retries, the alternative path, denied access."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import requests
+
+from tap_campusgroups.exceptions import (
+    AccessDeniedError,
+    ConnectionSetupError,
+    ExportFailedError,
+    ServiceUnavailableError,
+)
+from tap_campusgroups.exports.connection import (
+    BodyTooLargeError,
+    describe_failure,
+    is_unknown_host,
+    setup_problem,
+)
+from tap_campusgroups.exports.response import TRANSIENT, ParsedResponse, ResponseKind, classify
+from tap_campusgroups.exports.retry import parse_retry_after, retry_delay
+
+if t.TYPE_CHECKING:
+    import logging
+
+    from tap_campusgroups.exports.connection import HttpResponse
+    from tap_campusgroups.exports.endpoint import Endpoint
+    from tap_campusgroups.exports.export import PollPolicy
+    from tap_campusgroups.exports.pagination import Step
+    from tap_campusgroups.exports.retry import RangeHistory, RetryPolicy
+    from tap_campusgroups.exports.scheduler import Slot
+    from tap_campusgroups.exports.service_monitor import ServiceMonitor
+
+RESPONSE_DEADLINE: t.Final = 5  # time limit of a whole response, in request timeouts
+
+
+class ExportLimits(t.NamedTuple):
+    """Time limits and retry limits of exports; `request_timeout` is in seconds without a byte."""
+
+    request_timeout: float
+    poll: PollPolicy
+    retry: RetryPolicy
+
+
+class _Failure(t.NamedTuple):
+    """A failed attempt; `status` is that of the response, if there was one."""
+
+    reason: str
+    max_attempts: int
+    status: int | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class HttpClient:
+    """Sends the requests of a run; used by all workers."""
+
+    limits: ExportLimits
+    monitor: ServiceMonitor
+    logger: logging.Logger
+
+    @property
+    def fault_limit(self) -> float:
+        """Time that the faults of one export may take now, in seconds."""
+        retry = self.limits.retry
+        if self.monitor.has_accepted_job:
+            return retry.fault_seconds
+        return min(retry.fault_seconds, retry.fault_seconds_unaccepted)
+
+    def send(
+        self, step: Step, endpoint: Endpoint, slot: Slot, history: RangeHistory
+    ) -> ParsedResponse:
+        """Send a step and return the response; retry transient failures.
+
+        These are connection errors, 408, 429, a 5xx unless the query failed, a body that is not
+        JSON, and a 401 or 403 once the secret has worked in the run.
+
+        Raises:
+            AccessDeniedError: On 401 or 403.
+            ConnectionSetupError: If waiting cannot help: a certificate, a proxy, the URL.
+            ServiceUnavailableError: If all attempts failed, or took too long.
+            ExportFailedError: If a page is too large.
+            ExportsStoppedError: If the run is ending, or the stream has failed.
+        """
+        failures = refusals = 0
+        while True:
+            slot.check()
+            slot.count("requests")
+            path = endpoint.path
+            request = endpoint.request(step)
+            outcome = self._attempt(request, slot, history)
+            if isinstance(outcome, ParsedResponse):
+                is_unknown = request.method == "POST" and outcome.status == HTTPStatus.NOT_FOUND
+                if not (is_unknown and endpoint.use_alias(path)):
+                    return outcome
+                self.logger.info("Path not found: stream=%s path=%s", slot.stream, path)
+                continue
+            failures += 1
+            is_refusal = request.method == "POST" and outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+            refusals = refusals + 1 if is_refusal else 0
+            # A rate limit ends with the delay that it asks for; a limit on exports does not.
+            if refusals > 1 and slot.yield_to_others():
+                failures = refusals = 0
+                continue
+            delay = retry_delay(failures, outcome.retry_after)
+            if (
+                failures >= outcome.max_attempts
+                or history.fault_seconds + delay >= self.fault_limit
+            ):
+                raise self._final_error(outcome, failures, f"{request.method} {path}", slot.stream)
+            self.logger.warning(
+                "Retrying request: stream=%s reason=%s attempt=%d/%d delay=%.1fs",
+                *(slot.stream, outcome.reason, failures + 1, outcome.max_attempts, delay),
+            )
+            slot.count("retries")
+            history.fault_seconds += delay
+            slot.pause(delay)
+
+    def _attempt(
+        self, request: requests.PreparedRequest, slot: Slot, history: RangeHistory
+    ) -> ParsedResponse | _Failure:
+        limits, left = self.limits, self.fault_limit - history.fault_seconds
+        timeout = limits.request_timeout
+        deadline = min(RESPONSE_DEADLINE * timeout, limits.poll.timeout, left)
+        try:
+            response = slot.connection.exchange(request, timeout=timeout, deadline=deadline)
+        except OSError as error:  # also those of requests
+            failure = error
+        except BodyTooLargeError:
+            msg = f"Stream '{slot.stream}': a page is too large for memory. Lower page_size."
+            raise ExportFailedError(msg) from None
+        else:
+            self.monitor.observe_date(response.headers.get("Date"))
+            outcome = self._read(request.method or "", response, slot.stream)
+            if isinstance(outcome, _Failure):
+                history.fault_seconds += slot.connection.waited
+            return outcome
+        # Outside of `except`: a new error must not carry the old one, which may quote the URL.
+        if problem := setup_problem(failure, has_answered=self.monitor.has_answered):
+            msg = f"Stream '{slot.stream}': no connection: {problem}."
+            raise ConnectionSetupError(msg)
+        if not isinstance(failure, requests.RequestException):
+            raise failure
+        history.fault_seconds += slot.connection.waited
+        max_attempts = limits.retry.max_attempts
+        if is_unknown_host(failure):
+            max_attempts = min(max_attempts, limits.retry.max_attempts_unknown_host)
+        return _Failure(describe_failure(failure), max_attempts)
+
+    def _read(self, method: str, response: HttpResponse, stream: str) -> ParsedResponse | _Failure:
+        """Classify a response; a failure is one of the request, not of its export."""
+        parsed, retry = classify(method, response.status, response.content), self.limits.retry
+        max_attempts = retry.max_attempts
+        if parsed.kind is ResponseKind.DENIED:
+            if not self.monitor.has_accepted_job:
+                raise _denied(stream, str(parsed), parsed.status)
+            max_attempts = min(max_attempts, retry.max_attempts_denied)
+        elif parsed.kind not in TRANSIENT:
+            self.monitor.observe_keys(stream, parsed.unknown_keys)
+            return parsed
+        retry_after = parse_retry_after(response.headers.get("Retry-After"))
+        return _Failure(str(parsed), max_attempts, parsed.status, retry_after)
+
+    def _final_error(
+        self, failure: _Failure, attempts: int, request: str, stream: str
+    ) -> AccessDeniedError | ServiceUnavailableError:
+        count = f"{attempts} attempt{'s' * (attempts > 1)}"
+        if failure.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            reason = f"{failure.reason} after {count}"
+            return _denied(stream, reason, failure.status, has_worked=True)
+        msg = f"Stream '{stream}': {request} failed after {count}: {failure.reason}."
+        if failure.status is None:
+            msg += " Check the network, school_code and api_url."
+        elif failure.retry_after is not None and attempts < failure.max_attempts:
+            msg += f" The service asks to wait {failure.retry_after:.0f} s; run again later."
+        return ServiceUnavailableError(msg)
+
+
+def _denied(
+    stream: str, reason: str, status: int, *, has_worked: bool = False
+) -> AccessDeniedError:
+    advice = "Check api_secret and school_code, and that the secret may read this data"
+    if has_worked:
+        advice = (
+            "The secret has worked in this run, so either it may not read this data (ask "
+            "CampusGroups, or deselect the stream), or a firewall or rate limit of the service "
+            "refuses the requests (run again later, or lower max_concurrent_exports)"
+        )
+    return AccessDeniedError(f"Stream '{stream}': {reason}. {advice}.", status=status)

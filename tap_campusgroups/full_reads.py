@@ -1,0 +1,58 @@
+"""Full reads (FULL_TABLE): their versions, and what keeps a run from removing rows in a target."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import timedelta
+
+from singer_sdk.mapper import RemoveRecordTransform
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from singer_sdk.mapper import StreamMap
+
+    from tap_campusgroups.state import FullRead
+
+MARGIN: t.Final = timedelta(days=1)
+"""How far a range reaches past the start of the run: a row may be updated during the read."""
+
+
+def next_version(last: FullRead | None, *, started: int) -> int:
+    """Return the version of a read's records, later than that of the last one.
+
+    `started` is the start of the run, in seconds since 1970.
+    """
+    return max(started, last["version"] + 1 if last else 0)
+
+
+def aliases_of(stream_maps: Iterable[StreamMap]) -> list[str]:
+    """Return the names under which a stream's records are written."""
+    return [one.stream_alias for one in stream_maps if not isinstance(one, RemoveRecordTransform)]
+
+
+def removal_obstacle(
+    stream: str,
+    stream_maps: Mapping[str, Sequence[StreamMap]],
+    *,
+    has_end_date: bool,
+    seconds: float,
+) -> str | None:
+    """Return why a run cannot tell which rows of a table no longer exist, if so.
+
+    Args:
+        stream: Name of the stream.
+        stream_maps: The stream maps of all streams.
+        has_end_date: Whether `end_date` is set.
+        seconds: Time since the start of the run.
+    """
+    if has_end_date:
+        return "end_date is set. Unset it."
+    if seconds > MARGIN.total_seconds():
+        return "the read took more than a day. Read fewer streams in one run."
+    others = {
+        alias for name, maps in stream_maps.items() if name != stream for alias in aliases_of(maps)
+    }
+    if not others.isdisjoint(aliases_of(stream_maps[stream])):
+        return "another stream has the same alias. Give each stream a separate one."
+    return None
