@@ -20,6 +20,7 @@ from tap_campusgroups.exports.connection import (
     is_unknown_host,
     setup_problem,
 )
+from tap_campusgroups.exports.pagination import Fetch
 from tap_campusgroups.exports.response import TRANSIENT, ParsedResponse, ResponseKind, classify
 from tap_campusgroups.exports.retry import parse_retry_after, retry_delay
 
@@ -88,6 +89,8 @@ class HttpClient:
         failures = refusals = 0
         while True:
             slot.check()
+            if isinstance(step, Fetch):
+                slot.reserve()
             slot.count("requests")
             path = endpoint.path
             request = endpoint.request(step)

@@ -8,8 +8,8 @@ with its `Slot`, and the slot changes the `Capacity` that all jobs share.
 * At most `max_concurrent` exports are queued or running at the service. They start in job order. An
   export frees its place once it has run, before its other pages are fetched.
 * The buffer holds prefetched pages and reservations for pages on their way, up to
-  `MAX_BUFFERED_BYTES`. No job starts without room for its first page. The current job may always
-  start and fetch one page, so the run cannot deadlock.
+  `MAX_BUFFERED_BYTES`. No job asks for a page without room for it. The current job may always start
+  and fetch one page, so the run cannot deadlock.
 * A failure is raised at the job's turn, after the pages before it. From the failure on, no later
   job of the same stream submits anything.
 * Until the service has accepted an export, and with a limit of 1, no job starts before its turn.
@@ -38,7 +38,7 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.window import Window
 
 MAX_WORKERS: t.Final = 32  # exports whose pages are not all fetched
-MAX_BUFFERED_BYTES: t.Final = 48 * 2**20  # prefetched pages of all streams
+MAX_BUFFERED_BYTES: t.Final = 16 * 2**20  # prefetched pages of all streams
 PAGE_ESTIMATE: t.Final = 2**20  # bytes reserved for a first page, until the run sees a larger page
 PROGRESS_INTERVAL: t.Final = 60.0  # seconds between two progress lines
 RECOVERY_INTERVAL: t.Final = 120.0  # seconds without HTTP 429 after which the limit rises by one
@@ -180,7 +180,7 @@ class Slot:
         self.number = number
         self._capacity = capacity
         self._over = Event()
-        self._reserved = 0
+        self._reserved = self._page_size = 0
 
     def check(self) -> None:
         """Raise `ExportsStoppedError` if the job is over."""
@@ -188,9 +188,20 @@ class Slot:
             raise ExportsStoppedError
 
     def pause(self, seconds: float) -> None:
-        """Wait some seconds."""
+        """Wait some seconds, without room in the buffer."""
+        self._reserve(0)
         if wait(self._over, seconds):
             raise ExportsStoppedError
+
+    def reserve(self) -> None:
+        """Wait until the buffer has room for another page (backpressure)."""
+        shared = self._capacity
+        with shared.changed:
+            self.check()
+            if not self._reserved:
+                size = self._page_size or shared.max_page
+                self._wait_until(lambda: shared.has_room(size) or self._must_proceed)
+                self._reserve(size)
 
     def count(self, name: str) -> None:
         """Count an event in the figures of the stream."""
@@ -204,8 +215,6 @@ class Slot:
             self.check()
             if self.status is JobStatus.ACTIVE:
                 return
-            # The part after a complete one needs room in the buffer, as a new job does.
-            self._wait_until(lambda: self._reserved or shared.has_room() or self._must_proceed)
             shared.waiting.add(self)
             try:
                 self._wait_until(lambda: shared.free_places > 0 and self._is_first_waiting)
@@ -262,25 +271,23 @@ class Slot:
     # Called by the scheduler
 
     def activate(self) -> None:
-        """Give the job a place at the service and room for a page; called with the lock held."""
+        """Give the job a place at the service; called with the lock held."""
         self.status = JobStatus.ACTIVE
         self._capacity.active.add(self)
-        self._reserve(self._capacity.max_page)
+        self._capacity.changed.notify_all()
 
     def store(self, page: Page) -> None:
-        """Buffer a page, then wait until the next one may be fetched (backpressure)."""
+        """Buffer a page in the room that was reserved for it."""
         shared = self._capacity
         with shared.changed:
             if self.status is not JobStatus.FETCHING:
                 self.release(JobStatus.FETCHING)
             self.check()
             self.pages.append(page)
+            self._page_size = page.size
             shared.buffered_bytes += page.size
             shared.max_page = max(shared.max_page, page.size)
             self._reserve(0)
-            if not page.is_last:
-                self._wait_until(lambda: shared.has_room(page.size) or self._must_proceed)
-                self._reserve(page.size)
 
     def take(self) -> Page | None:
         """Take a page out of the buffer, if there is one; called with the lock held."""
@@ -315,9 +322,10 @@ class Slot:
         self._capacity.logger.info(text, self.stream, self.query_id)
 
     def _reserve(self, size: int) -> None:
-        self._capacity.buffered_bytes += size - self._reserved
-        self._reserved = size
-        self._capacity.changed.notify_all()
+        with self._capacity.changed:
+            self._capacity.buffered_bytes += size - self._reserved
+            self._reserved = size
+            self._capacity.changed.notify_all()
 
     def _wait_until(self, condition: Callable[[], object]) -> None:
         self.check()
