@@ -90,9 +90,10 @@ class JobStatus(enum.Enum):
 class Capacity:
     """What all jobs of a run share: places at the service, and room in the buffer.
 
+    The lock of `changed`, which is notified of changes, guards this and all slots.
+
     Attributes:
-        changed: Its lock guards all other attributes and those of the slots; notified of changes.
-        limit: Exports that may be at the service now, including those that were abandoned there.
+        limit: Exports that may be at the service now, with those that were abandoned there.
         current_job: The job whose pages the main thread takes.
     """
 
@@ -116,39 +117,30 @@ class Capacity:
         """Exports that may be submitted now; the first is always allowed."""
         return max(self.limit - self.abandoned, 1) - len(self.active)
 
-    def has_room(self, size: int | None = None) -> bool:
-        """Return whether the buffer has room for a page, by default for the largest one so far."""
-        return self.buffered_bytes + (size or self.max_page) <= MAX_BUFFERED_BYTES
+    def has_room(self, size: int) -> bool:
+        """Return whether the buffer has room for a page."""
+        return self.buffered_bytes + size <= MAX_BUFFERED_BYTES
 
     def may_start(self, job: Slot) -> bool:
         """Return whether a pending job may take a place."""
-        if self.free_places <= len(self.waiting):
-            return False
-        if job is self.current_job:
-            return True
-        return self.has_room() and self.monitor.has_accepted_job and self.max_concurrent > 1
-
-    def lower_limit(self, accepted: int) -> None:
-        """Lower the limit to some accepted exports, because the service refuses another."""
-        self._limited_at = time.monotonic()
-        if accepted + self.abandoned < self.limit:
-            self.limit = accepted + self.abandoned
-            self._log_limit("lowered", "HTTP 429")
+        may_run_ahead = self.monitor.has_accepted_job and self.max_concurrent > 1
+        is_due = job is self.current_job or (may_run_ahead and self.has_room(self.max_page))
+        return is_due and self.free_places > len(self.waiting)
 
     def free_place(self, job: Slot) -> None:
         """Remove a job from the service; some time after HTTP 429, the limit rises again."""
         self.active.discard(job)
-        now = time.monotonic()
-        if self.limit < self.max_concurrent and now - self._limited_at >= RECOVERY_INTERVAL:
-            self._limited_at = now
-            self.limit += 1
-            self._log_limit("raised", f"no HTTP 429 for {RECOVERY_INTERVAL:.0f} s")
+        if time.monotonic() - self._limited_at >= RECOVERY_INTERVAL:
+            self.set_limit(min(self.limit + 1, self.max_concurrent), "time without HTTP 429")
         self.changed.notify_all()
 
-    def _log_limit(self, change: str, reason: str) -> None:
-        self.logger.info(
-            "Concurrency %s: max_concurrent_exports=%d reason=%s", change, self.limit, reason
-        )
+    def set_limit(self, limit: int, reason: str) -> None:
+        """Change the limit; a later rise comes after `RECOVERY_INTERVAL` at the earliest."""
+        self._limited_at = time.monotonic()
+        if limit != self.limit:
+            self.limit = limit
+            text = "Concurrency changed: max_concurrent_exports=%d reason=%s"
+            self.logger.info(text, limit, reason)
 
 
 class Slot:
@@ -226,8 +218,7 @@ class Slot:
         """Record that the service has accepted the export; return whether its queryId is new."""
         with self._capacity.changed:
             is_new = self._capacity.monitor.accept(query_id)
-            self.exports.counts["exports"] += 1
-            self.exports.counts["resubmissions"] += is_resubmission
+            self.exports.counts.update(exports=1, resubmissions=int(is_resubmission))
             self.query_id = query_id if is_new else None
             self._capacity.changed.notify_all()
             return is_new
@@ -263,7 +254,7 @@ class Slot:
             accepted = sum(job is not self and job.query_id is not None for job in shared.active)
             if not accepted:
                 return False
-            shared.lower_limit(accepted)
+            shared.set_limit(min(shared.limit, accepted + shared.abandoned), "HTTP 429")
             self.release()
             self.acquire()  # with the lock: a later job must not take the place
             return True
