@@ -59,7 +59,7 @@ class StreamExports:
         planned: Number of windows.
         run: Runs the exports of a job's window in a worker, and yields their pages.
         counts: Requests, retries, accepted exports and resubmissions; counted by workers.
-        rows: Rows that the main thread has taken.
+        rows, emitted: Rows that the main thread has taken, and records that it emitted.
         windows_done: Windows that the main thread has wholly emitted.
         newest: The newest `updatedOn` that it emitted, in canonical form; empty without one.
         created, jobs: Number of jobs so far, and those that the main thread has not reached yet;
@@ -72,6 +72,7 @@ class StreamExports:
     run: Callable[[Slot], Generator[Page, None, None]]
     counts: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    emitted: int = 0
     windows_done: int = 0
     newest: str = ""
     created: int = 0
