@@ -59,7 +59,6 @@ def create_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--rows", type=rows_argument, default=50, help="rows per stream: 200 or events=500,users=9")
     add("--api-version", choices=("1.0", "1.1"), default="1.0", help="1.1 has four more streams")
-    add("--port", type=int, default=0, help="port (default: a free one)")
     add("--running", type=float, default=0, help="seconds that a query runs (default: 0)")
     add("--max-active", type=int, help="active queries at which a submit gets 429")
     add(
@@ -119,16 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             dataset.freeze()
             simulator = stack.enter_context(
-                Simulator(
-                    dataset,
-                    port=options.port,
-                    running_seconds=options.running,
-                    max_active=options.max_active,
-                )
+                Simulator(dataset, running_seconds=options.running, max_active=options.max_active)
             )
             for fault in options.fault:
                 simulator.inject(fault)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             parser.error(str(error))
         if options.log_requests:
             simulator.log_to(log_request)

@@ -102,21 +102,16 @@ class Fault:
     _matched: int = field(default=0, init=False, repr=False)
     _first_hit: float = field(default=inf, init=False, repr=False)
 
-    def matches(self, context: RequestContext) -> bool:
-        """Return whether the fault counts this request."""
-        return (
-            self.stream in {None, context.stream}
-            and self.phase in {None, context.phase}
-            and self.type.applies(context)
-        )
-
-    def count(self, at: float) -> bool:
-        """Count a matching request and return whether it is to be hit."""
+    def is_due(self, context: RequestContext) -> bool:
+        """Count a request if it matches, and return whether it is to be hit."""
+        is_match = self.stream in {None, context.stream} and self.phase in {None, context.phase}
+        if not (is_match and self.type.applies(context)):
+            return False
         self._matched += 1
         if self._matched <= self.after:
             return False
         if self.seconds is not None:
-            return at < self._first_hit + self.seconds
+            return context.at < self._first_hit + self.seconds
         return self.times is None or self.fired < self.times
 
     def hit(self, at: float) -> None:
@@ -146,11 +141,10 @@ class FaultList:
     def take(self, context: RequestContext) -> Fault | None:
         """Return the fault that hits the request, counted as fired."""
         with self._lock:
-            at = context.at
-            due = [fault for fault in self._faults if fault.matches(context) and fault.count(at)]
+            due = [fault for fault in self._faults if fault.is_due(context)]
             if not due:
                 return None
-            due[0].hit(at)
+            due[0].hit(context.at)
             return due[0]
 
 

@@ -52,15 +52,11 @@ class SlowResponse(FaultType):
 
     @override
     def respond(self, context: RequestContext) -> Response:
-        headers: dict[str, str] | None = {"Content-Type": JSON}
-        chunk = b" "
-        if self.part == "head":
-            headers, chunk = None, b"X-Slow: 1\r\n"
-        elif self.part == "body":
-            headers = {"Content-Type": JSON, "Content-Length": "1000000"}
-        else:
-            headers = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
-            chunk = b"1\r\n \r\n"
+        headers, chunk = {
+            "head": (None, b"X-Slow: 1\r\n"),
+            "body": ({"Content-Type": JSON, "Content-Length": "1000000"}, b" "),
+            "chunks": ({"Content-Type": JSON, "Transfer-Encoding": "chunked"}, b"1\r\n \r\n"),
+        }[self.part]
         return _EndlessResponse(headers, repeat(chunk), self.seconds, context.planned_status)
 
 

@@ -104,8 +104,7 @@ def _json_type(definition: Schema) -> str:
 
 
 def _compile_value(name: str, definition: Schema, context: FieldContext) -> ValueFactory:
-    json_type = _json_type(definition)
-    match json_type:
+    match _json_type(definition):
         case "object":
             return compile_object(definition, replace(context, owner=name))
         case "array":
@@ -118,8 +117,9 @@ def _compile_value(name: str, definition: Schema, context: FieldContext) -> Valu
             return _number(name)
         case "boolean":
             return _boolean(name)
-    message = f"cannot generate values for the type {json_type!r}"
-    raise ValueError(message)
+        case other:
+            message = f"cannot generate values for the type {other!r}"
+            raise ValueError(message)
 
 
 def _array(item: ValueFactory) -> ValueFactory:
@@ -170,16 +170,12 @@ def _own_number(_random: Random, number: int, _times: RowTimes) -> int:
     return number
 
 
-def _part_number(random: Random, number: int, _times: RowTimes) -> int:
-    """Return an id for a nested row that belongs to this row only."""
-    return number * 100 + int(random() * 100)
-
-
 def _identifier(context: FieldContext) -> ValueFactory:
     if context.owner in TAG_FIELDS:
         return _foreign_key("tags", context)
-    nested = {"": _own_number, "completionRule": _own_number, "comments": _part_number}
-    return nested.get(context.owner, _between(1, 60))
+    if context.owner == "comments":  # each belongs to one row
+        return lambda random, number, _times: number * 100 + int(random() * 100)
+    return _own_number if context.owner in {"", "completionRule"} else _between(1, 60)
 
 
 def _integer(name: str, context: FieldContext) -> ValueFactory:

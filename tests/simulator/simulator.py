@@ -47,7 +47,6 @@ class Simulator:
 
     Args:
         dataset: The rows (default: 50 per stream, the newest at `now()`).
-        port: Port to listen on (0: a free port).
         clock: Returns seconds; measures how long a query has waited.
         now: Returns the time for the Date header.
         queued_seconds: See `Timing`, also for the other waiting times; `simulator.timing` may be
@@ -56,6 +55,10 @@ class Simulator:
             active until a GET for it was answered with 200, 410 or 500.
         retry_after: Header Retry-After of that response (None: no header).
         tls: Certificate for localhost, see `tests/support/tls.py`; serves https.
+
+    Attributes:
+        paths: Streams that are served under another path than their name, and that path.
+        errors: Errors of the simulator itself; the client saw its connection close.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per setting
@@ -64,7 +67,6 @@ class Simulator:
         *,
         api_secret: str = DEFAULT_SECRET,
         school_code: str = DEFAULT_SCHOOL,
-        port: int = 0,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         queued_seconds: float | Mapping[str, float] = 0.0,
@@ -76,23 +78,17 @@ class Simulator:
         retry_after: str | None = None,
         tls: SSLContext | None = None,
     ) -> None:
-        """Bind to the port and start serving."""
+        """Bind to a free port and start serving."""
         self.dataset = Dataset(newest=now()) if dataset is None else dataset
-        self.timing = Timing(
-            queued_seconds,
-            running_seconds,
-            queued_polls,
-            running_polls,
-            page_seconds,
-            max_active,
-            retry_after,
-        )
+        waits = (queued_seconds, running_seconds, queued_polls, running_polls, page_seconds)
+        self.timing = Timing(*waits, max_active, retry_after)
         self.api_secret = api_secret
         self.school_code = school_code
         self._service = Service(self.dataset, api_secret, school_code, clock, self.timing)
         self._is_closed = False
         host = "127.0.0.1"
-        self._server = Server(host, port, handle=self._service.handle, now=now, tls=tls)
+        self._server = Server(host, 0, handle=self._service.handle, now=now, tls=tls)
+        self.paths, self.errors = self._service.paths, self._server.errors
         site = f"http://{host}" if tls is None else "https://localhost"
         self.url = f"{site}:{self._server.port}{BASE_PATH}"
 
@@ -134,16 +130,6 @@ class Simulator:
             and status in {None, request.status}
         ]
         return sorted(found, key=lambda request: request.at)
-
-    @property
-    def errors(self) -> list[BaseException]:
-        """Errors of the simulator itself; the client saw its connection close."""
-        return self._server.errors
-
-    @property
-    def paths(self) -> dict[str, str]:
-        """Streams that are served under another path than their name, and that path; mutable."""
-        return self._service.paths
 
     def set_date_header(self, header: str) -> None:
         """Replace the `Date` header, for instance by one that is not a date."""

@@ -8,8 +8,8 @@ from base64 import b64encode
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import BaseRequestHandler, BaseServer, TCPServer, ThreadingTCPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -18,6 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOST = "127.0.0.1"
+_HOP_BY_HOP = {"connection", "proxy-connection", "proxy-authorization"}
+
+
+class _Server(ThreadingTCPServer):
+    """A server that ends all of its threads on exit; its handlers end when `stop` is readable."""
+
+    request_queue_size = 128
+
+    def __init__(self, handler: type[BaseRequestHandler]) -> None:
+        super().__init__((HOST, 0), handler)
+        self.site = f"{HOST}:{self.server_address[1]}"
+        self.stop, self._stopper = socket.socketpair()
+        self._thread = Thread(target=self.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopper.close()
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        self.stop.close()
 
 
 @dataclass(frozen=True)
@@ -29,57 +53,32 @@ class ProxiedRequest:
     status: int
 
 
-class ForwardProxy(ThreadingHTTPServer):
+class ForwardProxy(_Server):
     """A proxy that forwards CONNECT (https) and absolute URLs (http).
 
         with ForwardProxy(credentials="user:password") as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+
+    Args:
+        credentials: What every request must send; others get 407.
+        refusal: Status of every response, instead of forwarding.
 
     Attributes:
         url: Its URL, with the credentials.
         requests: The requests so far; the status of a forwarded one is 200.
     """
 
-    daemon_threads = False  # `server_close` joins the threads
-
-    def __init__(
-        self, *, credentials: str | None = None, refusal: HTTPStatus | None = None
-    ) -> None:
-        """Start the proxy.
-
-        Args:
-            credentials: `user:password` that every request must send; others get 407.
-            refusal: Status of every response, instead of forwarding.
-        """
+    def __init__(self, *, credentials: str = "", refusal: HTTPStatus | None = None) -> None:
+        """Start the proxy."""
         self.requests: list[ProxiedRequest] = []
         self._refusal = refusal
-        self._authorization = credentials and f"Basic {b64encode(credentials.encode()).decode()}"
-        # Closing one end wakes every thread that relays.
-        self.stop, self._stopper = socket.socketpair()
-        super().__init__((HOST, 0), _ProxyHandler)
-        self.url = f"http://{credentials}@{_site(self)}" if credentials else f"http://{_site(self)}"
-        self._thread = _serve_in_thread(self)
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connections and join the threads."""
-        self._stopper.close()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-        self.stop.close()
-
-    def __enter__(self) -> Self:
-        """Return the proxy, which is already serving."""
-        return self
-
-    def server_bind(self) -> None:
-        """Bind without the reverse DNS lookup of HTTPServer."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = HOST, int(self.server_address[1])
+        self._authorization = f"Basic {b64encode(credentials.encode()).decode()}"
+        super().__init__(_ProxyHandler)
+        self.url = f"http://{credentials}@{self.site}" if credentials else f"http://{self.site}"
 
     def refusal_of(self, authorization: str | None) -> HTTPStatus | None:
         """Return the status with which a request is refused, or None."""
-        if self._authorization is not None and authorization != self._authorization:
+        if "@" in self.url and authorization != self._authorization:
             return HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
         return self._refusal
 
@@ -113,26 +112,19 @@ class _ProxyHandler(BaseHTTPRequestHandler):
             if self.command == "CONNECT":
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                upstream.sendall(self._head(url._replace(scheme="", netloc="").geturl()) + body)
+                kept = [f"{name}: {value}" for name, value in self.headers.items()
+                        if name.lower() not in _HOP_BY_HOP]  # fmt: skip
+                line = f"{self.command} {url._replace(scheme='', netloc='').geturl()} HTTP/1.1"
+                head = "\r\n".join([line, *kept, "Connection: close", "", ""])
+                upstream.sendall(head.encode("latin-1") + body)
             self._relay(upstream)
 
     do_CONNECT = do_GET = do_POST = _forward  # noqa: N815 - names of the base class
 
-    def _head(self, target: str) -> bytes:
-        hop_by_hop = {"connection", "proxy-connection", "proxy-authorization"}
-        kept = [
-            f"{name}: {v}" for name, v in self.headers.items() if name.lower() not in hop_by_hop
-        ]
-        lines = [f"{self.command} {target} HTTP/1.1", *kept, "Connection: close", "", ""]
-        return "\r\n".join(lines).encode("latin-1")
-
     def _relay(self, upstream: socket.socket) -> None:
+        client, stop = self.connection, self.server.stop
         with selectors.DefaultSelector() as selector:
-            for source, sink in (
-                (self.connection, upstream),
-                (upstream, self.connection),
-                (self.server.stop, None),
-            ):
+            for source, sink in ((client, upstream), (upstream, client), (stop, None)):
                 selector.register(source, selectors.EVENT_READ, (source, sink))
             while True:
                 for key, _ in selector.select():
@@ -148,36 +140,21 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def endpoint(answer: bytes) -> Iterator[str]:
-    """Start an endpoint that answers any bytes with the same ones; yield its `http://` URL."""
+    """Start an endpoint that answers every connection with some bytes; yield its URL."""
 
     class Handler(BaseRequestHandler):
         def handle(self) -> None:
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 self.request.recv(2**16)
                 self.request.sendall(answer)
 
-    with ThreadingTCPServer((HOST, 0), Handler) as server:
-        thread = _serve_in_thread(server)
-        try:
-            yield f"http://{_site(server)}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with _Server(Handler) as server:
+        yield f"http://{server.site}"
 
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """Reserve a port that refuses connections; yield its `http://` URL."""
+    """Reserve a port that refuses connections; yield its URL."""
     with socket.socket() as reserved:
         reserved.bind((HOST, 0))
         yield f"http://{HOST}:{reserved.getsockname()[1]}"
-
-
-def _site(server: TCPServer) -> str:
-    return f"{HOST}:{server.server_address[1]}"
-
-
-def _serve_in_thread(server: BaseServer) -> Thread:
-    thread = Thread(target=server.serve_forever, args=(0.01,), name="proxy", daemon=True)
-    thread.start()
-    return thread
