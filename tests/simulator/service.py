@@ -189,8 +189,6 @@ class Service:
             raise RefusedError(UNAUTHORIZED)
         return accept(stream, parameters, at)
 
-    # Submits
-
     def _accept_submit(
         self, stream: str, parameters: Mapping[str, str], at: float
     ) -> RequestContext:
@@ -219,8 +217,6 @@ class Service:
             return json_response(HTTPStatus.OK, {"queryId": query.id})
 
         return RequestContext(stream, "submit", HTTPStatus.OK, submit, window=window)
-
-    # Polls and pages
 
     def _accept_get(self, stream: str, parameters: Mapping[str, str], at: float) -> RequestContext:
         query = self._query_of(stream, parameters)

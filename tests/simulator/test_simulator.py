@@ -285,6 +285,14 @@ def test_rows_are_reproducible_and_valid_and_their_foreign_keys_exist(stream: st
     assert Dataset(30, newest=NEWEST, span=timedelta(days=9)).row(stream, 7) == dataset[stream][6]
 
 
+def test_timestamps_have_regular_and_unusual_formats() -> None:
+    rows = Dataset({"events": 200}, newest=NEWEST)["events"]
+    assert {re.sub(r"\d", "0", row["updatedOn"])[10:] for row in rows} == {
+        "T00:00:00.000Z", "T00:00:00Z", "T00:00:00.000+00:00", "T00:00:00.000-00:00",
+        " 00:00:00.000Z",
+    }  # fmt: skip
+
+
 def test_program_serves_with_faults_until_sigterm() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.simulator", "--rows", "events=3", "--log-requests",
