@@ -23,7 +23,6 @@ NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
 MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/.meltano' MELTANO_DATABASE_URI='sqlite:///$(CURDIR)/.meltano/install.db'
 
 MUTATION_VENV := .venv-mutation
-MUTMUT := ../$(MUTATION_VENV)/bin/mutmut
 
 .PHONY: demo orchestrate test test-next-sdk mutation lint package bench generate clean
 
@@ -40,17 +39,8 @@ test: .meltano/.ready
 test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 	$(NEXT_BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-# mutmut skips decorated functions, so the copy has no @override.
 mutation: $(MUTATION_VENV)/.ready
-	rm -rf .mutation
-	mkdir .mutation
-	cp -R tap_campusgroups tests examples pyproject.toml .mutation
-	find .mutation/tap_campusgroups -name "*.py" -exec sed -i "/^ *@override$$/d" {} +
-	printf '%s\n' hypothesis.strategies psycopg pytest singer_sdk > .mutation/preloaded.txt
-	cd .mutation && $(MUTMUT) run --max-children 1 $(foreach module,$(MODULE),'tap_campusgroups.$(module).*')
-	@cd .mutation && $(MUTMUT) results --all true | awk -F'[.:] *' '$$NF != "not checked" { all[$$2]++; n[$$2, $$NF]++ } \
-		END { for (m in all) printf "%s: %d of %d killed, %.1f %%; %d of them at the time limit\n", \
-		m, k = n[m, "killed"] + n[m, "timeout"], all[m], 100 * k / all[m], n[m, "timeout"] }'
+	$(MUTATION_VENV)/bin/python -m scripts.mutation $(MODULE)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
