@@ -102,22 +102,6 @@ def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
     assert "nickname" not in schema["schema"]["properties"]
 
 
-def test_deselected_fields_never_leave_the_tap(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    catalog = catalog_of(["users"])
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] in (["properties", "bio"], ["properties", "email"]):
-                entry["metadata"]["selected"] = False
-    simulator.dataset["users"][0]["bio"] = "sentinel"
-    output = sync(config, catalog=catalog)
-    assert output.error is None
-    assert "sentinel" not in json.dumps(output.messages)
-    (schema,) = output.of_type("SCHEMA")
-    assert not {"bio", "email"} & set(schema["schema"]["properties"])
-
-
 def test_flattening_makes_columns_of_nested_fields(
     simulator: Simulator, config: dict[str, Any]
 ) -> None:
