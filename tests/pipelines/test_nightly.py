@@ -1,15 +1,13 @@
-"""The recipes of docs/nightly.md in real Meltano: the cron line and the container's command.
+"""The recipes of docs/nightly.md in real Meltano with target-jsonl.
 
-The cron line loads into target-jsonl, which forgets its state when records follow it: only a final
-STATE reaches Meltano. The container's command loads into PostgreSQL. `meltano invoke` and `meltano
-config test` run in the project of the cron line.
+target-jsonl forgets its state when records follow it: only a final STATE reaches Meltano. `meltano
+invoke` and `meltano config test` run in the project of the cron line.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -23,8 +21,7 @@ import pytest
 from tests.simulator import Dataset, Hang, Simulator
 from tests.support import documents, messages, nightly
 from tests.support.harness import wait_until
-from tests.support.pipeline import PROJECT, TAP, Workspace, database_states, tap_settings
-from tests.support.postgres import postgres
+from tests.support.pipeline import TAP, Workspace, tap_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,43 +240,3 @@ def test_config_test_with_wrong_secret_shows_the_reason_after_one_request(projec
     assert messages.CHECK_SECRET in finished.output
     assert "no-such-secret-8e2f" not in finished.output
     assert len(project.service.requests) == 1
-
-
-# The container
-
-
-def container(home: Path) -> Path:
-    """Create a folder with the files that the Containerfile copies and the installed plugins."""
-    for source, destination in nightly.copied_files():
-        target = home / destination / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    for name in ("extractors", "loaders"):
-        (home / ".meltano").mkdir(exist_ok=True)
-        (home / ".meltano" / name).symlink_to(PROJECT / ".meltano" / name)
-    return home
-
-
-def test_container_stores_its_state_in_postgresql(postgres_server: str, tmp_path: Path) -> None:
-    """tests/pipelines/test_two_machines.py shows that another one resumes from there."""
-    dataset = Dataset({FIRST: ROWS, LAST: ROWS}, newest=NEWEST)
-    folder = container(tmp_path / "image")
-    with Simulator(dataset) as service, postgres(postgres_server) as database:
-        workspace = Workspace(tmp_path, service=service, database=database, folder=folder)
-        finished = workspace.meltano(
-            *nightly.container_command(),
-            variables={
-                **nightly.container_environment(),
-                **selection(FIRST, LAST),
-                "MELTANO_DATABASE_URI": database.sqlalchemy_url,
-            },
-        )
-        assert finished.code == 0, finished.output
-        for stream in (FIRST, LAST):
-            assert len(database.rows("campusgroups", stream)) == ROWS
-        states = database_states(database)
-        query = documents.block("docs/nightly.md", "What to watch", "sql")
-        with database.connect() as connection:
-            ((age,),) = connection.execute(re.sub("events", FIRST, query).encode())
-    assert set(states[f"dev:{TAP}-to-target-postgres"]["bookmarks"]) == {FIRST, LAST}
-    assert timedelta(hours=23) < age < timedelta(hours=25)

@@ -215,8 +215,6 @@ def test_exports_of_all_workers_use_the_limit_and_stay_within_it() -> None:
 def test_plan_that_mixes_schools_is_rejected() -> None:
     with pytest.raises(ValueError, match="two schools have the same code"):
         Plan((school(), school()), ("events",), 2)
-    with pytest.raises(ValueError, match="workers must be 1 or more"):
-        Plan((school(),), ("events",), 0)
 
 
 def test_environment_of_a_step_holds_only_the_secret_of_its_school(

@@ -1,12 +1,8 @@
-"""Streams in separate jobs: the same rows and bookmarks as in one job, with separate states.
-
-Two groups of meltano.yml run at the same time, and the dbt commands read the tables of one of them.
-"""
+"""The groups of streams in meltano.yml: two run at the same time, and dbt reads one of them."""
 
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -21,83 +17,16 @@ from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.streams import STREAMS
 from tests.simulator import Dataset, Simulator, StillRunning
 from tests.support import documents
-from tests.support.harness import settings_for, sync, wait_until
+from tests.support.harness import wait_until
 from tests.support.pipeline import Workspace
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
-    from tests.support.harness import Output
     from tests.support.postgres import Postgres
 
-# One run per stream
-
-NAMES = tuple(stream.name for stream in STREAMS[ApiVersion.V1_0])[::3]
-UNCHANGED = "rooms"
-
-# Within the lookback: the bookmarks are the newest rows, not the end of the range.
-NEWEST = datetime.now(UTC).replace(microsecond=250_000) - timedelta(days=1)
-
-
-def change_rows(dataset: Dataset) -> None:
-    """Change a row and add one in every stream but `UNCHANGED`."""
-    for number, name in enumerate(NAMES):
-        if name != UNCHANGED:
-            rows = dataset[name]
-            rows[2]["updatedOn"] = (NEWEST + timedelta(minutes=1 + number)).isoformat()
-            newest = (NEWEST + timedelta(minutes=30 + number)).isoformat()
-            rows.append({**dataset.row(name, len(rows) + 1), "updatedOn": newest})
-
-
-def comparable(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return messages in a fixed order and without their times."""
-    return sorted(
-        json.dumps({key: value for key, value in message.items() if key != "time_extracted"})
-        for message in messages
-    )
-
-
-def check_same(together: Output, separate: Mapping[str, Output]) -> None:
-    """Check that runs of single streams had the output of one run of all streams."""
-    assert together.error is None
-    for kind in ("SCHEMA", "RECORD"):
-        messages = [message for run in separate.values() for message in run.of_type(kind)]
-        assert comparable(messages) == comparable(together.of_type(kind))
-    for name, run in separate.items():
-        assert run.error is None
-        bookmarks = together.states[-1]["bookmarks"]
-        assert run.states[-1]["bookmarks"] == {name: bookmarks[name]}
-
-
-def test_run_per_stream_has_the_output_of_one_run() -> None:
-    counts = {name: 5 + 7 * number % 11 for number, name in enumerate(NAMES)}
-    with Simulator(Dataset(counts, newest=NEWEST)) as service:
-        # A fixed range: the outputs can be equal.
-        config = settings_for(
-            service,
-            start_date=(NEWEST - timedelta(days=300)).isoformat(),
-            end_date=(NEWEST + timedelta(hours=2)).isoformat(),
-            export_window_days=200,
-            page_size=3,
-        )
-        first = sync(config, *NAMES, started=None)
-        firsts = {name: sync(config, name, started=None) for name in NAMES}
-        check_same(first, firsts)
-        assert set(first.records) == set(NAMES)
-
-        change_rows(service.dataset)
-        second = sync(config, *NAMES, state=first.states[-1], started=None)
-        states = {name: run.states[-1] for name, run in firsts.items()}
-        check_same(
-            second, {name: sync(config, name, state=states[name], started=None) for name in NAMES}
-        )
-    moved = {name for name in NAMES if second.bookmarks[name] != first.bookmarks[name]}
-    assert moved == set(NAMES) - {UNCHANGED}
-    assert len(second.of_type("RECORD")) < len(first.of_type("RECORD"))
-
-
-# Groups of streams in `meltano.yml`
+# The definitions
 
 
 PROJECT_FILE: dict[str, Any] = yaml.safe_load(documents.read("meltano.yml"))
@@ -148,12 +77,6 @@ LAST_WEEK = COMPLETE.date() - timedelta(days=COMPLETE.weekday() + 7)
 """Monday of the last complete week."""
 
 COMMANDS = ("dbt-postgres:attendance", "dbt-postgres:freshness")
-MARTS = {
-    "attendance": "attendance_by_week",
-    "membership": "membership_by_week",
-    "budgets": "spending_by_budget",
-}
-"""Last model of each command."""
 
 
 class Runs(NamedTuple):
@@ -167,7 +90,6 @@ class Runs(NamedTuple):
         first: Output of the events group and dbt.
         second: Output of dbt after rows were lost.
         events: Ids of the events with attendance, after both.
-        parents: Parents of every node of dbt.
     """
 
     states: dict[str, set[str]]
@@ -175,7 +97,6 @@ class Runs(NamedTuple):
     first: str
     second: str
     events: list[list[int]]
-    parents: dict[str, list[str]]
 
 
 def make_dataset() -> Dataset:
@@ -258,13 +179,11 @@ def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         first = run_two_groups(workspace, service, database)
         states = {name: set(one["bookmarks"]) for name, one in workspace.states().items()}
         tables = database.schemas()
-        manifest = workspace.system_folder / "dbt" / "target" / "manifest.json"
-        parents = json.loads(manifest.read_text("utf-8"))["parent_map"]
         events = [event_ids(database)]
         lose_rows(database)
         second = run(workspace, *COMMANDS)
         events.append(event_ids(database))
-        yield Runs(states, tables, first, second, events, parents)
+        yield Runs(states, tables, first, second, events)
 
 
 def freshness(output: str) -> dict[str, str]:
@@ -308,22 +227,3 @@ def test_lost_rows_are_not_in_the_models_and_a_sudden_drop_warns(runs: Runs) -> 
     assert 3 in before
     assert after == [key for key in before if key != 3]
     assert warnings(runs.second) == ["sudden_drop_stg_campusgroups__rsvp_created_on"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", MARTS)
-def test_command_reads_only_streams_of_the_jobs_in_its_description(
-    runs: Runs, command: str
-) -> None:
-    (plugin,) = PROJECT_FILE["plugins"]["utilities"]
-    definition = plugin["commands"][command]
-    assert f"build --select +{MARTS[command]} " in definition["args"]
-    jobs = re.findall(r"\w+", definition["description"].rpartition("Requires the job")[2])
-    selected = {name for group in GROUPS if group in jobs for name in streams_of(group)}
-    found, waiting = set[str](), [f"model.campusgroups.{MARTS[command]}"]
-    while waiting:
-        found.add(node := waiting.pop())
-        waiting += runs.parents[node]
-    streams = {node.rpartition(".")[2] for node in found if node.startswith("source.")}
-    assert streams
-    assert streams <= selected
