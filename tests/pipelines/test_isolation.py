@@ -271,13 +271,3 @@ def test_make_installs_plugins_without_the_user_s_meltano_settings() -> None:
     (variables,) = [line for line in lines if line.startswith("MELTANO_OF_THIS_FOLDER")]
     for name in ("DATABASE_URI", "PROJECT_ROOT", "SYS_DIR_ROOT"):
         assert f"MELTANO_{name}=" in variables
-
-
-def test_libpq_variables_are_restored_after_a_database(
-    postgres_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
-    monkeypatch.setenv("PGPORT", "9")
-    with postgres(postgres_server) as database, database.connect():
-        assert "PGHOSTADDR" not in os.environ
-    assert os.environ["PGHOSTADDR"] == "127.0.0.1"

@@ -100,15 +100,3 @@ def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
     assert "sentinel" not in json.dumps(output.messages)
     (schema,) = output.of_type("SCHEMA")
     assert "nickname" not in schema["schema"]["properties"]
-
-
-def test_flattening_makes_columns_of_nested_fields(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    output = sync(config | {"flattening_enabled": True, "flattening_max_depth": 1}, "rooms")
-    assert output.error is None
-    (schema,) = output.of_type("SCHEMA")
-    assert {"type__id", "type__name"} <= set(schema["schema"]["properties"])
-    rows = {row["id"]: row for row in simulator.dataset["rooms"] if row["type"]}
-    flat = {r["id"]: r.get("type__name") for r in output.records["rooms"] if r["id"] in rows}
-    assert flat == {key: row["type"]["name"] for key, row in rows.items()}
