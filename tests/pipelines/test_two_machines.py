@@ -64,7 +64,7 @@ class Turn(NamedTuple):
 
     finished: Finished
     starts: dict[str | None, datetime]
-    loaded: dict[str, list[int]]
+    loaded: dict[str, tuple[int, ...]]
 
 
 class Machines:
@@ -113,7 +113,7 @@ class Machines:
             if request.method == "POST"
         }
         rows = {name: self.database.rows(SCHOOL, name) for name in STREAMS}
-        loaded = {name: [row["id"] for row in found] for name, found in rows.items()}
+        loaded = {name: tuple(row["id"] for row in found) for name, found in rows.items()}
         return Turn(step.result(), starts, loaded)
 
     def kill(self, number: int) -> None:
@@ -168,20 +168,20 @@ def test_run_while_another_machine_runs_is_refused_and_leaves_it_undisturbed(sto
     assert story.refused.code != 0
     assert story.refused.output.endswith(f"{StepRefusedError.__name__}: {IN_PROGRESS}\n")
     assert story.first.finished.code == 0, story.first.finished.output
-    assert story.first.loaded == dict.fromkeys(STREAMS, [1, 2, 3])
+    assert story.first.loaded == dict.fromkeys(STREAMS, (1, 2, 3))
     assert story.first.starts.keys() == set(STREAMS)
 
 
 @pytest.mark.slow
 def test_run_after_a_killed_one_starts_at_once(story: Story) -> None:
     assert story.killed.finished.code == 128 + signal.SIGKILL
-    assert story.killed.loaded[LAST] == [1, 2, 3]
+    assert story.killed.loaded[LAST] == (1, 2, 3)
     assert story.second.finished.code == 0, story.second.finished.output
 
 
 @pytest.mark.slow
 def test_machine_continues_where_the_other_one_ended(story: Story) -> None:
-    assert story.second.loaded == dict.fromkeys(STREAMS, [1, 2, 3, 4])
+    assert story.second.loaded == dict.fromkeys(STREAMS, (1, 2, 3, 4))
     assert story.second.starts == dict.fromkeys(STREAMS, NEWEST - LOOKBACK)
     ((state_id, state),) = story.states.items()
     assert state_id == f"dev:tap-campusgroups--{GROUP}-to-target-postgres:{SCHOOL}"

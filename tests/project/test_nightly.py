@@ -96,9 +96,3 @@ def test_meltano_has_the_same_bounds_everywhere() -> None:
     ]
     assert [len(bounds) for bounds in found] == [2, 2, 1]
     assert len({bound for bounds in found for bound in bounds}) == 1
-
-
-def test_page_links_every_file() -> None:
-    page = documents.read("docs/nightly.md")
-    for path in nightly.NIGHTLY.iterdir():
-        assert path.name in page or f"*{path.suffix}" in page, path.name

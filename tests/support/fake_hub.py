@@ -49,13 +49,7 @@ def read_definition() -> dict[str, Any]:
 
 
 class Asked(NamedTuple):
-    """A request to the Hub.
-
-    Attributes:
-        path: Path, including the root of the API.
-        status: Status of the response.
-        command: Meltano's command.
-    """
+    """A request to the Hub by a command of Meltano."""
 
     path: str
     status: int
@@ -71,12 +65,7 @@ class FakeHub:
     """
 
     def __init__(self, definition: Mapping[str, Any], *, pip_url: str) -> None:
-        """Start the server.
-
-        Args:
-            definition: The extractor's definition.
-            pip_url: Served instead of the definition's own, which tests cannot reach.
-        """
+        """Start the server; `pip_url` replaces the definition's own, which tests cannot reach."""
         self.requests: list[Asked] = []
         self._answers: dict[str, CompleteResponse] = {}
         self._server = Server("127.0.0.1", 0, handle=self._answer, now=lambda: datetime.now(UTC))
@@ -126,13 +115,7 @@ class Project:
     """
 
     def __init__(self, folder: Path, hub: FakeHub, service: Simulator) -> None:
-        """Create the project.
-
-        Args:
-            folder: An empty folder.
-            hub: Where Meltano looks for plugins.
-            service: The service that the tap reads.
-        """
+        """Create the project in an empty folder."""
         self.folder = folder
         self._workspace = pipeline.Workspace(folder, service=service, folder=folder)
         self._workspace.environment |= {
@@ -177,12 +160,7 @@ class Project:
         return dict(found)
 
     def meltano(self, *arguments: str, **more: str) -> Finished:
-        """Run a command of Meltano.
-
-        Args:
-            *arguments: Arguments of Meltano.
-            **more: Additional environment variables.
-        """
+        """Run a command of Meltano with additional environment variables."""
         return self._workspace.meltano(*arguments, variables=more)
 
 

@@ -226,11 +226,7 @@ class Workspace:
         return self._run(words, variables or {}, on_line=on_line)
 
     def dagster(self, *command: str) -> Finished:
-        """Run Dagster.
-
-        Raises:
-            TimeoutError: The command did not end in time and was killed.
-        """
+        """Run Dagster, with the same exceptions as `meltano`."""
         home = self._home / "dagster"
         if not home.exists():
             home.mkdir()
@@ -241,14 +237,11 @@ class Workspace:
         return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
 
     def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
-        """Run a shell script of the documentation with `meltano` on the path.
+        """Run a script of the documentation up to the first command that fails.
 
         Args:
-            script: The script; it stops at the first command that fails.
+            script: The script, for a shell with `meltano` on the path.
             variables: Additional environment variables.
-
-        Raises:
-            TimeoutError: The script did not end in time and was killed.
         """
         path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
         return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
