@@ -161,16 +161,6 @@ def test_add_installs_the_tap_of_this_checkout(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_config_list_shows_the_settings(project: Project, service: Simulator) -> None:
-    shown = succeed(project.meltano("config", "list", pipeline.TAP, "--all"))
-    assert "Required settings: api_secret, school_code" in shown
-    for setting in read_definition()["settings"]:
-        assert f"{setting['name']} [env: TAP_CAMPUSGROUPS_{setting['name'].upper()}]" in shown
-        assert f"{setting['label']}: {setting['description']}" in shown
-    assert service.api_secret not in shown
-
-
-@pytest.mark.slow
 def test_run_loads_every_row(project: Project, service: Simulator, served: FakeHub) -> None:
     service.reset_log()
     before = list(served.requests)

@@ -203,6 +203,7 @@ def school(max_exports: int = 4, code: str = "a") -> School:
 
 
 def test_exports_of_all_workers_use_the_limit_and_stay_within_it() -> None:
+    assert set(load().groups) == {"events", "people", "money", "content"}
     for limit, workers, groups in product(range(1, 10), range(1, 10), (1, 4)):
         plan = Plan((school(limit),), tuple("abcd"[:groups]), workers)
         at_once = plan.workers_for(plan.schools[0])
@@ -231,9 +232,3 @@ def test_environment_of_a_step_holds_only_the_secret_of_its_school(
     monkeypatch.delenv("A_SECRET")
     with pytest.raises(StepRefusedError, match=r"^A_SECRET is not set\. "):
         environment(plan, one, "events")
-
-
-def test_example_plan_runs_all_groups() -> None:
-    plan = load()
-    assert set(plan.groups) == {"events", "people", "money", "content"}
-    assert [plan.exports_per_worker(one) for one in plan.schools] == [2, 2]

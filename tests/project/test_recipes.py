@@ -54,22 +54,18 @@ def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, An
     ]
     assert maps["stream_map_config"] == {"salt": "$PSEUDONYM_SALT"}
     maps["stream_map_config"]["salt"] = SALT
-    plain = {row["id"]: row for row in simulator.dataset["users"]}
+    plain = {row["id"]: row["email"] for row in simulator.dataset["users"]}
     output = sync(config | maps, "users")
     assert output.error is None
-    assert len(output.records["users"]) == len(plain)
+    assert {record["id"]: record["email"] for record in output.records["users"]} == {
+        key: hashlib.sha256(f"{SALT}{email}".encode()).hexdigest() if email else None
+        for key, email in plain.items()
+    }
     for record in output.records["users"]:
-        row = plain[record["id"]]
-        email = row["email"]
-        assert record["email"] == (
-            hashlib.sha256(f"{SALT}{email}".encode()).hexdigest() if email else None
-        )
         assert not {"lastName", "_extra"} & record.keys()
-        rest = {name for name, value in row.items() if not isinstance(value, (list, dict))}
-        for name in rest - {"email", "lastName", "createdOn", "updatedOn"}:
-            assert record[name] == row[name]
+        assert {"firstName", "createdOn"} <= record.keys()
     text = json.dumps(output.messages)
-    assert not any(row["email"] and row["email"] in text for row in plain.values())
+    assert not any(email in text for email in plain.values() if email)
 
 
 def test_lines_for_a_new_field_are_what_the_summary_prints(
