@@ -6,6 +6,7 @@ tests/state/test_full_reads.py shows when the tap lets a target remove rows.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.simulator import Dataset, FailQuery, JsonBody, Simulator, Status
+from tests.simulator import Dataset, FailQuery, Hang, JsonBody, Simulator, Status
 from tests.support import documents, messages, pipeline
-from tests.support.harness import only, read_in_full, settings_for, sync
+from tests.support.harness import only, read_in_full, settings_for, sync, wait_until
 from tests.support.postgres import postgres
+from tests.support.tap_process import TapProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -152,3 +154,17 @@ def test_vanished_rows_are_marked_and_no_failure_marks_a_row(
         service.dataset["rsvp"].append(service.dataset["rsvp"][0] | {"id": 4})
         assert read("rsvp") is None
         assert ids(database, "rsvp", marked=True) == {3, 5}
+
+
+def test_interrupted_read_activates_nothing(tmp_path: Path) -> None:
+    """So the target removes no row."""
+    with Simulator(Dataset({"rsvp": ROWS}, newest=NEWEST)) as service:
+        service.inject(Hang().on("rsvp", "later_page"))
+        catalog = read_in_full(only("rsvp"), "rsvp")
+        with TapProcess(tmp_path, settings_for(service, page_size=5), catalog=catalog) as tap:
+            wait_until(lambda: service.hanging)
+            tap.send(signal.SIGTERM)
+            output = tap.rest()
+            assert tap.wait() == 143
+    assert b'"SCHEMA"' in output
+    assert b'"ACTIVATE_VERSION"' not in output
