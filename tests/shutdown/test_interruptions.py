@@ -1,7 +1,7 @@
 """A backfill that is interrupted again and again: the next run resumes from the last state.
 
-In the environment, INTERRUPTIONS=1000 interrupts that many runs instead of some 12,
-INTERRUPTIONS_SEED chooses another seed, and INTERRUPTIONS_BUSY=2 keeps two processors busy.
+In the environment, INTERRUPTIONS=1000 interrupts that many runs instead of some 12, and
+INTERRUPTIONS_SEED chooses another seed.
 """
 
 from __future__ import annotations
@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,7 +27,7 @@ from tests.support.notify import CallAtRequest
 from tests.support.tap_process import EXIT_CODES, TapProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -38,45 +35,6 @@ STREAMS = ("checkins", "rooms", "tags")
 DAY = timedelta(days=1)
 PIPE_SIZE = 4096
 """So small that the tap is never far ahead of its reader."""
-
-
-def kind_of_line(line: str) -> str:
-    """Return a log line without its values."""
-    return re.sub(
-        r"'[^']*'|=\S+|\b[0-9a-f-]{36}\b|[\d.,:TZ]*\d[\d.,:TZ]*|[a-z_]+_[a-z]+", "*", line
-    )
-
-
-@dataclass
-class SignalAfterLine:
-    """Sends a signal shortly after a log line of some kind.
-
-    Attributes:
-        kind: The kind; the first line of all if no kind is known yet.
-        skip: Number of lines of the kind before it.
-        delay: Seconds after the line.
-        number: The signal.
-        known: The kinds that any run has logged.
-    """
-
-    kind: str | None
-    skip: int
-    delay: float
-    number: signal.Signals
-    known: set[str]
-    is_sent: bool = False
-
-    def __call__(self, process: TapProcess, line: str) -> None:
-        """Look at a log line."""
-        kind = kind_of_line(line)
-        self.known.add(kind)
-        if self.is_sent or self.kind not in {kind, None}:
-            return
-        self.skip -= 1
-        if self.skip < 0:
-            self.is_sent = True
-            time.sleep(self.delay)
-            process.send(self.number)
 
 
 @dataclass
@@ -89,7 +47,6 @@ class Backfill:
         is_unbuffered: Whether the processes have PYTHONUNBUFFERED.
         interruptions: Number of interrupted runs.
         rounds: Number of runs.
-        kinds: The kinds of lines that any run has logged.
         ends: Number of runs by exit code and by whether they had logged anything.
     """
 
@@ -98,7 +55,6 @@ class Backfill:
     is_unbuffered: bool
     interruptions: int = 0
     rounds: int = 0
-    kinds: set[str] = field(default_factory=set)
     ends: Counter[tuple[int, bool]] = field(default_factory=Counter)
     _random: Random = field(init=False)
 
@@ -140,8 +96,8 @@ class Backfill:
         """Run the tap once; return whether it completed."""
         random = self._random
         self.rounds += 1
-        number = random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
-        moment = random.choice(("line", "request", "time", "log", "log"))
+        number = random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL))
+        moment = random.choice(("line", "request", "time"))
         at = random.randint(1, furthest)
         reads_on = number is not signal.SIGKILL or random.random() < 0.5
         simulator.clear_faults()
@@ -151,13 +107,6 @@ class Backfill:
         processes: list[TapProcess] = []
         if moment == "request":
             simulator.inject(CallAtRequest(lambda: processes[0].send(number)).on(after=at))
-        after_line = SignalAfterLine(
-            random.choice([None, *sorted(self.kinds)]) if moment == "log" else "no such line",
-            random.choice((0, 0, 1, 2, 5)),
-            random.uniform(0.0, 0.005),
-            number,
-            self.kinds,
-        )
         with TapProcess(
             self.home,
             config,
@@ -165,7 +114,6 @@ class Backfill:
             state=target.state,
             pipe_size=PIPE_SIZE,
             unbuffered=self.is_unbuffered,
-            on_log_line=after_line,
         ) as process:
             processes.append(process)
             timer = threading.Timer(random.uniform(0.0, 0.9), process.send, [number])
@@ -225,19 +173,7 @@ class Backfill:
                 self._random.choice(rows)["updatedOn"] = now
 
 
-@pytest.fixture
-def _busy() -> Iterator[None]:
-    """Keep as many processors busy as INTERRUPTIONS_BUSY says."""
-    count = int(os.environ.get("INTERRUPTIONS_BUSY", "0"))
-    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    yield
-    for burner in burners:
-        burner.kill()
-        burner.wait()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_busy")
 def test_backfill_interrupted_again_and_again_has_every_row(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

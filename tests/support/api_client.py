@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from tests.simulator.dataset import tap_schemas
-from tests.support.harness import MAX_RETRY_DELAY as TIMEOUT
+from tests.support.harness import WAIT_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ class ApiClient:
             f"{self.url}/{path}",
             params=params,
             headers=headers,
-            timeout=TIMEOUT,
+            timeout=WAIT_LIMIT,
             allow_redirects=False,
         )
 
