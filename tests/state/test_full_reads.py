@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import CampusGroupsError, InputError
-from tap_campusgroups.state import FullRead, removal_problem
+from tap_campusgroups.exceptions import CampusGroupsError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
 from tests.support import messages
@@ -25,13 +24,13 @@ from tests.support.harness import (
     read_in_full,
     settings_for,
     state_of,
-    stream_metadata,
     sync,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tap_campusgroups.state import FullRead
     from tests.simulator import Row
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
@@ -364,21 +363,6 @@ def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
     assert activated(output) == {}
 
 
-@pytest.mark.parametrize(
-    ("rows", "start", "last", "is_removed"),
-    [
-        (5, None, LAST | {"rows": 10}, True),  # exactly half
-        (5, None, LAST | {"start": START}, True),  # a longer range
-        (5, START, LAST | {"start": START}, True),
-        (1, None, None, True),
-        (1, START, None, False),
-    ],
-)
-def test_removal_rule(rows: int, start: str | None, last: Any, is_removed: bool) -> None:  # noqa: FBT001
-    read: FullRead = {"rows": rows, "start": start, "version": 2}
-    assert (removal_problem(read, last) is None) is is_removed
-
-
 def test_second_read_with_the_same_start_date_activates(simulator: Simulator) -> None:
     first = full_read(simulator, start_date="2024-01-01")
     second = full_read(simulator, start_date="2024-01-01", last=remembered(first))
@@ -386,18 +370,3 @@ def test_second_read_with_the_same_start_date_activates(simulator: Simulator) ->
 
 
 # Catalog and state
-
-
-@pytest.mark.parametrize("method", ["LOG_BASED", "full_table", ""])
-def test_unknown_replication_method_is_an_error(simulator: Simulator, method: str) -> None:
-    catalog = only(FULL)
-    stream_metadata(catalog["streams"][0])["replication-method"] = method
-    output = sync(settings_for(simulator), FULL, catalog=catalog)
-    assert isinstance(output.error, InputError)
-    assert "replication-method'] must be one of FULL_TABLE, INCREMENTAL" in str(output.error)
-
-
-def test_invalid_full_read_in_the_state_is_an_error(simulator: Simulator) -> None:
-    output = full_read(simulator, last={"rows": "many", "start": None, "version": 1})
-    assert isinstance(output.error, InputError)
-    assert "bookmarks.events.full_read.rows must be an integer" in str(output.error)
