@@ -11,9 +11,9 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.shutdown import Shutdown, TerminationSignal
+from tap_campusgroups.shutdown import TerminationSignal
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import Hang, Redirect, Simulator
+from tests.simulator import Hang, Simulator
 from tests.support.harness import environment_for, settings_for, wait_until
 from tests.support.messages import stopped_by
 from tests.support.tap_process import EXIT_CODES, ExitWatch, each_signal, is_blocked_on_pipe
@@ -37,16 +37,6 @@ def test_signal_raises_at_the_next_safe_point_and_not_in_the_handler(
         tap.sync_all()
     assert ended.value.code == EXIT_CODES[number]
     assert simulator.requests == []
-
-
-def test_second_signal_is_ignored() -> None:
-    shutdown = Shutdown()
-    shutdown.check()
-    shutdown.request(signal.SIGINT)
-    shutdown.request(signal.SIGTERM)
-    with pytest.raises(TerminationSignal) as ended:
-        shutdown.check()
-    assert ended.value.code == EXIT_CODES[signal.SIGINT]
 
 
 # The watchdog
@@ -153,19 +143,6 @@ def error_of(stderr: bytes) -> str:
 
 
 RUN = "from tap_campusgroups.__main__ import main; main()"
-
-
-def test_abort_while_another_request_hangs_ends_the_process(simulator: Simulator) -> None:
-    simulator.timing.running_seconds = {"academic_experiences": 1e9}
-    simulator.inject(Hang().on("badges", "submit"))
-    settings = {"on_stream_error": "abort", "poll_interval_max_seconds": 1}
-    with program(RUN, "--config", "ENV", **environment_for(simulator, **settings)) as (process, *_):
-        wait_until(lambda: simulator.hanging > 0)
-        simulator.inject(Redirect("/").on("academic_experiences", "poll", times=None))
-        _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "Stream 'academic_experiences': the export of " in error_of(stderr)
-    assert simulator.hanging > 0
 
 
 def test_signal_during_connection_test_ends_the_process(simulator: Simulator) -> None:

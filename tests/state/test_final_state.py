@@ -41,33 +41,31 @@ def kinds(messages: list[dict[str, Any]]) -> list[str]:
 
 
 @each_path
-def test_run_that_moves_no_bookmark_ends_with_state(
-    config: dict[str, Any], more: Mapping[str, Any]
+@pytest.mark.parametrize(
+    ("streams", "empty", "expected"),
+    [
+        ((QUIET,), None, ["STATE", "SCHEMA", "RECORD", "STATE"]),
+        # After the last RECORD there is only a SCHEMA.
+        ((MOVING, QUIET), QUIET, ["STATE", "SCHEMA", "RECORD", "SCHEMA", "STATE"]),
+        ((QUIET,), QUIET, ["STATE", "SCHEMA"]),
+    ],
+    ids=["records", "no records in the last stream", "no records"],
+)
+def test_run_that_moves_no_bookmark_ends_with_state_if_it_emitted_records(
+    simulator: Simulator,
+    config: dict[str, Any],
+    more: Mapping[str, Any],
+    streams: tuple[str, ...],
+    empty: str | None,
+    expected: list[str],
 ) -> None:
-    state = state_of(rooms=AHEAD)
-    output = sync({**config, **more}, QUIET, state=state)
+    if empty:
+        simulator.dataset[empty].clear()
+    state = state_of(**dict.fromkeys(streams, AHEAD))
+    output = sync({**config, **more}, *streams, state=state)
     assert output.error is None
-    assert kinds(output.messages) == ["STATE", "SCHEMA", "RECORD", "STATE"]
-    assert output.states == [state, state]
-
-
-def test_run_whose_last_stream_is_empty_ends_with_state(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    """After the last RECORD there is only a SCHEMA."""
-    simulator.dataset[QUIET].clear()
-    state = state_of(events=AHEAD, rooms=AHEAD)
-    output = sync(config, MOVING, QUIET, state=state)
-    assert kinds(output.messages) == ["STATE", "SCHEMA", "RECORD", "SCHEMA", "STATE"]
-    assert output.states == [state, state]
-
-
-def test_run_without_records_does_not_repeat_the_state(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    simulator.dataset[QUIET].clear()
-    output = sync(config, QUIET, state=state_of(rooms=AHEAD))
-    assert kinds(output.messages) == ["STATE", "SCHEMA"]
+    assert kinds(output.messages) == expected
+    assert all(one == state for one in output.states)
 
 
 @pytest.mark.parametrize("policy", ["continue", "abort"])

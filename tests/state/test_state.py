@@ -8,7 +8,7 @@ import pytest
 
 from tap_campusgroups.exceptions import ExportFailedError
 from tests.simulator import JsonBody
-from tests.support.harness import catalog_of, state_of, sync
+from tests.support.harness import state_of, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,20 +163,6 @@ def test_failed_stream_keeps_its_bookmark_and_the_next_run_reads_the_rest(
     assert again.error is None
     assert set(again.bookmarks.values()) == {BOOKMARK}
     assert submitted(simulator)[0]["updatedStart"] == "2024-12-30T00:00:00Z"
-
-
-def test_full_table_replication_reads_from_start_date(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    catalog = catalog_of(["events"])
-    for stream in catalog["streams"]:
-        stream["replication_method"] = "FULL_TABLE"
-    output = sync(
-        config | {"start_date": "2020-01-01"}, catalog=catalog, state=state_of(events=BOOKMARK)
-    )
-    assert output.error is None
-    assert submitted(simulator)[0]["updatedStart"] == "2020-01-01T00:00:00Z"
-    assert len(output.records["events"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -116,19 +116,6 @@ def test_unknown_stream_that_is_not_selected_is_ignored(
     assert {message["stream"] for message in output.of_type("SCHEMA")} == {"events"}
 
 
-def test_connection_test_and_discovery_use_and_ignore_the_catalog(
-    service: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    catalog = catalog_of(["events", "tags"])
-    done = invoke(tmp_path, "--test", config=settings_for(service), catalog=catalog)
-    assert done.exit_code == 0
-    path = tmp_path / "catalog.json"
-    assert f"Connection test started: streams=2 of=23 selection={path}" in caplog.messages
-    done = invoke(tmp_path, "--discover", config=settings_for(service), catalog={"streams": []})
-    assert done.exit_code == 0
-    assert len(json.loads(done.stdout)["streams"]) == 23
-
-
 # Validation
 
 

@@ -16,6 +16,7 @@ from tests.support.harness import (
     settings_for,
     state_of,
 )
+from tests.support.messages import CONNECTION_TEST, connection_test_started
 from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def test_connection_test_with_options_in_any_order_is_about_the_selected_streams
         exports = sorted(str(one.stream) for one in simulator.requests if one.method == "POST")
         written = [json.loads(line) for line in done.stdout.splitlines()]
         if test == "--test":
-            assert "Connection test: 2 of 2 streams readable" in caplog.text
+            assert f"{connection_test_started(2, 23)}{catalog}" in caplog.messages
+            assert f"{CONNECTION_TEST}2 of 2 streams readable" in caplog.text
             assert (exports, written) == (["events", "rooms"], [])
         else:
             kinds = [(message["type"], message["stream"]) for message in written]

@@ -16,7 +16,7 @@ import pytest
 
 from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.tap import TapCampusGroups
-from tests.support.harness import ROW_BY_ROW, environment_for, only, settings_for
+from tests.support.harness import ROW_BY_ROW, catalog_of, environment_for, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -29,7 +29,7 @@ each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages"
 def tap_for(simulator: Simulator, **more: Any) -> TapCampusGroups:
     """Return a tap with one selected stream."""
     config = settings_for(simulator, page_size=2, **more)
-    return TapCampusGroups(config=config, catalog=only("events"))
+    return TapCampusGroups(config=config, catalog=catalog_of(["events"]))
 
 
 def written_by(call: Callable[[], object]) -> list[dict[str, Any]]:
