@@ -10,6 +10,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,8 @@ def interrupt_backfill(folder: Path, random: Random, *, unbuffered: bool) -> int
             # The process sends its first request long after its start.
             processes: list[TapProcess] = []
             if is_at_request:
-                send = CallAtRequest(lambda to=processes, what=number: to[0].send(what))
-                simulator.inject(send.on(after=at))
+                send = partial(lambda to, what: to[0].send(what), processes, number)
+                simulator.inject(CallAtRequest(send).on(after=at))
             before, started = target.state, datetime.now(UTC).replace(microsecond=0)
             with TapProcess(
                 folder,
@@ -100,9 +101,9 @@ def interrupt_backfill(folder: Path, random: Random, *, unbuffered: bool) -> int
                 furthest += furthest // 3
             # The service adds a row, or changes one.
             rows = simulator.dataset[stream := random.choice(STREAMS)]
-            if random.random() < 0.5:
-                rows.append(simulator.dataset.row(stream, len(rows) + 1))
-            random.choice(rows)["updatedOn"] = canonical(datetime.now(UTC))
+            new = simulator.dataset.row(stream, len(rows) + 1)
+            rows += [new] if (is_added := random.random() < 0.5) else []
+            (new if is_added else random.choice(rows))["updatedOn"] = canonical(datetime.now(UTC))
     pytest.fail("no run has completed")
 
 

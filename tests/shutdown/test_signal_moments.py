@@ -118,8 +118,9 @@ def check_output(simulator: Simulator, output: io.BytesIO, **more: Any) -> None:
     """Check lines and states of an output, and that the next run completes it."""
     target = FakeTarget(simulator)
     target.load(output.getvalue())
-    if b'{"type":"RECORD"' in output.getvalue():
-        assert output.getvalue().splitlines()[-1].startswith(b'{"type":"STATE"')
+    # No RECORD follows the last STATE.
+    last = {kind: output.getvalue().rfind(b'{"type":"%s"' % kind) for kind in (b"STATE", b"RECORD")}
+    assert last[b"STATE"] >= last[b"RECORD"]
     rest = io.BytesIO()
     assert run(simulator, target.state, rest, **more) is None
     target.load(rest.getvalue())

@@ -55,29 +55,6 @@ def test_second_run_reads_from_bookmark_minus_lookback(
         }
 
 
-def test_updated_on_in_any_format_is_emitted_in_one_format(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    forms = [
-        "2025-06-01T16:59:59+05:00",  # 11:59:59 UTC, but the largest as a string
-        "2025-06-01 12:00:01",
-        "2025-06-01T12:00:00.9Z",
-        "2025-06-01T12:00:00Z",
-        "2025-05-31",
-    ]
-    for row, form in zip(simulator.dataset["events"], forms, strict=True):
-        row["updatedOn"] = form
-    output = sync(config, "events")
-    assert sorted(record["updatedOn"] for record in output.records["events"]) == [
-        "2025-05-31T00:00:00.000000Z",
-        "2025-06-01T11:59:59.000000Z",
-        "2025-06-01T12:00:00.000000Z",
-        "2025-06-01T12:00:00.900000Z",
-        "2025-06-01T12:00:01.000000Z",
-    ]
-    assert output.bookmarks == {"events": "2025-06-01T12:00:01.000000Z"}
-
-
 @pytest.mark.parametrize("value", [None, "soon", "", 20250601, "absent"])
 def test_row_without_usable_updated_on_is_emitted_and_does_not_move_the_bookmark(
     simulator: Simulator, config: dict[str, Any], value: object

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.exceptions import (
     ExportFailedError,
     RowsMissingError,
@@ -327,6 +328,22 @@ def test_bookmark_does_not_move_if_a_bug_loses_or_repeats_rows(
     assert re.fullmatch(f"Stream 'rooms': {problem}", str(output.error))
     check_stuck(output, "rooms")
     assert "Sentinel" not in caplog.text
+
+
+def test_bookmark_does_not_move_if_the_sdk_loses_a_row(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, lost = CampusGroupsStream.post_process, simulator.dataset["rooms"][5]["id"]
+
+    def post_process(stream: CampusGroupsStream, row: Any, context: Any = None) -> Any:
+        record = original(stream, row, context)
+        return None if (stream.name, row["id"]) == ("rooms", lost) else record
+
+    monkeypatch.setattr(CampusGroupsStream, "post_process", post_process)
+    output = sync(settings_for(simulator, **ROW_BY_ROW), *STREAMS, state=state_of(rooms=OLD))
+    assert isinstance(output.error, RowsMissingError)
+    assert f"{ROWS} rows received, {ROWS - 1} emitted" in str(output.error)
+    check_stuck(output, "rooms")
 
 
 def test_bookmark_is_that_of_the_window_before_a_lost_row(
