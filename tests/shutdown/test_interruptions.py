@@ -60,7 +60,7 @@ def is_complete(
 def interrupt_backfill(folder: Path, random: Random, *, unbuffered: bool) -> int:
     """Run a backfill until it completes, check its rows, and return the number of interruptions."""
     newest = datetime.now(UTC) - timedelta(hours=1)
-    counts = {stream: random.randint(20, 50) for stream in STREAMS}
+    counts = {stream: random.randint(10, 25) for stream in STREAMS}
     with Simulator(Dataset(counts, newest=newest, span=7 * DAY)) as simulator:
         target = FakeTarget(simulator)
         settings: dict[str, Any] = {
@@ -71,7 +71,7 @@ def interrupt_backfill(folder: Path, random: Random, *, unbuffered: bool) -> int
             "max_concurrent_exports": random.choice((1, 4)),
             **random.choice(({}, ROW_BY_ROW)),
         }
-        furthest = 30
+        furthest = 60
         for interruptions in range(60):
             number = random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL))
             at = random.randint(1, furthest)
