@@ -49,7 +49,9 @@ def parse_timestamp(value: object) -> datetime | None:
     try:
         if isinstance(value, str) and _TIMESTAMP.fullmatch(text := _normalize_timestamp(value)):
             timestamp = datetime.fromisoformat(text)
-            return timestamp.replace(tzinfo=timestamp.tzinfo or UTC).astimezone(UTC)
+            if timestamp.tzinfo is None:
+                timestamp = timestamp.replace(tzinfo=UTC)
+            return timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     return None
@@ -61,10 +63,10 @@ def _normalize_timestamp(text: str) -> str:
     return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
 
 
-def format_timestamp(timestamp: datetime) -> str:
+def format_timestamp(timestamp: datetime, timespec: str = "microseconds") -> str:
     """Format a timezone-aware timestamp in canonical form, see `canonical_timestamp`."""
     # Not `strftime`: its %Y does not pad years before 1000 on every platform.
-    return f"{timestamp.astimezone(UTC).replace(tzinfo=None).isoformat('T', 'microseconds')}Z"
+    return f"{timestamp.astimezone(UTC).isoformat('T', timespec).removesuffix('+00:00')}Z"
 
 
 def canonical_timestamp(value: object) -> str | None:
