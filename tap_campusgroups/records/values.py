@@ -77,19 +77,6 @@ def canonical_timestamp(value: object) -> str | None:
     Returns:
         The timestamp in UTC; `None` if `parse_timestamp` does not accept the value.
     """
-    # Shortcut for the service's form; Python 3.14 parses hour 24 as midnight of the next day.
-    if (
-        isinstance(value, str)
-        and len(value) == len("2024-05-01T10:00:00.123Z")
-        and value[7:20:3] == "-T::."
-        and value[23] == "Z"
-        and value[11:13] != "24"
-    ):
-        try:
-            datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        return f"{value[:23]}000Z"
     timestamp = parse_timestamp(value)
     return None if timestamp is None else format_timestamp(timestamp)
 
