@@ -6,7 +6,6 @@ Numbers keep their digits: one with a decimal point or an exponent becomes a `De
 from __future__ import annotations
 
 import codecs
-import io
 import re
 import typing as t
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
@@ -19,7 +18,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Record: t.TypeAlias = dict[str, t.Any]
-Buffer: t.TypeAlias = "bytes | memoryview"
+Buffer: t.TypeAlias = "bytes | bytearray | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
@@ -127,12 +126,12 @@ def decode_rows(results: Raw) -> DecodedRows:
 
 # A surrogate pair or a lone surrogate, after an even number of backslashes.
 _SURROGATE = re.compile(
-    r"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 # A string without an end reaches to the end of the text; another try at its next quotation mark
 # would take quadratic time.
-_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?Infinity|NaN', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?Infinity|NaN', re.DOTALL)
 _CONTROL_CHARACTERS: t.Final = {code: f"\\u{code:04x}" for code in range(0x20)}
 
 
@@ -146,30 +145,29 @@ def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
     Returns:
         The repaired text, and whether invalid Unicode was replaced.
     """
-    view = memoryview(text)
-    try:
-        decoded, is_replaced = str(view, "utf-8"), False
-    except UnicodeDecodeError:
-        decoded, is_replaced = str(view, "utf-8", "replace"), True
-    source = _substitute(_SURROGATE, lambda m: m[0] if m[2] else rf"{m[1]}\ufffd", decoded)
-    is_replaced |= source != decoded
-    return Raw(_substitute(_TOKEN, _repair_token, source).encode()), is_replaced
+    decoded = str(memoryview(text), "utf-8", "replace").encode()
+    source = _substitute(_SURROGATE, lambda m: m[0] if m[2] else m[1] + rb"\ufffd", decoded)
+    return Raw(_substitute(_TOKEN, _repair_token, source)), source != memoryview(text)
 
 
-def _repair_token(match: re.Match[str]) -> str:
+def _repair_token(match: re.Match[bytes]) -> bytes:
     token = match[0]
-    return token.translate(_CONTROL_CHARACTERS) if token[0] == '"' else f'"{token}"'
+    if token[:1] != b'"':
+        return b'"%s"' % token
+    return token.decode().translate(_CONTROL_CHARACTERS).encode()
 
 
-def _substitute(pattern: re.Pattern[str], repair: Callable[[re.Match[str]], str], text: str) -> str:
+def _substitute(
+    pattern: re.Pattern[bytes], repair: Callable[[re.Match[bytes]], bytes], text: Buffer
+) -> bytearray:
     """Do the same as `pattern.sub`, which would hold the parts of a large body as objects."""
-    output, end = io.StringIO(), 0
+    output, end = bytearray(), 0
     for match in pattern.finditer(text):
-        output.write(text[end : match.start()])
-        output.write(repair(match))
+        output += text[end : match.start()]
+        output += repair(match)
         end = match.end()
-    output.write(text[end:])
-    return output.getvalue()
+    output += text[end:]
+    return output
 
 
 def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:

@@ -50,8 +50,9 @@ PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
 
 _decode_raw_rows = lenient_decoder(list[dict[str, Raw]])
 
-# Lengths of the common forms of a timestamp, such as `2024-05-01T10:00:00.123Z`.
+# `to_timestamp` keeps timestamps of these lengths, with few exceptions.
 _COMMON_LENGTHS: t.Final = frozenset({19, 20, 23, 24, 27})
+_KEY_LENGTHS: t.Final = frozenset({len("2024-05-01T10:00:00.123Z")})
 
 _SCALARS: t.Final[dict[str | None, t.Any]] = {
     # msgspec reads 9007199254740993.0 as a double; beyond this range, that may lose digits.
@@ -314,36 +315,27 @@ def _each_text(attribute: str, field: str, convert: Callable[[str], str | None])
 
 
 def _each_timestamp(attribute: str, field: str, *, is_key: bool = False) -> PostConvert:
-    """Return a conversion of timestamps, which are checked in C if they have a common form.
-
-    Args:
-        attribute: Attribute of the column.
-        field: Top-level field of the column.
-        is_key: Convert like `to_canonical_timestamp`; otherwise, like `to_timestamp`, which keeps
-            the common forms as they are.
-    """
+    """Return a conversion of timestamps, which checks those of a common form all at once, in C."""
     get = attrgetter(attribute)
-    convert = to_canonical_timestamp if is_key else to_timestamp
-    convert_texts = _each_text(attribute, field, convert)
-    lengths = {len("2024-05-01T10:00:00.123Z")} if is_key else _COMMON_LENGTHS
+    convert_texts = _each_text(attribute, field, to_canonical_timestamp if is_key else to_timestamp)
+    lengths = _KEY_LENGTHS if is_key else _COMMON_LENGTHS
 
     def post_convert(rows: Sequence[RowStruct]) -> None:
-        common_rows: list[RowStruct] = []
+        common: list[RowStruct] = []
         texts: list[str] = []
         others: list[RowStruct] = []
         for row, text in zip(rows, map(get, rows), strict=True):
             if text.__class__ is str:
                 if len(text) in lengths and text[10] == "T":
-                    common_rows.append(row)
+                    common.append(row)
                     texts.append(text)
                 else:
                     others.append(row)
-        if not _are_common_timestamps(texts):
-            others = [*rows]
-        elif is_key:
-            for row, text in zip(common_rows, texts, strict=True):
+        are_common = _are_common_timestamps(texts)
+        if are_common and is_key:
+            for row, text in zip(common, texts, strict=True):
                 setattr(row, attribute, f"{text[:-1]}000Z")
-        convert_texts(others)
+        convert_texts(others if are_common else rows)
 
     return post_convert
 
