@@ -445,10 +445,7 @@ WHOLE = {"type": "string"}
         {"type": ["object", "null"]},
         {"type": "object", "properties": {"a": NULLABLE, "b": {"type": ["array", "null"]}}},
         {"type": "array", "items": NULLABLE},
-        {
-            "type": "array",
-            "items": {"type": ["object", "null"], "properties": {"a": NULLABLE}},
-        },
+        {"type": "array", "items": {"type": ["object", "null"], "properties": {"a": NULLABLE}}},
     ],
     ids=repr,
 )
@@ -475,10 +472,7 @@ def test_schema_satisfied_by_types_is_fully_convertible(schema: object) -> None:
         {"type": "object", "properties": {"a": WHOLE}, "items": NULLABLE},
         {"type": "array", "items": WHOLE},
         {"type": "array", "items": True},
-        {
-            "type": "array",
-            "items": {"type": ["object", "null"], "properties": {"a": WHOLE}},
-        },
+        {"type": "array", "items": {"type": ["object", "null"], "properties": {"a": WHOLE}}},
     ],
     ids=repr,
 )

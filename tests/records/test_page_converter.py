@@ -228,15 +228,6 @@ def test_rows_after_mismatch_are_structs(field: str) -> None:
         assert all(isinstance(row, msgspec.Struct) for row in rows)
 
 
-@pytest.mark.parametrize("odd", ['{"id":1,"id":2}', '{"id":"x","id":1}', '{"a\\"b":1}'])
-def test_rows_after_page_without_structs_are_structs_again(odd: str) -> None:
-    convert_page = ConverterPair(SCHEMA).convert_page
-    assert convert_page(Raw(f"[{odd}]".encode())).rows
-    for page in (b'[{"id":1}]', b'[{"name":7}]', b"[{}]"):
-        (row,) = convert_page(Raw(page)).rows
-        assert isinstance(row, msgspec.Struct)
-
-
 def test_unknown_fields_new_in_every_row_do_not_widen_structs() -> None:
     pair = ConverterPair(SCHEMA)
     for number in range(20):
