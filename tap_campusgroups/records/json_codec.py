@@ -192,15 +192,23 @@ def format_json(value: t.Any) -> str:
     return msgspec.json.format(encode_json(value), indent=0)
 
 
-def limit_depth(value: t.Any, levels: int = MAX_DEPTH) -> t.Any:
-    """Copy a value, with whatever is nested deeper than `levels` as JSON text."""
+def limit_depth(value: t.Any) -> t.Any:
+    """Copy a value, with whatever is nested deeper than `MAX_DEPTH` as JSON text."""
     if not isinstance(value, (dict, list)):
         return value
-    if not levels:
-        return encode_json(value)
-    if isinstance(value, dict):
-        return {key: limit_depth(inner, levels - 1) for key, inner in value.items()}
-    return [limit_depth(inner, levels - 1) for inner in value]
+    root: list[t.Any] = [value]  # not by recursion, which would leave less of it to `encode_json`
+    parents: list[t.Any] = [root]
+    for level in range(MAX_DEPTH + 1):
+        children: list[t.Any] = []
+        for parent in parents:
+            for key, child in parent.items() if isinstance(parent, dict) else enumerate(parent):
+                if isinstance(child, (dict, list)):
+                    parent[key] = encode_json(child) if level == MAX_DEPTH else child.copy()
+                    children.append(parent[key])
+        if not children:
+            break
+        parents = children
+    return root[0]
 
 
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
