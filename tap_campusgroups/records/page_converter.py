@@ -326,7 +326,7 @@ def _each_timestamp(attribute: str, field: str, *, is_key: bool = False) -> Post
         others: list[RowStruct] = []
         for row, text in zip(rows, map(get, rows), strict=True):
             if text.__class__ is str:
-                if len(text) in lengths and text[10] == "T":
+                if len(text) in lengths and text[10] == "T" and (text[-1] == "Z" or not is_key):
                     common.append(row)
                     texts.append(text)
                 else:
