@@ -24,6 +24,7 @@ from tap_campusgroups import full_reads, schemas, state
 from tap_campusgroups.config import EARLIEST
 from tap_campusgroups.exceptions import (
     CampusGroupsError,
+    ExportFailedError,
     FutureBookmarkError,
     RowsMissingError,
     StreamMapError,
@@ -32,7 +33,7 @@ from tap_campusgroups.exceptions import (
 from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE
 from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.converter import Converter
-from tap_campusgroups.records.json_codec import decode_rows, record_lines
+from tap_campusgroups.records.json_codec import JsonError, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import canonical_timestamp, format_timestamp, parse_timestamp
@@ -166,6 +167,11 @@ class CampusGroupsStream(Stream):
     def _error(self, error: Exception) -> CampusGroupsError:
         if isinstance(error, CampusGroupsError):
             return error
+        if isinstance(error, JsonError):
+            return ExportFailedError(
+                f"Stream '{self.name}': a page is not valid JSON, is nested too deeply, or has a "
+                "number of thousands of digits. Report it to CampusGroups, or deselect the stream."
+            )
         place = traceback.extract_tb(error.__traceback__)[-1]
         return UnexpectedError(
             f"Stream '{self.name}': unexpected {type(error).__name__} in "

@@ -38,9 +38,7 @@ POLL: t.Final = PollPolicy(max_interval=2.0, timeout=15.0)
 """A stream whose export was accepted but takes longer than this is readable."""
 
 MAX_REQUEST_TIMEOUT: t.Final = 20  # seconds
-RETRY: t.Final = RetryPolicy(
-    max_attempts=2, max_attempts_unknown_host=2, fault_seconds=30.0, resubmissions=0
-)
+RETRY: t.Final = RetryPolicy(max_attempts=2, fault_seconds=30.0, resubmissions=0)
 
 
 def check_access(

@@ -14,7 +14,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 import requests
-import urllib3
 from typing_extensions import override
 
 if t.TYPE_CHECKING:
@@ -165,67 +164,62 @@ def _read_body(response: requests.Response) -> Buffer:
     return memoryview(memory)
 
 
-def describe_failure(failure: BaseException) -> str:
+def describe_failure(failure: OSError) -> str:
     """Describe a failed attempt without the error's text, which contains the URL."""
-    reason = _reason(failure)
-    detail = f" ({type(reason).__name__})" if isinstance(reason, Exception) else ""
+    *_, cause = _chain(failure)
+    detail = "" if cause is failure else f" ({type(cause).__name__})"
     return f"{type(failure).__name__}{detail}"
-
-
-def is_unknown_host(failure: BaseException) -> bool:
-    """Return whether the host name does not exist; false if no name server can be reached."""
-    reason = _reason(failure)
-    is_resolution = isinstance(reason, urllib3.exceptions.NameResolutionError)
-    cause = reason.__cause__ if is_resolution and isinstance(reason, Exception) else None
-    return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
 
 
 def setup_problem(failure: OSError, *, has_answered: bool) -> str | None:
     """Return what to correct if waiting cannot help: a certificate, a proxy, the URL.
 
-    `has_answered` is whether the service has answered in this run: then a proxy works in principle.
+    `has_answered` is whether the service has answered in this run: then the setup works.
     """
-    for error in _chain(failure):
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate is not trusted ({error.verify_message}). If a proxy of your "
-                "network inspects connections, set REQUESTS_CA_BUNDLE to the file with the "
-                "certificates of its authority"
-            )
-    proxy_settings = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY"
+    *_, cause = _chain(failure)
     problem = None
-    match failure:
-        case requests.exceptions.ProxyError():
-            status = _TUNNEL_STATUS.search(str(_reason(failure)))
-            if not has_answered and not (status and status[1].startswith("5")):
-                reason = f"HTTP {status[1]}" if status else describe_failure(failure)
-                problem = f"the proxy cannot be used ({reason}). Correct {proxy_settings}"
-        case requests.exceptions.InvalidSchema():
-            problem = (
-                f"a SOCKS proxy needs the package PySocks. Install it, or correct {proxy_settings}"
-            )
-        case requests.exceptions.InvalidURL() | requests.exceptions.MissingSchema():
-            problem = f"invalid URL ({type(failure).__name__}). Correct api_url, {proxy_settings}"
-        case requests.RequestException():
-            pass
-        case _ if failure.errno is None:  # how requests reports it
-            problem = "a certificate file is missing. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        problem = (
+            f"the certificate is not trusted ({cause.verify_message.rstrip('.')}). If a proxy of your network "
+            "inspects connections, set REQUESTS_CA_BUNDLE to the file with the certificates of its "
+            "authority"
+        )
+    elif _is_certificate_file_error(failure, cause):
+        problem = "a certificate file cannot be read. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+    elif isinstance(failure, requests.exceptions.InvalidSchema):
+        problem = f"a SOCKS proxy needs the package PySocks. Install it, or correct {_PROXY}"
+    elif isinstance(failure, requests.exceptions.InvalidURL):
+        problem = f"a URL is invalid. Correct api_url, {_PROXY}"
+    elif has_answered:
+        pass
+    elif isinstance(failure, requests.exceptions.ProxyError):
+        status = _TUNNEL_STATUS.search(str(cause))
+        if not (status and status[1].startswith("5")):
+            reason = f"HTTP {status[1]}" if status else type(cause).__name__
+            problem = f"the proxy cannot be used ({reason}). Correct {_PROXY}"
+    elif isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+        problem = "the host name does not exist. Correct school_code or api_url"
     return problem
 
 
+_PROXY: t.Final = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY"
+
 # The text of http.client: no attribute has the status.
-_TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
+_TUNNEL_STATUS = re.compile(r"Tunnel connection failed: ([0-9]{3})")
 
 
-def _reason(failure: BaseException) -> object:
-    """Return urllib3's reason for an error of `requests`."""
-    return getattr(failure.args[0], "reason", None) if failure.args else None
+def _is_certificate_file_error(failure: OSError, cause: BaseException) -> bool:
+    if isinstance(cause, ssl.SSLError):
+        return cause.library not in {None, "SSL"}  # such as PEM, while a file is loaded
+    is_of_requests = isinstance(failure, requests.RequestException)
+    return not is_of_requests and failure.errno is None  # a missing file
 
 
-def _chain(failure: object) -> Iterator[object]:
-    """Yield an error and what it wraps."""
-    while isinstance(failure, BaseException):
-        yield failure
-        reason = getattr(failure, "reason", None)
-        inner = failure.args[0] if failure.args else None
-        failure = next((e for e in (reason, inner) if isinstance(e, BaseException)), None)
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    """Yield an error, the one that it wraps, and so on."""
+    error: object = failure
+    while isinstance(error, BaseException):
+        yield error
+        wrapped = [getattr(error, "reason", None), getattr(error, "original_error", None)]
+        wrapped += [*error.args[:1], error.__cause__]
+        error = next((one for one in wrapped if isinstance(one, BaseException)), None)

@@ -17,7 +17,6 @@ from tap_campusgroups.exceptions import (
 from tap_campusgroups.exports.connection import (
     BodyTooLargeError,
     describe_failure,
-    is_unknown_host,
     setup_problem,
 )
 from tap_campusgroups.exports.pagination import Fetch
@@ -144,10 +143,7 @@ class HttpClient:
         if not isinstance(failure, requests.RequestException):
             raise failure
         history.fault_seconds += slot.connection.waited
-        max_attempts = self.retry.max_attempts
-        if is_unknown_host(failure):
-            max_attempts = min(max_attempts, self.retry.max_attempts_unknown_host)
-        return _Failure(describe_failure(failure), max_attempts)
+        return _Failure(describe_failure(failure), self.retry.max_attempts)
 
     def _read(self, method: str, response: HttpResponse, stream: str) -> ParsedResponse | _Failure:
         """Classify a response; a failure is one of the request, not of its export."""

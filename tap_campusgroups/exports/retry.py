@@ -20,7 +20,6 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: Attempts of one request; the delays between 8 add up to about two minutes.
-        max_attempts_unknown_host: Attempts if the host name does not exist (a wrong school code).
         max_attempts_denied: Attempts after a 401 or 403, once the secret has worked in the run: the
             service validates the secret by a remote call that can fail for a moment, and a firewall
             or a rate limit may answer 403.
@@ -31,7 +30,6 @@ class RetryPolicy:
     """
 
     max_attempts: int = 8
-    max_attempts_unknown_host: int = 3
     max_attempts_denied: int = 4
     fault_seconds: float = 900.0
     fault_seconds_unaccepted: float = 300.0
