@@ -180,9 +180,9 @@ def setup_problem(failure: OSError, *, has_answered: bool) -> str | None:
     problem = None
     if isinstance(cause, ssl.SSLCertVerificationError):
         problem = (
-            f"the certificate is not trusted ({cause.verify_message.rstrip('.')}). If a proxy of your network "
-            "inspects connections, set REQUESTS_CA_BUNDLE to the file with the certificates of its "
-            "authority"
+            f"the certificate is not trusted ({cause.verify_message.rstrip('.')}). If a proxy of "
+            "your network inspects connections, set REQUESTS_CA_BUNDLE to the file with the "
+            "certificates of its authority"
         )
     elif _is_certificate_file_error(failure, cause):
         problem = "a certificate file cannot be read. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
