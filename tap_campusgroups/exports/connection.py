@@ -48,7 +48,7 @@ class Connection:
 
     The timeouts of a socket apply between two bytes, so a response that arrives byte by byte would
     never end. A thread of its own therefore waits for responses; if one takes too long, the thread
-    is left behind with its session, which both end with the response.
+    is left behind and ends with the response.
 
     Attributes:
         waited: Seconds that the last request took, without time in which the process did not run.
@@ -102,7 +102,7 @@ class Connection:
 
 
 class _Sender(Thread):
-    """The thread of a connection, with its session."""
+    """The thread of a connection."""
 
     def __init__(self) -> None:
         super().__init__(name="tap-campusgroups-request", daemon=True)
@@ -111,7 +111,7 @@ class _Sender(Thread):
 
     @override
     def run(self) -> None:
-        with _Session() as session:
+        with requests.Session() as session:
             while (call := self.requests.get()) is not None:
                 try:
                     answer: HttpResponse | BaseException = _exchange(session, *call)
@@ -121,23 +121,16 @@ class _Sender(Thread):
                 del answer, call  # a page is freed by the thread that takes it
 
 
-class _Session(requests.Session):
-    """A session that does not parse the target of a redirect, which can fail."""
-
-    @override
-    def resolve_redirects(self, *args: t.Any, **kwargs: t.Any) -> Iterator[t.Any]:
-        return iter(())
-
-
 def _exchange(
     session: requests.Session, request: requests.PreparedRequest, timeout: float
 ) -> HttpResponse:
+    url = request.url or ""
     # Certificates and proxies of the environment, as `Session.request` uses them.
-    environment = session.merge_environment_settings(
-        request.url or "", {}, stream=True, verify=None, cert=None
+    environment: dict[str, t.Any] = session.merge_environment_settings(
+        url, {}, stream=True, verify=None, cert=None
     )
-    # Redirects are not followed: requests would send the secret to another host.
-    response = session.send(request, timeout=timeout, allow_redirects=False, **environment)
+    # An adapter follows no redirect, which would take the secret to another host.
+    response = session.get_adapter(url).send(request, timeout=timeout, **environment)
     return HttpResponse(response.status_code, response.headers, _read_body(response))
 
 

@@ -23,7 +23,7 @@ import typing as t
 from collections import Counter, deque
 from contextlib import closing
 from dataclasses import dataclass, field
-from threading import Condition, Event, Thread
+from threading import Condition, Event, RLock, Thread
 
 from tap_campusgroups.exceptions import ExportsStoppedError
 from tap_campusgroups.exports.connection import Connection
@@ -39,6 +39,7 @@ if t.TYPE_CHECKING:
 
 MAX_WORKERS: t.Final = 32  # exports whose pages are not all fetched
 MAX_BUFFERED_BYTES: t.Final = 16 * 2**20  # prefetched pages of all streams
+RESUME_BYTES: t.Final = MAX_BUFFERED_BYTES * 3 // 4  # of these, workers fetch again
 PAGE_ESTIMATE: t.Final = 2**20  # bytes reserved for a first page, until the run sees a larger page
 PROGRESS_INTERVAL: t.Final = 60.0  # seconds between two progress lines
 RECOVERY_INTERVAL: t.Final = 120.0  # seconds without HTTP 429 after which the limit rises by one
@@ -91,7 +92,8 @@ class JobStatus(enum.Enum):
 class Capacity:
     """What all jobs of a run share: places at the service, and room in the buffer.
 
-    The lock of `changed`, which is notified of changes, guards this and all slots.
+    One lock guards this and all slots. Workers wait for `changed`, the main thread waits for
+    `page_ready`.
 
     Attributes:
         limit: Exports that may be at the service now, with those that were abandoned there.
@@ -103,7 +105,8 @@ class Capacity:
     ) -> None:
         self.monitor = monitor
         self.logger = logger
-        self.changed = Condition()
+        lock = RLock()
+        self.changed, self.page_ready = Condition(lock), Condition(lock)
         self.max_concurrent = self.limit = max_concurrent
         self.abandoned = 0
         self.active: set[Slot] = set()
@@ -266,7 +269,6 @@ class Slot:
         """Give the job a place at the service; called with the lock held."""
         self.status = JobStatus.ACTIVE
         self._capacity.active.add(self)
-        self._capacity.changed.notify_all()
 
     def store(self, page: Page) -> None:
         """Buffer a page in the room that was reserved for it."""
@@ -276,10 +278,10 @@ class Slot:
                 self.release(JobStatus.FETCHING)
             self.check()
             self.pages.append(page)
-            self._page_size = page.size
-            shared.buffered_bytes += page.size
             shared.max_page = max(shared.max_page, page.size)
-            self._reserve(0)
+            shared.buffered_bytes += page.size - self._reserved
+            self._page_size, self._reserved = page.size, 0
+            shared.page_ready.notify_all()
 
     def take(self) -> Page | None:
         """Take a page out of the buffer, if there is one; called with the lock held."""
@@ -287,7 +289,9 @@ class Slot:
             return None
         page = self.pages.popleft()
         self._capacity.buffered_bytes -= page.size
-        self._capacity.changed.notify_all()
+        # Not at every page: each wakes all workers that wait for room.
+        if not self.pages or self._capacity.buffered_bytes <= RESUME_BYTES:
+            self._capacity.changed.notify_all()
         return page
 
     def finish(self) -> None:
@@ -295,6 +299,7 @@ class Slot:
         with self._capacity.changed:
             self.release(JobStatus.DONE)
             self._reserve(0)
+            self._capacity.page_ready.notify_all()
 
     def end(self) -> None:
         """Declare the job over and discard its pages; called with the lock held."""
@@ -316,8 +321,9 @@ class Slot:
     def _reserve(self, size: int) -> None:
         with self._capacity.changed:
             self._capacity.buffered_bytes += size - self._reserved
+            if size < self._reserved:
+                self._capacity.changed.notify_all()
             self._reserved = size
-            self._capacity.changed.notify_all()
 
     def _wait_until(self, condition: Callable[[], object]) -> None:
         self.check()
@@ -404,7 +410,7 @@ class Scheduler:
                 job.check()
                 if job.status is JobStatus.DONE:
                     return None
-                self._changed.wait(CHECK_INTERVAL)
+                self._capacity.page_ready.wait(CHECK_INTERVAL)
 
     def drop(self, exports: StreamExports) -> None:
         """Discard the remaining jobs of a stream."""
@@ -459,7 +465,7 @@ class Scheduler:
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             with self._changed:
                 self._failure = error
-                self._changed.notify_all()
+                self._capacity.page_ready.notify_all()
         finally:
             connection.close()
 
