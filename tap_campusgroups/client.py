@@ -22,14 +22,7 @@ from typing_extensions import override
 
 from tap_campusgroups import full_reads, schemas, state
 from tap_campusgroups.config import EARLIEST
-from tap_campusgroups.exceptions import (
-    CampusGroupsError,
-    ExportFailedError,
-    FutureBookmarkError,
-    RowsMissingError,
-    StreamMapError,
-    UnexpectedError,
-)
+from tap_campusgroups.exceptions import CampusGroupsError, ExportFailedError, StreamError
 from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE
 from tap_campusgroups.exports.window import Window
 from tap_campusgroups.records.converter import Converter
@@ -173,7 +166,7 @@ class CampusGroupsStream(Stream):
                 "number of thousands of digits. Report it to CampusGroups, or deselect the stream."
             )
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return UnexpectedError(
+        return StreamError(
             f"Stream '{self.name}': unexpected {type(error).__name__} in "
             f"{Path(place.filename).name}, line {place.lineno} ({place.name}). Please report this "
             "line."
@@ -290,7 +283,7 @@ class CampusGroupsStream(Stream):
             f"Stream '{self.name}': a stream map failed for a row ({kind}). Check stream_maps and "
             "stream_map_config."
         )
-        raise StreamMapError(msg)
+        raise StreamError(msg)
 
     @cached_property
     def _converter(self) -> Converter:
@@ -335,7 +328,7 @@ class CampusGroupsStream(Stream):
                 "skipped. Check the clock of this machine; then set the bookmark to a time at "
                 "which the clock was right, or remove it to read everything again."
             )
-            raise FutureBookmarkError(msg)
+            raise StreamError(msg)
 
     def _end_window(self, run: SyncRun, window: Window) -> None:
         """Check that all rows up to here were emitted, then move the bookmark."""
@@ -345,13 +338,13 @@ class CampusGroupsStream(Stream):
                 f"Stream '{self.name}': {exports.rows} rows received, {exports.emitted} emitted up "
                 f"to {window}. Please report this line."
             )
-            raise RowsMissingError(msg)
+            raise StreamError(msg)
         if without_key:
             msg = (
                 f"Stream '{self.name}': {without_key} row{'s' * (without_key > 1)} of {window} "
                 "without a usable id skipped; all others were emitted. Report it to CampusGroups."
             )
-            raise RowsMissingError(msg)
+            raise StreamError(msg)
         if not self.is_incremental:
             return
         self._check_bookmark(run)  # again: the monitor now knows the service's clock

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
 import re
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
-from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
+from urllib3.util import parse_url
 
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
@@ -19,26 +18,16 @@ from tap_campusgroups.records.json_codec import decode_value
 from tap_campusgroups.records.values import parse_timestamp
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonschema import ValidationError
 
 
-class OnStreamError(enum.StrEnum):
-    """Handling of the remaining streams when one fails."""
-
-    CONTINUE = "continue"
-    ABORT = "abort"
-
-
 class ApiVersion(enum.StrEnum):
-    """Version of the API, which decides what streams exist."""
+    """Version of the API: the vendor's document, or its later OpenAPI specification."""
 
     V1_0 = "1.0"
-    """23 endpoints, from the vendor's document."""
-
     V1_1 = "1.1"
-    """27 endpoints, from the vendor's OpenAPI specification."""
 
 
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -55,7 +44,7 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
 
 _MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
 
-TYPE_NAMES: t.Final = {
+_TYPE_NAMES: t.Final = {
     "null": "null",
     "boolean": "a boolean",
     "string": "text",
@@ -65,14 +54,10 @@ TYPE_NAMES: t.Final = {
     "array": "a list",
 }
 
-_CONVERTERS: t.Final[Mapping[str, Callable[[str], object]]] = {
-    "integer": int,
-    "object": decode_value,
-    "array": decode_value,
-}
 _USER_AGENT = f"tap-campusgroups/{metadata.version('tap-campusgroups')}"
 _HASH_KEY_NAME = re.compile(r"(?:key|salt|pepper|secret)$", re.IGNORECASE)
 _SCHOOL_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_LOOPBACK = re.compile(r"localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\]")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
@@ -101,7 +86,7 @@ class Settings:
     export_timeout: float
     request_timeout: int
     unknown_fields: UnknownFields
-    on_stream_error: OnStreamError
+    continues_after_failure: bool
     user_agent: str
 
     @classmethod
@@ -130,7 +115,7 @@ class Settings:
             export_timeout=60.0 * config["export_timeout_minutes"],
             request_timeout=config["request_timeout_seconds"],
             unknown_fields=UnknownFields(config["unknown_fields"]),
-            on_stream_error=OnStreamError(config["on_stream_error"]),
+            continues_after_failure=config["on_stream_error"] == "continue",
             user_agent=config.get("user_agent", _USER_AGENT),
         )
 
@@ -171,11 +156,10 @@ def environment_problems(
 ) -> Iterator[str]:
     """Find the variables that the SDK's `--config ENV` cannot convert."""
     for name, definition in schema["properties"].items():
-        variable = f"TAP_CAMPUSGROUPS_{name.upper()}"
-        convert = _CONVERTERS.get(definition["type"][0])
-        if variable in environment and convert:
+        variable, kind = f"TAP_CAMPUSGROUPS_{name.upper()}", definition["type"][0]
+        if variable in environment and kind in {"integer", "object", "array"}:
             try:
-                convert(environment[variable])
+                (int if kind == "integer" else decode_value)(environment[variable])
             except ValueError:
                 yield f"{variable} must be {_expectation(definition)}"
 
@@ -197,37 +181,29 @@ def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
                 f"{name} is not a valid header value: remove line breaks, leading and trailing "
                 "spaces, and characters outside ASCII"
             )
-    if "api_url" in config:
-        yield from _url_problems(config["api_url"])
+    if "api_url" in config and (problem := _url_problem(config["api_url"])):
+        yield problem
     for name, value in (config.get("stream_map_config") or {}).items():
-        is_text = isinstance(value, str)
-        if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= _MIN_HASH_KEY_LENGTH):
+        is_long = isinstance(value, str) and len(value) >= _MIN_HASH_KEY_LENGTH
+        if _HASH_KEY_NAME.search(name) and not is_long:
             yield (
                 f"stream_map_config.{quoted(name)} must be text of at least "
                 f"{_MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
             )
 
 
-def _url_problems(url: str) -> Iterator[str]:
+def _url_problem(url: str) -> str | None:
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        parts.port  # noqa: B018 - raises on a bad port
+        parts = parse_url(url)
     except ValueError:
-        host = None
-    if not host or parts.scheme not in {"https", "http"}:
-        yield "api_url is not a valid https URL"
-    elif parts.username or parts.password or parts.query or parts.fragment:
-        yield "api_url must not contain a user, a password, a query or a fragment"
-    elif parts.scheme == "http" and not _is_loopback(host):
-        yield "api_url must use https: plain http would send the secret unencrypted"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return "api_url is not a valid https URL"
+    if not parts.host or parts.scheme not in {"https", "http"}:
+        return "api_url is not a valid https URL"
+    if parts.auth or parts.query or parts.fragment:
+        return "api_url must not contain a user, a password, a query or a fragment"
+    if parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.host):
+        return "api_url must use https: plain http would send the secret unencrypted"
+    return None
 
 
 def _expectation(definition: Mapping[str, t.Any]) -> str:
@@ -243,7 +219,8 @@ def _expectation(definition: Mapping[str, t.Any]) -> str:
 
 def type_names(types: str | Iterable[str]) -> str:
     """Name the types of a JSON schema."""
-    return " or ".join(TYPE_NAMES[name] for name in ([types] if isinstance(types, str) else types))
+    names = [types] if isinstance(types, str) else types
+    return " or ".join(_TYPE_NAMES[name] for name in names)
 
 
 def json_path(error: ValidationError, *keys: str) -> str:

@@ -57,25 +57,35 @@ def check_access(
     monitor = ServiceMonitor(context.started, logger)
     client = HttpClient(timeout, POLL, RETRY, monitor, logger)
     exports = [
-        stream_exports(stream.definition, window, settings, client, days=None) for stream in streams
+        stream_exports(one.definition, window, settings, client, days=None) for one in streams
     ]
-    scheduler = Scheduler(
-        exports,
-        max_concurrent=settings.max_concurrent_exports,
-        monitor=client.monitor,
-        logger=logger,
-    )
+    limit = settings.max_concurrent_exports
+    scheduler = Scheduler(exports, max_concurrent=limit, monitor=client.monitor, logger=logger)
     with closing(scheduler):
-        results = [(one.stream, _test(scheduler, one, client.monitor)) for one in exports]
-    _report(results, logger, seconds=time.monotonic() - began)
+        results = {one.stream: _test(scheduler, one, client.monitor) for one in exports}
+    unreadable = [stream for stream, result in results.items() if not isinstance(result, str)]
+    readable = [stream for stream in results if stream not in unreadable]
+    seconds, width = time.monotonic() - began, max(map(len, results))
+    logger.log(
+        logging.WARNING if unreadable else logging.INFO,
+        "Connection test: %d of %d streams readable (%.1f s)%s",
+        *(len(readable), len(results), seconds),
+        "".join(f"\n  {stream:{width}}  {result}" for stream, result in results.items()),
+        extra={"seconds": round(seconds, 3), "readable": readable, "unreadable": unreadable},
+    )
+    if unreadable:
+        msg = (
+            f"{len(unreadable)} of {len(results)} streams cannot be read: {', '.join(unreadable)}. "
+            "See the lines above for the reasons. Deselect them, or ask CampusGroups which data "
+            "the secret may read."
+        )
+        raise StreamsFailedError(msg)
 
 
-_Result: t.TypeAlias = "str | CampusGroupsError"
-"""How a stream can be read, or why it cannot."""
-
-
-def _test(scheduler: Scheduler, exports: StreamExports, monitor: ServiceMonitor) -> _Result:
-    """Fetch an export; raise a failure that concerns every stream."""
+def _test(
+    scheduler: Scheduler, exports: StreamExports, monitor: ServiceMonitor
+) -> str | CampusGroupsError:
+    """Return how an export can be read, or why not; raise a failure that concerns every stream."""
     try:
         for _, pages in scheduler.windows(exports):
             for _ in pages:
@@ -91,28 +101,3 @@ def _test(scheduler: Scheduler, exports: StreamExports, monitor: ServiceMonitor)
             raise
         return error
     return "readable"
-
-
-def _report(
-    results: Sequence[tuple[str, _Result]], logger: logging.Logger, *, seconds: float
-) -> None:
-    readable = [stream for stream, result in results if isinstance(result, str)]
-    unreadable = [stream for stream, result in results if not isinstance(result, str)]
-    width = max(len(stream) for stream, _ in results)
-    lines = [
-        f"Connection test: {len(readable)} of {len(results)} streams readable ({seconds:.1f} s)",
-        *(f"  {stream:{width}}  {result}" for stream, result in results),
-    ]
-    logger.log(
-        logging.WARNING if unreadable else logging.INFO,
-        "%s",
-        "\n".join(lines),
-        extra={"seconds": round(seconds, 3), "readable": readable, "unreadable": unreadable},
-    )
-    if unreadable:
-        msg = (
-            f"{len(unreadable)} of {len(results)} streams cannot be read: {', '.join(unreadable)}. "
-            "See the lines above for the reasons. Deselect them, or ask CampusGroups which data "
-            "the secret may read."
-        )
-        raise StreamsFailedError(msg)

@@ -45,6 +45,18 @@ class ConnectionSetupError(ServiceUnavailableError):
     """No connection is possible before something is corrected: a certificate, a proxy, the URL."""
 
 
+class StreamError(CampusGroupsError):
+    """The rows, the bookmark or the stream map of a stream, or a bug in the tap, ends it."""
+
+
+class StreamsFailedError(CampusGroupsError):
+    """More than one stream failed, or `--test` found streams that cannot be read."""
+
+
+class ExportsStoppedError(CampusGroupsError):
+    """The run is ending, and with it all exports."""
+
+
 class OutputError(CampusGroupsError):
     """Standard output cannot be written."""
 
@@ -60,43 +72,11 @@ class RunAborted(SystemExit):
         self.reason = reason
 
 
-class FutureBookmarkError(CampusGroupsError):
-    """A bookmark is later than the service's clock."""
-
-
-class UnexpectedError(CampusGroupsError):
-    """A stream failed because of a bug in the tap."""
-
-
-class StreamMapError(CampusGroupsError):
-    """A stream map cannot be evaluated for a row."""
-
-
-class RowsMissingError(CampusGroupsError):
-    """Fewer rows were emitted than received."""
-
-
-class StreamsFailedError(CampusGroupsError):
-    """More than one stream failed, or `--test` found streams that cannot be read."""
-
-
-class ExportsStoppedError(CampusGroupsError):
-    """The run is ending, and with it all exports."""
-
-
-class UnknownFieldError(CampusGroupsError):
-    """A row has a field that is not in the schema, and `unknown_fields` is `fail`."""
-
-
 def output_error(error: Exception) -> OutputError:
     """Return the error for a failed write: an OSError, or AttributeError without `sys.stdout`."""
-    if isinstance(error, BrokenPipeError):
-        return OutputError(
-            "Output pipe closed: the target exited early. Check the target's log; the next run "
-            "resumes from the last saved state."
-        )
-    reason = error.strerror if isinstance(error, OSError) else "standard output is closed"
-    return OutputError(
-        f"Cannot write the output: {reason}. Check where the output goes; the next run resumes "
-        "from the last saved state."
-    )
+    message = "Output pipe closed: the target exited early. Check the target's log"
+    if not isinstance(error, BrokenPipeError):
+        reason = error.strerror if isinstance(error, OSError) else "standard output is closed"
+        message = f"Cannot write the output: {reason}. Check where the output goes"
+    message += "; the next run resumes from the last saved state."
+    return OutputError(message)

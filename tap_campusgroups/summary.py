@@ -15,7 +15,7 @@ from tap_campusgroups.records.values import parse_timestamp
 from tap_campusgroups.redaction import HIDDEN_NAME
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
     from tap_campusgroups.exports.scheduler import StreamExports
@@ -44,13 +44,13 @@ def log_summary(
         for stream in streams
     ]
     failed = [one for one in figures if one["error"]]
-    complete = [f for f in figures if not f["error"] and f["windows_done"] == f["windows"]]
+    complete = sum(not f["error"] and f["windows_done"] == f["windows"] for f in figures)
     rows = sum(one["rows"] for one in figures)
-    is_kept = unknown_fields is UnknownFields.CAPTURE
+    kept = "kept in _extra" if unknown_fields is UnknownFields.CAPTURE else "dropped"
     lines = [
-        f"Summary: {len(complete)}/{len(figures)} streams, {_count(rows, 'row')}, {seconds:.1f} s",
+        f"Summary: {complete}/{len(figures)} streams, {_count(rows, 'row')}, {seconds:.1f} s",
         *_table(figures),
-        *(line for one in figures for line in _issue_lines(one, is_kept=is_kept)),
+        *(f"  {one['stream']}: {issue}" for one in figures for issue in _issues(one, kept)),
         *_schema_lines(streams),
         *(f"  FAILED: {one['error']}" for one in failed),
     ]
@@ -102,7 +102,7 @@ def _table(figures: Iterable[dict[str, t.Any]]) -> list[str]:
         issues += sum(one["type_mismatches"].values())
         issues += one["pages_with_invalid_unicode"] + one["rows_without_key"]
         counts = (one["exports"], done, one["resubmissions"], one["retries"], issues)
-        newest = one["newest"][:19] if one["newest"] else "-"
+        newest = (one["newest"] or "-")[:19]
         age = f"{one['age_hours']:,.0f} h" if one["age_hours"] is not None else "-"
         cells.append((one["stream"], f"{one['rows']:,}", *map(str, counts), newest, age))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -113,45 +113,30 @@ def _table(figures: Iterable[dict[str, t.Any]]) -> list[str]:
     ]
 
 
-def _issue_lines(one: dict[str, t.Any], *, is_kept: bool) -> list[str]:
-    kept = "kept in _extra" if is_kept else "dropped"
-    lines = [
-        f"field {name} is not in the schema: {_count(unknown['count'], 'value')}, {kept}; "
-        f"suggested type: {unknown['type']}"
-        for name, unknown in one["unknown"].items()
-    ]
-    lines += [
-        f"field {name} has {_count(count, 'value')} of another type, kept in _extra"
-        for name, count in one["type_mismatches"].items()
-    ]
+def _issues(one: dict[str, t.Any], kept: str) -> Iterator[str]:
+    for name, unknown in one["unknown"].items():
+        yield (
+            f"field {name} is not in the schema: {_count(unknown['count'], 'value')}, {kept}; "
+            f"suggested type: {unknown['type']}"
+        )
+    for name, count in one["type_mismatches"].items():
+        yield f"field {name} has {_count(count, 'value')} of another type, kept in _extra"
     if pages := one["pages_with_invalid_unicode"]:
-        lines.append(f"{_count(pages, 'page')} with invalid Unicode, replaced by U+FFFD")
+        yield f"{_count(pages, 'page')} with invalid Unicode, replaced by U+FFFD"
     if rows := one["rows_without_key"]:
-        lines.append(f"{_count(rows, 'row')} without a usable id, skipped")
-    return [f"  {one['stream']}: {line}" for line in lines]
+        yield f"{_count(rows, 'row')} without a usable id, skipped"
 
 
 def _schema_lines(streams: Iterable[CampusGroupsStream]) -> list[str]:
     """Return the lines for meltano.yml that declare the unknown fields."""
-    declared = {
-        stream.name: fields
-        for stream in streams
-        if (fields := _declare(stream.quality.unknown_fields, stream.effective_schema))
-    }
-    if not declared:
-        return []
-    # JSON is valid YAML, and quotes the names that YAML takes for booleans.
-    return [
-        "  To load the new fields as columns, add to the extractor in meltano.yml:\n    schema:",
-        *(
-            line
-            for stream, fields in declared.items()
-            for line in (
-                f"      {stream}:",
-                *(f'        "{name}": {format_json(schema)}' for name, schema in fields.items()),
-            )
-        ),
-    ]
+    lines: list[str] = []
+    for stream in streams:
+        if fields := _declare(stream.quality.unknown_fields, stream.effective_schema):
+            lines.append(f"      {stream.name}:")
+            # JSON is valid YAML, and quotes the names that YAML takes for booleans.
+            lines += [f'        "{name}": {format_json(one)}' for name, one in fields.items()]
+    heading = "  To load the new fields as columns, add to the extractor in meltano.yml:"
+    return [heading, "    schema:", *lines] if lines else []
 
 
 def _declare(unknown: Mapping[str, UnknownFieldStats], schema: Schema) -> dict[str, t.Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from http import HTTPStatus
 
-from tap_campusgroups.config import OnStreamError, Settings
+from tap_campusgroups.config import Settings
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     CampusGroupsError,
@@ -185,7 +185,7 @@ class SyncRun:
         self._scheduler.drop(self._exports[stream.name])
 
     def _is_about_one_stream(self, error: CampusGroupsError) -> bool:
-        if self._settings.on_stream_error is OnStreamError.ABORT:
+        if not self._settings.continues_after_failure:
             return False
         if self.monitor.has_accepted_job:
             return True

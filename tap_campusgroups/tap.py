@@ -50,13 +50,8 @@ if t.TYPE_CHECKING:
 # a read, while the tap emits it after a complete one; and START_DATE (SDK 0.55), because the tap
 # has its own setting. By value, because SDK versions define the members in different classes.
 _CAPABILITIES: t.Final = {
-    "about",
-    "catalog",
-    "discover",
-    "schema-flattening",
-    "state",
-    "stream-maps",
-    "structured-logging",
+    *("about", "catalog", "discover", "state"),
+    *("schema-flattening", "stream-maps", "structured-logging"),
 }
 
 
@@ -75,10 +70,9 @@ class TapCampusGroups(Tap):
     def __init__(
         self,
         *,
-        parse_env_config: bool = False,
+        catalog: t.Any = None,
         validate_config: bool = True,
         setup_mapper: bool = True,
-        catalog: t.Any = None,
         **kwargs: t.Any,
     ) -> None:
         # DEBUG lines that quote each row that a filter drops.
@@ -88,22 +82,19 @@ class TapCampusGroups(Tap):
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
             catalog = check_catalog(catalog)
         try:
+            # The mapper is set up below, after the settings are validated.
             super().__init__(
-                parse_env_config=parse_env_config,
-                validate_config=validate_config,
-                catalog=catalog,
-                setup_mapper=False,  # done below, after the settings are validated
-                **kwargs,
+                catalog=catalog, validate_config=validate_config, setup_mapper=False, **kwargs
             )
         except ConfigValidationError:
             # The SDK's messages quote the invalid value, which can be the secret.
             problems = schema_problems(self.config, self.config_jsonschema)
             raise invalid_settings(problems) from None
         except ValueError:
-            problems = environment_problems(os.environ, self.config_jsonschema)
-            if parse_env_config and (found := list(problems)):
-                raise invalid_settings(found) from None
-            raise
+            found = list(environment_problems(os.environ, self.config_jsonschema))
+            if not found or not kwargs.get("parse_env_config"):
+                raise
+            raise invalid_settings(found) from None
         if validate_config:
             self._context.settings  # noqa: B018 - raises if a setting is invalid
         if setup_mapper:
@@ -122,19 +113,14 @@ class TapCampusGroups(Tap):
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
         SHUTDOWN.check()
-        self._check_selection()
-        with self._context.run(self._selected_streams()):
+        with self._context.run(self._checked_selection()):
             try:
                 super().sync_all()
             finally:
-                self._write_last_state()
+                # Some targets discard a state that records follow.
+                if getattr(self.message_writer, "is_state_due", False):
+                    self.write_message(StateMessage(value=self.state))
         SHUTDOWN.check()
-
-    def _write_last_state(self) -> None:
-        # Some targets discard a state that records follow.
-        writer = self.message_writer
-        if isinstance(writer, PageWriter) and writer.is_state_due:
-            writer.write_message(StateMessage(value=self.state))
 
     @override
     def setup_mapper(self) -> None:
@@ -143,11 +129,8 @@ class TapCampusGroups(Tap):
         PluginBase.setup_mapper(self)
         self.mapper.register_raw_streams_from_catalog(
             Catalog(
-                (
-                    entry.tap_stream_id,
-                    entry if _is_selected(entry) else replace(entry, metadata=MetadataMapping()),
-                )
-                for entry in self.catalog.streams
+                (e.tap_stream_id, e if _is_selected(e) else replace(e, metadata=MetadataMapping()))
+                for e in self.catalog.streams
             )
         )
 
@@ -155,32 +138,34 @@ class TapCampusGroups(Tap):
         streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
         return [stream for stream in streams if stream.selected]
 
-    def _check_selection(self) -> None:
-        """Raise `InputError` unless streams are selected and exist under their own names."""
-        entries = [] if self.input_catalog is None else self.input_catalog.streams
-        selected = [entry for entry in entries if _is_selected(entry)]
-        if renamed := {
-            e.tap_stream_id for e in selected if (e.stream or e.tap_stream_id) != e.tap_stream_id
-        }:
-            msg = (
-                f"{origin('catalog')}: stream differs from tap_stream_id for {_names(renamed)}. To "
-                "rename a stream, use stream_maps with __alias__."
+    def _checked_selection(self) -> list[CampusGroupsStream]:
+        """Return the selected streams, if there are any and the catalog selects no other ones."""
+        file = origin("catalog")
+        entries = self.input_catalog.streams if self.input_catalog else []
+        # By name: the name that the catalog gives the stream.
+        selected = {
+            e.tap_stream_id: e.stream or e.tap_stream_id for e in entries if _is_selected(e)
+        }
+        if renamed := [name for name, given in selected.items() if given != name]:
+            message = (
+                f"{file}: stream differs from tap_stream_id for {_names(renamed)}. To rename a "
+                "stream, use stream_maps with __alias__."
             )
-            raise InputError(msg)
-        if unknown := {entry.tap_stream_id for entry in selected} - set(self.streams):
+        elif unknown := selected.keys() - self.streams.keys():
             is_in_1_1 = unknown <= {one.name for one in STREAMS[ApiVersion.V1_1]}
             fix = 'Set api_version to "1.1"' if is_in_1_1 else "Create a new one with --discover"
-            msg = (
-                f"{origin('catalog')} selects streams that do not exist in api_version "
+            message = (
+                f"{file} selects streams that do not exist in api_version "
                 f"{api_version(self.config)}: {_names(unknown)}. {fix}, or deselect them."
             )
-            raise InputError(msg)
-        if not self._selected_streams():
-            msg = (
-                f"No stream is selected: {origin('catalog')} selects 0 of {len(entries)}. Select "
-                'at least one, for example with select: ["events.*"] in meltano.yml.'
+        elif streams := self._selected_streams():
+            return streams
+        else:
+            message = (
+                f"No stream is selected: {file} selects 0 of {len(entries)}. Select at least one, "
+                'for example with select: ["events.*"] in meltano.yml.'
             )
-            raise InputError(msg)
+        raise InputError(message)
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -222,18 +207,17 @@ class TapCampusGroups(Tap):
         config, catalog = ctx.params["config"], ctx.params["catalog"]
         tap = cls(
             config=config.config,
-            catalog=None if catalog is None else catalog.value,
+            catalog=catalog and catalog.value,
             parse_env_config=config.parse_env,
         )
-        tap._check_selection()
-        streams = tap._selected_streams()
+        streams = tap._checked_selection()
         if value == CliTestOptionValue.Schema.value:
             # `write_schemas` would select all streams of the tap.
             for name in set(tap.streams) - {stream.name for stream in streams}:
                 del tap.streams[name]
             tap.write_schemas()
         else:
-            if catalog is not None:
+            if catalog:
                 cls.logger.info(
                     "Connection test started: streams=%d of=%d selection=%s",
                     *(len(streams), len(tap.streams), catalog.name),

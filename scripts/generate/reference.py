@@ -105,11 +105,9 @@ def _schema(name: str) -> Schema:
 def _description(stream: StreamDefinition) -> str:
     """Return the stream's description, and the API version that it requires."""
     first = min(version for version, streams in STREAMS.items() if stream in streams)
-    return (
-        stream.description
-        if first is min(ApiVersion)
-        else f'{stream.description} Requires `api_version: "{first}"`.'
-    )
+    description: str = _schema(stream.name)["x-description"]
+    required = "" if first is min(ApiVersion) else f' Requires `api_version: "{first}"`.'
+    return f"{description}{required}"
 
 
 def _section(stream: StreamDefinition, fields: list[tuple[str, Schema]]) -> Iterator[str]:

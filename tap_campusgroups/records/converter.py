@@ -10,7 +10,7 @@ import typing as t
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tap_campusgroups.exceptions import UnknownFieldError
+from tap_campusgroups.exceptions import StreamError
 from tap_campusgroups.records.json_codec import limit_depth
 from tap_campusgroups.records.values import (
     ConversionError,
@@ -138,7 +138,7 @@ class Converter:
                 f"Stream '{self._stream}': field {path} is not in the schema, and unknown_fields "
                 'is "fail". Set it to "capture", or deselect the stream.'
             )
-            raise UnknownFieldError(msg)
+            raise StreamError(msg)
 
     def _compile(self, schema: Schema, path: str) -> Convert:
         match single_type(schema), schema:

@@ -16,6 +16,7 @@ from tap_campusgroups.config import CONFIG, ApiVersion
 from tap_campusgroups.exports import retry, scheduler
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
+from tests.simulator.dataset import tap_schemas
 from tests.support import documents
 from tests.support.documents import ROOT
 from tests.support.fake_hub import read_definition
@@ -96,8 +97,10 @@ def test_readme_settings_equal_the_code() -> None:
 
 
 def test_readme_streams_equal_the_code() -> None:
+    schemas = tap_schemas("1.1")
     assert [row[:2] for row in table("Streams")] == [
-        [f"`{stream.name}`", stream.description] for stream in STREAMS[ApiVersion.V1_1]
+        [f"`{stream.name}`", schemas[stream.name]["x-description"]]
+        for stream in STREAMS[ApiVersion.V1_1]
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.exceptions import UnknownFieldError
+from tap_campusgroups.exceptions import StreamError
 from tap_campusgroups.records.converter import (
     Converter,
     UnknownFields,
@@ -217,7 +217,7 @@ def test_unknown_fields_with_ignore_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("row", [{"new": 1}, {"status": {"new": None}}])
 def test_unknown_fields_with_fail_raise(row: dict[str, Any]) -> None:
-    with pytest.raises(UnknownFieldError, match="new"):
+    with pytest.raises(StreamError, match="new"):
         convert({"id": 1, **row}, unknown_fields=UnknownFields.FAIL)
 
 

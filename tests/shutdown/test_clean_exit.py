@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportFailedError, OutputError, UnexpectedError
+from tap_campusgroups.exceptions import ExportFailedError, OutputError, StreamError
 from tap_campusgroups.exports import scheduler
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import FailQuery, JsonBody, Simulator, Status
@@ -134,7 +134,7 @@ def test_error_in_the_main_thread_leaves_nothing(
     message: bytes,
 ) -> None:
     # A bug during the sync of a stream is that stream's failure.
-    expected = OutputError if issubclass(error, OSError) else (error, UnexpectedError)
+    expected = OutputError if issubclass(error, OSError) else (error, StreamError)
     with nothing_left(simulator, caplog, POLLED, HANGING) as wait_until_busy:
 
         def fail(data: bytes) -> None:
@@ -189,6 +189,6 @@ def test_failed_export_is_not_logged_as_abandoned(
             wait_until(lambda: resubmission.fired)
             raise RuntimeError
 
-    with pytest.raises(UnexpectedError):
+    with pytest.raises(StreamError):
         sync_calling(fail, config_for(simulator), FIRST, HANGING)
     assert abandoned(caplog.text) == {}

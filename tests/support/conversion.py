@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 
-from tap_campusgroups.exceptions import UnknownFieldError
+from tap_campusgroups.exceptions import StreamError
 from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import (
     JsonError,
@@ -148,7 +148,7 @@ class ConverterPair:
         try:
             rows, non_object_rows, has_invalid_unicode = decode_rows(Raw(page))
             records = [self._convert(row) for row in rows]
-        except (JsonError, UnknownFieldError) as error:
+        except (JsonError, StreamError) as error:
             return type(error)
         kept = [
             record
@@ -164,7 +164,7 @@ class ConverterPair:
         """Convert a page like the fast path."""
         try:
             converted = self.convert_page(Raw(page))
-        except (JsonError, UnknownFieldError) as error:
+        except (JsonError, StreamError) as error:
             return type(error)
         return (
             as_written(converted.rows),
@@ -199,7 +199,7 @@ def assert_same(schema: Mapping[str, Any], *texts: str | bytes, **options: Any) 
         page = text.encode() if isinstance(text, str) else text
         outcome = pair.as_page(page)
         assert outcome == pair.row_by_row(page), page[:300]
-        if outcome is UnknownFieldError:
+        if outcome is StreamError:
             break  # the run ends here, with incomplete counts
         assert pair.page_quality == pair.row_quality, page[:300]
     return pair

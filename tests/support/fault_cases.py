@@ -13,8 +13,8 @@ from tap_campusgroups.exceptions import (
     CampusGroupsError,
     ExportFailedError,
     ExportTimeoutError,
-    RowsMissingError,
     ServiceUnavailableError,
+    StreamError,
 )
 from tests.simulator import (
     CancelQuery,
@@ -196,7 +196,7 @@ PERMANENT = Expected(
 ROWS_SKIPPED = Expected(
     "failed after all rows but the skipped ones",
     "failed after all rows but the skipped ones",
-    error=RowsMissingError,
+    error=StreamError,
     occurrences=1,
 )
 DENIED = Expected(
