@@ -126,11 +126,15 @@ def _exchange(
 ) -> HttpResponse:
     url = request.url or ""
     # Certificates and proxies of the environment, as `Session.request` uses them.
-    environment: dict[str, t.Any] = session.merge_environment_settings(
-        url, {}, stream=True, verify=None, cert=None
-    )
+    environment = session.merge_environment_settings(url, {}, stream=True, verify=True, cert=None)
     # An adapter follows no redirect, which would take the secret to another host.
-    response = session.get_adapter(url).send(request, timeout=timeout, **environment)
+    response = session.get_adapter(url).send(
+        request,
+        stream=True,
+        timeout=timeout,
+        verify=environment["verify"] or True,
+        proxies=environment["proxies"],
+    )
     return HttpResponse(response.status_code, response.headers, _read_body(response))
 
 
