@@ -193,9 +193,7 @@ class RandomStream:
             Window(day, day + timedelta(days=1)): RandomExport(f"{number}.{at}", service, random)
             for at, day in enumerate(days)
         }
-        self.exports = StreamExports(
-            str(number), iter(self.windows), len(self.windows), self._run
-        )
+        self.exports = StreamExports(str(number), iter(self.windows), len(self.windows), self._run)
 
     def _run(self, slot: Slot) -> Generator[Page, None, None]:
         return self.windows[slot.window].run(slot)
