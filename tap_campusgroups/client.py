@@ -6,7 +6,6 @@ import time
 import traceback
 import typing as t
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -45,9 +44,9 @@ if t.TYPE_CHECKING:
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import RecordMessage
 
     from tap_campusgroups.exports.export import Page
+    from tap_campusgroups.exports.scheduler import StreamExports
     from tap_campusgroups.streams import StreamDefinition
     from tap_campusgroups.sync import RunContext, SyncRun
 
@@ -56,27 +55,6 @@ REPLICATION_KEY: t.Final = "updatedOn"
 
 PRIMARY_KEY: t.Final = "id"
 FIRST_START_KEY: t.Final = "start_date"  # in a stream's state: the setting on its first run
-
-
-@dataclass
-class _Tally:
-    """Rows of one window.
-
-    Attributes:
-        earlier: Records of earlier windows.
-        received: Rows that the service sent.
-        emitted: Records of these.
-        newest: The newest `updatedOn` of the records, in canonical form; empty without one.
-        written: RECORD messages by stream map alias, of exports that are complete.
-        written_now: The same of the current export, whose rows come again if it fails.
-    """
-
-    earlier: int = 0
-    received: int = 0
-    emitted: int = 0
-    newest: str = ""
-    written: Counter[str] = field(default_factory=Counter)
-    written_now: Counter[str] = field(default_factory=Counter)
 
 
 class CampusGroupsStream(Stream):
@@ -119,32 +97,27 @@ class CampusGroupsStream(Stream):
         return self.replication_method == REPLICATION_INCREMENTAL
 
     @property
-    def start_date_moved_back(self) -> bool:
-        """Whether `start_date` is earlier than on the stream's first run."""
-        first = parse_timestamp(self._state_entry.get(FIRST_START_KEY))
-        return first is not None and self._context.settings.start_date < first
+    def _first_start(self) -> datetime:
+        """The setting `start_date` of the stream's first run."""
+        return parse_timestamp(self._state_entry.get(FIRST_START_KEY)) or EARLIEST
 
     @property
-    def start_date_cuts_lookback(self) -> bool:
-        """Whether `start_date` was moved forward, past the start of the lookback."""
-        start_date, bookmark = self._context.settings.start_date, parse_timestamp(self._bookmark)
-        first = parse_timestamp(self._state_entry.get(FIRST_START_KEY)) or EARLIEST
-        if bookmark is None or start_date <= first:
-            return False
-        return bookmark - start_date < self._context.settings.lookback
+    def start_date_moved_back(self) -> bool:
+        """Whether `start_date` is earlier than on the stream's first run."""
+        return bool(self._bookmark) and self._context.settings.start_date < self._first_start
 
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run.
 
-        A full read also covers rows that are updated during it, which would count as deleted.
+        `start_date` is for runs without a bookmark: a later one must not leave out rows. A full
+        read also covers rows that are updated during it, which would count as deleted.
         """
-        context, bookmark = self._context, parse_timestamp(self._bookmark)
-        settings, newest = context.settings, context.started
+        settings, newest = self._context.settings, self._context.started
         if not self.is_incremental:
             newest += full_reads.MARGIN
-        start = state.range_start(
-            bookmark, start_date=settings.start_date, lookback=settings.lookback
-        )
+        bookmark = parse_timestamp(self._bookmark)
+        start_date = self._first_start if bookmark else settings.start_date
+        start = state.range_start(bookmark, start_date=start_date, lookback=settings.lookback)
         return Window.between(start, min(newest, settings.end_date or newest))
 
     def _windows(self, run: SyncRun) -> Iterator[tuple[Window, Iterator[Page]]]:
@@ -162,7 +135,7 @@ class CampusGroupsStream(Stream):
         with self._context.run([self]) as run:
             for _, pages in self._windows(run):
                 for page in pages:
-                    yield from self._decode_rows(page, _Tally())
+                    yield from self._decode_rows(page, run.exports(self))
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
@@ -184,15 +157,15 @@ class CampusGroupsStream(Stream):
             except SyncLifecycleSignal:  # ends a dry run of the SDK
                 raise
             except Exception as caught:  # noqa: BLE001 - a bug in one stream must not end the others
-                error = (
-                    caught if isinstance(caught, CampusGroupsError) else self._unexpected(caught)
-                )
+                error = self._error(caught)
             else:
                 return
             # Outside of `except`: an unexpected error may quote a row.
             run.fail(self, error)
 
-    def _unexpected(self, error: Exception) -> UnexpectedError:
+    def _error(self, error: Exception) -> CampusGroupsError:
+        if isinstance(error, CampusGroupsError):
+            return error
         place = traceback.extract_tb(error.__traceback__)[-1]
         return UnexpectedError(
             f"Stream '{self.name}': unexpected {type(error).__name__} in "
@@ -205,36 +178,31 @@ class CampusGroupsStream(Stream):
         began = time.monotonic()
         exports, writer = run.exports(self), self._tap.message_writer
         is_fast_path = is_written and self._can_write_pages
+        # RECORD messages by stream map alias; the rows of a failed export come again.
         written: Counter[str] = Counter()
-        records = 0
+        written_now: Counter[str] = Counter()
         with (
             self.get_record_counter() as counter,
             self.get_sync_timer(),
             http_request_counter(self.name, self.definition.path) as requests,
         ):
             for window, pages in self._windows(run):
-                tally = _Tally(records)
                 for page in pages:
-                    received = tally.received
                     if page.is_first:
-                        tally.written_now.clear()
+                        written_now.clear()
+                    earlier = exports.emitted
                     if is_fast_path and isinstance(writer, PageWriter):
-                        counter.increment(self._write_page(page, tally, writer))
+                        written_now[self.name] += self._write_page(page, exports, writer)
                     else:
-                        for record in self._sync_rows(page, tally, is_written=is_written):
-                            counter.increment()
-                            yield record
-                        if is_written and isinstance(writer, PageWriter):
-                            writer.flush()
-                    exports.rows += tally.received - received
-                    exports.newest = max(exports.newest, tally.newest)
+                        yield from self._sync_rows(
+                            page, exports, written_now if is_written else None
+                        )
+                    counter.increment(exports.emitted - earlier)
                     if page.is_last:
-                        tally.written += tally.written_now
-                        tally.written_now.clear()
-                self._end_window(run, window, tally)
+                        written += written_now
+                        written_now.clear()
+                self._end_window(run, window)
                 exports.windows_done += 1
-                records += tally.emitted
-                written += tally.written
                 if is_written:
                     self._tap.state_writer.write_state(self.tap_state)
             requests.increment(exports.counts["requests"])
@@ -242,7 +210,7 @@ class CampusGroupsStream(Stream):
             self._end_full_read(run, self._version, written)
         self.logger.info(
             "Stream completed: stream=%s records=%d elapsed=%.1fs",
-            *(self.name, records, time.monotonic() - began),
+            *(self.name, exports.emitted, time.monotonic() - began),
         )
 
     @cached_property
@@ -257,51 +225,51 @@ class CampusGroupsStream(Stream):
             and self.ABORT_AT_RECORD_COUNT is None
         )
 
-    def _write_page(self, page: Page, tally: _Tally, writer: PageWriter) -> int:
+    def _write_page(self, page: Page, exports: StreamExports, writer: PageWriter) -> int:
         """Write the rows of a page at once (fast path); return how many were written."""
         time_extracted = datetime.now(UTC)
         converted = self._page_converter(page.results)
+        exports.rows += len(converted.rows) + converted.rows_without_key
+        self.quality.rows_without_key += converted.rows_without_key
+        is_replaced = page.has_invalid_unicode or converted.has_invalid_unicode
+        self.quality.pages_with_invalid_unicode += is_replaced
         lines = record_lines(
             self.name, converted.rows, time_extracted=time_extracted, version=self._version
         )
         writer.write_lines(lines)
         written = lines.count(b"\n")
-        tally.emitted += written
-        tally.written_now[self.name] += written
-        tally.newest = max(tally.newest, converted.newest or "")
-        tally.received += len(converted.rows) + converted.rows_without_key
-        self.quality.rows_without_key += converted.rows_without_key
-        is_replaced = page.has_invalid_unicode or converted.has_invalid_unicode
-        self.quality.pages_with_invalid_unicode += is_replaced
-        return len(converted.rows)
+        exports.emitted += written
+        exports.newest = max(exports.newest, converted.newest or "")
+        return written
 
-    def _sync_rows(self, page: Page, tally: _Tally, *, is_written: bool) -> Iterator[Record]:
-        """Convert the rows of a page and write them one by one, through the SDK."""
-        for row in self._decode_rows(page, tally):
+    def _sync_rows(
+        self, page: Page, exports: StreamExports, written: Counter[str] | None
+    ) -> Iterator[Record]:
+        """Yield the records of a page; write them one by one, through the SDK, and count them."""
+        for row in self._decode_rows(page, exports):
             SHUTDOWN.check()
             if self.ABORT_AT_RECORD_COUNT is not None:  # a dry run of the SDK
                 self.state_manager.is_flushed = False  # the SDK ends a dry run with STATE, too
-                self._check_max_record_limit(tally.earlier + tally.emitted)
-            if (record := self.post_process(row)) is None:
-                continue
-            newest = canonical_timestamp(record.get(REPLICATION_KEY)) or ""
-            if is_written:
-                for message in self._record_messages(record):
-                    self._tap.write_message(message)
-                    tally.written_now[message.stream] += 1
-            tally.emitted += 1
-            tally.newest = max(tally.newest, newest)
-            yield record
+                self._check_max_record_limit(exports.emitted)
+            if (record := self.post_process(row)) is not None:
+                newest = canonical_timestamp(record.get(REPLICATION_KEY)) or ""
+                if written is not None:
+                    written.update(self._write_record(record))
+                exports.emitted += 1
+                exports.newest = max(exports.newest, newest)
+                yield record
+        if written is not None and isinstance(self._tap.message_writer, PageWriter):
+            self._tap.message_writer.flush()
 
-    def _decode_rows(self, page: Page, tally: _Tally) -> list[Record]:
+    def _decode_rows(self, page: Page, exports: StreamExports) -> list[Record]:
         rows, others, is_replaced = decode_rows(page.results)
-        tally.received += len(rows) + others
+        exports.rows += len(rows) + others
         self.quality.rows_without_key += others
         self.quality.pages_with_invalid_unicode += page.has_invalid_unicode or is_replaced
         return rows
 
-    def _record_messages(self, record: Record) -> list[RecordMessage]:
-        """Return the messages of a record, after stream maps."""
+    def _write_record(self, record: Record) -> list[str]:
+        """Write the messages of a record, after stream maps, and return their stream names."""
         try:
             messages = list(self._generate_record_messages(record))
         except Exception as error:  # noqa: BLE001 - stream maps are expressions of the user
@@ -309,7 +277,8 @@ class CampusGroupsStream(Stream):
         else:
             for message in messages:
                 message.version = self._version
-            return messages
+                self._tap.write_message(message)
+            return [message.stream for message in messages]
         # Outside of `except`: the error of a stream map may quote a value.
         msg = (
             f"Stream '{self.name}': a stream map failed for a row ({kind}). Check stream_maps and "
@@ -362,13 +331,13 @@ class CampusGroupsStream(Stream):
             )
             raise FutureBookmarkError(msg)
 
-    def _end_window(self, run: SyncRun, window: Window, tally: _Tally) -> None:
-        """Check that all rows of a window were emitted, then move the bookmark."""
-        without_key = self.quality.rows_without_key
-        if tally.received != tally.emitted + without_key:
+    def _end_window(self, run: SyncRun, window: Window) -> None:
+        """Check that all rows up to here were emitted, then move the bookmark."""
+        exports, without_key = run.exports(self), self.quality.rows_without_key
+        if exports.rows != exports.emitted + without_key:
             msg = (
-                f"Stream '{self.name}': {tally.received} rows received, {tally.emitted} emitted "
-                f"for {window}. Please report this line."
+                f"Stream '{self.name}': {exports.rows} rows received, {exports.emitted} emitted up "
+                f"to {window}. Please report this line."
             )
             raise RowsMissingError(msg)
         if without_key:
@@ -377,20 +346,19 @@ class CampusGroupsStream(Stream):
                 "without a usable id skipped; all others were emitted. Report it to CampusGroups."
             )
             raise RowsMissingError(msg)
-        if self.is_incremental:
-            self._check_bookmark(run)  # again: the monitor now knows the service's clock
-            started = run.monitor.started
-            if self._bookmark is None and (start_date := self._start_date) is not None:
-                self.stream_state[FIRST_START_KEY] = start_date
-            bookmark = state.next_bookmark(
-                self._bookmark,
-                newest=tally.newest,
-                end=format_timestamp(min(window.end, started)),
-                watermark=format_timestamp(started - self._context.settings.lookback),
-            )
-            self.stream_state.update(
-                replication_key=REPLICATION_KEY, replication_key_value=bookmark
-            )
+        if not self.is_incremental:
+            return
+        self._check_bookmark(run)  # again: the monitor now knows the service's clock
+        started = run.monitor.started
+        if self._bookmark is None and (start_date := self._start_date) is not None:
+            self.stream_state[FIRST_START_KEY] = start_date
+        bookmark = state.next_bookmark(
+            self._bookmark,
+            newest=exports.newest,
+            end=format_timestamp(min(window.end, started)),
+            watermark=format_timestamp(started - self._context.settings.lookback),
+        )
+        self.stream_state.update(replication_key=REPLICATION_KEY, replication_key_value=bookmark)
 
     # Full reads
 

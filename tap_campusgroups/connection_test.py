@@ -18,7 +18,7 @@ from tap_campusgroups.exceptions import (
     StreamsFailedError,
 )
 from tap_campusgroups.exports.export import PollPolicy
-from tap_campusgroups.exports.http_client import ExportLimits, HttpClient
+from tap_campusgroups.exports.http_client import HttpClient
 from tap_campusgroups.exports.retry import RetryPolicy
 from tap_campusgroups.exports.scheduler import Scheduler
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
@@ -55,8 +55,9 @@ def check_access(
     began, settings = time.monotonic(), context.settings
     end = datetime.now(UTC) - settings.lookback
     window = Window.between(end - WINDOW, end)
-    limits = ExportLimits(min(settings.request_timeout, MAX_REQUEST_TIMEOUT), POLL, RETRY)
-    client = HttpClient(limits, ServiceMonitor(context.started, logger), logger)
+    timeout = min(settings.request_timeout, MAX_REQUEST_TIMEOUT)
+    monitor = ServiceMonitor(context.started, logger)
+    client = HttpClient(timeout, POLL, RETRY, monitor, logger)
     exports = [
         stream_exports(stream.definition, window, settings, client, days=None) for stream in streams
     ]

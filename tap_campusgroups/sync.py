@@ -21,7 +21,7 @@ from tap_campusgroups.exceptions import (
 )
 from tap_campusgroups.exports.endpoint import Endpoint
 from tap_campusgroups.exports.export import PollPolicy
-from tap_campusgroups.exports.http_client import ExportLimits, HttpClient
+from tap_campusgroups.exports.http_client import HttpClient
 from tap_campusgroups.exports.resubmission import WindowExporter
 from tap_campusgroups.exports.retry import RetryPolicy
 from tap_campusgroups.exports.scheduler import Scheduler, StreamExports
@@ -95,10 +95,13 @@ class SyncRun:
         self._streams = streams
         self._began = time.monotonic()
         self._failures: dict[str, CampusGroupsError] = {}
-        poll = PollPolicy(settings.poll_interval_max, settings.export_timeout)
-        retry = RetryPolicy.for_timeout(settings.request_timeout)
-        limits = ExportLimits(settings.request_timeout, poll, retry)
-        client = HttpClient(limits, self.monitor, logger)
+        client = HttpClient(
+            settings.request_timeout,
+            PollPolicy(settings.poll_interval_max, settings.export_timeout),
+            RetryPolicy.for_timeout(settings.request_timeout),
+            self.monitor,
+            logger,
+        )
         days = settings.export_window
         self._exports = {
             stream.name: stream_exports(
@@ -119,18 +122,12 @@ class SyncRun:
         )
 
     def __enter__(self) -> Self:
-        """Warn of a `start_date` that leaves rows out."""
+        """Warn of a `start_date` that has no effect."""
         if moved := [stream.name for stream in self._streams if stream.start_date_moved_back]:
             self._logger.warning(
                 "start_date is earlier than on the first run of %s; they still start at their "
                 "bookmark. To load the older rows, run once with a new state ID.",
                 ", ".join(moved),
-            )
-        if cut := [stream.name for stream in self._streams if stream.start_date_cuts_lookback]:
-            self._logger.warning(
-                "start_date is later than the start of the lookback of %s; older rows that arrived "
-                "late are not read. Set it back, or unset it.",
-                ", ".join(cut),
             )
         return self
 

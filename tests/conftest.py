@@ -19,11 +19,19 @@ from tests.support.fake_time import FakeTime
 from tests.support.harness import NEWEST, settings_for
 from tests.support.pipeline import PROJECT, link_sdk
 from tests.support.postgres import DSN_VARIABLE
+from tests.support.tls import Certificates, create_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SETTINGS = ("TAP_CAMPUSGROUPS_", "SINGER_SDK_", "LOGLEVEL", "LOGGING_CONF_FILE")
+SETTINGS = (
+    "TAP_CAMPUSGROUPS_",
+    "SINGER_SDK_",
+    "LOGLEVEL",
+    "LOGGING_CONF_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+)
 
 # The same examples in every run, without a time limit.
 settings.register_profile(
@@ -44,7 +52,7 @@ def _restore_signal_handlers() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_user_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Remove the user's settings and proxies from the environment.
+    """Remove the user's settings, proxies and certificates from the environment.
 
     For this process and the taps that tests start. Meltano runs in a `pipeline.Workspace`.
     """
@@ -69,6 +77,12 @@ def simulator() -> Iterator[Simulator]:
     """A service with 5 rows per stream."""
     with Simulator(Dataset(5, newest=NEWEST)) as simulator:
         yield simulator
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of a private certificate authority for servers on localhost."""
+    return create_certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def run_export(
         ExportEnded: If the export ends before its last page.
         ExportTimeoutError: If the export is queued or running for longer than the timeout.
     """
-    logger, policy = client.logger, client.limits.poll
+    logger, policy = client.logger, client.poll
     paginator, intervals = ExportPaginator(window), policy.intervals()
     is_first = True
     waiting_since: float | None = None

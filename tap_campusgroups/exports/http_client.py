@@ -20,6 +20,7 @@ from tap_campusgroups.exports.connection import (
     is_unknown_host,
     setup_problem,
 )
+from tap_campusgroups.exports.pagination import Fetch
 from tap_campusgroups.exports.response import TRANSIENT, ParsedResponse, ResponseKind, classify
 from tap_campusgroups.exports.retry import parse_retry_after, retry_delay
 
@@ -37,14 +38,6 @@ if t.TYPE_CHECKING:
 RESPONSE_DEADLINE: t.Final = 5  # time limit of a whole response, in request timeouts
 
 
-class ExportLimits(t.NamedTuple):
-    """Time limits and retry limits of exports; `request_timeout` is in seconds without a byte."""
-
-    request_timeout: float
-    poll: PollPolicy
-    retry: RetryPolicy
-
-
 class _Failure(t.NamedTuple):
     """A failed attempt; `status` is that of the response, if there was one."""
 
@@ -56,19 +49,24 @@ class _Failure(t.NamedTuple):
 
 @dataclass(frozen=True)
 class HttpClient:
-    """Sends the requests of a run; used by all workers."""
+    """Sends the requests of a run; used by all workers.
 
-    limits: ExportLimits
+    Attributes:
+        request_timeout: Limit between two bytes of a response, in seconds.
+    """
+
+    request_timeout: float
+    poll: PollPolicy
+    retry: RetryPolicy
     monitor: ServiceMonitor
     logger: logging.Logger
 
     @property
     def fault_limit(self) -> float:
         """Time that the faults of one export may take now, in seconds."""
-        retry = self.limits.retry
         if self.monitor.has_accepted_job:
-            return retry.fault_seconds
-        return min(retry.fault_seconds, retry.fault_seconds_unaccepted)
+            return self.retry.fault_seconds
+        return min(self.retry.fault_seconds, self.retry.fault_seconds_unaccepted)
 
     def send(
         self, step: Step, endpoint: Endpoint, slot: Slot, history: RangeHistory
@@ -88,6 +86,8 @@ class HttpClient:
         failures = refusals = 0
         while True:
             slot.check()
+            if isinstance(step, Fetch):
+                slot.reserve()
             slot.count("requests")
             path = endpoint.path
             request = endpoint.request(step)
@@ -123,9 +123,8 @@ class HttpClient:
     def _attempt(
         self, request: requests.PreparedRequest, slot: Slot, history: RangeHistory
     ) -> ParsedResponse | _Failure:
-        limits, left = self.limits, self.fault_limit - history.fault_seconds
-        timeout = limits.request_timeout
-        deadline = min(RESPONSE_DEADLINE * timeout, limits.poll.timeout, left)
+        timeout, left = self.request_timeout, self.fault_limit - history.fault_seconds
+        deadline = min(RESPONSE_DEADLINE * timeout, self.poll.timeout, left)
         try:
             response = slot.connection.exchange(request, timeout=timeout, deadline=deadline)
         except OSError as error:  # also those of requests
@@ -146,14 +145,14 @@ class HttpClient:
         if not isinstance(failure, requests.RequestException):
             raise failure
         history.fault_seconds += slot.connection.waited
-        max_attempts = limits.retry.max_attempts
+        max_attempts = self.retry.max_attempts
         if is_unknown_host(failure):
-            max_attempts = min(max_attempts, limits.retry.max_attempts_unknown_host)
+            max_attempts = min(max_attempts, self.retry.max_attempts_unknown_host)
         return _Failure(describe_failure(failure), max_attempts)
 
     def _read(self, method: str, response: HttpResponse, stream: str) -> ParsedResponse | _Failure:
         """Classify a response; a failure is one of the request, not of its export."""
-        parsed, retry = classify(method, response.status, response.content), self.limits.retry
+        parsed, retry = classify(method, response.status, response.content), self.retry
         max_attempts = retry.max_attempts
         if parsed.kind is ResponseKind.DENIED:
             if not self.monitor.has_accepted_job:

@@ -65,7 +65,7 @@ class WindowExporter:
         Raises:
             CampusGroupsError: If not all rows of the window arrived.
         """
-        resubmissions = self.client.limits.retry.resubmissions
+        resubmissions = self.client.retry.resubmissions
         for part in slot.window.split(self.max_days):
             todo, history = [_Range(part, resubmissions)], RangeHistory()
             while todo:
@@ -102,7 +102,7 @@ class WindowExporter:
         history: RangeHistory,
     ) -> list[_Range]:
         """Return the range of a failed export in one or two parts, after a pause."""
-        window, left, retry = current.window, current.left, self.client.limits.retry
+        window, left, retry = current.window, current.left, self.client.retry
         delay = retry.resubmission_delay(left - 1)
         if isinstance(error, ServiceUnavailableError):
             # A POST that failed at all attempts may not have arrived at all.

@@ -8,8 +8,8 @@ with its `Slot`, and the slot changes the `Capacity` that all jobs share.
 * At most `max_concurrent` exports are queued or running at the service. They start in job order. An
   export frees its place once it has run, before its other pages are fetched.
 * The buffer holds prefetched pages and reservations for pages on their way, up to
-  `MAX_BUFFERED_BYTES`. No job starts without room for its first page. The current job may always
-  start and fetch one page, so the run cannot deadlock.
+  `MAX_BUFFERED_BYTES`. No job asks for a page without room for it. The current job may always start
+  and fetch one page, so the run cannot deadlock.
 * A failure is raised at the job's turn, after the pages before it. From the failure on, no later
   job of the same stream submits anything.
 * Until the service has accepted an export, and with a limit of 1, no job starts before its turn.
@@ -38,7 +38,7 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.window import Window
 
 MAX_WORKERS: t.Final = 32  # exports whose pages are not all fetched
-MAX_BUFFERED_BYTES: t.Final = 48 * 2**20  # prefetched pages of all streams
+MAX_BUFFERED_BYTES: t.Final = 16 * 2**20  # prefetched pages of all streams
 PAGE_ESTIMATE: t.Final = 2**20  # bytes reserved for a first page, until the run sees a larger page
 PROGRESS_INTERVAL: t.Final = 60.0  # seconds between two progress lines
 RECOVERY_INTERVAL: t.Final = 120.0  # seconds without HTTP 429 after which the limit rises by one
@@ -59,7 +59,7 @@ class StreamExports:
         planned: Number of windows.
         run: Runs the exports of a job's window in a worker, and yields their pages.
         counts: Requests, retries, accepted exports and resubmissions; counted by workers.
-        rows: Rows that the main thread has taken.
+        rows, emitted: Rows that the main thread has taken, and records that it emitted.
         windows_done: Windows that the main thread has wholly emitted.
         newest: The newest `updatedOn` that it emitted, in canonical form; empty without one.
         created, jobs: Number of jobs so far, and those that the main thread has not reached yet;
@@ -72,6 +72,7 @@ class StreamExports:
     run: Callable[[Slot], Generator[Page, None, None]]
     counts: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    emitted: int = 0
     windows_done: int = 0
     newest: str = ""
     created: int = 0
@@ -90,9 +91,10 @@ class JobStatus(enum.Enum):
 class Capacity:
     """What all jobs of a run share: places at the service, and room in the buffer.
 
+    The lock of `changed`, which is notified of changes, guards this and all slots.
+
     Attributes:
-        changed: Its lock guards all other attributes and those of the slots; notified of changes.
-        limit: Exports that may be at the service now, including those that were abandoned there.
+        limit: Exports that may be at the service now, with those that were abandoned there.
         current_job: The job whose pages the main thread takes.
     """
 
@@ -116,39 +118,30 @@ class Capacity:
         """Exports that may be submitted now; the first is always allowed."""
         return max(self.limit - self.abandoned, 1) - len(self.active)
 
-    def has_room(self, size: int | None = None) -> bool:
-        """Return whether the buffer has room for a page, by default for the largest one so far."""
-        return self.buffered_bytes + (size or self.max_page) <= MAX_BUFFERED_BYTES
+    def has_room(self, size: int) -> bool:
+        """Return whether the buffer has room for a page."""
+        return self.buffered_bytes + size <= MAX_BUFFERED_BYTES
 
     def may_start(self, job: Slot) -> bool:
         """Return whether a pending job may take a place."""
-        if self.free_places <= len(self.waiting):
-            return False
-        if job is self.current_job:
-            return True
-        return self.has_room() and self.monitor.has_accepted_job and self.max_concurrent > 1
-
-    def lower_limit(self, accepted: int) -> None:
-        """Lower the limit to some accepted exports, because the service refuses another."""
-        self._limited_at = time.monotonic()
-        if accepted + self.abandoned < self.limit:
-            self.limit = accepted + self.abandoned
-            self._log_limit("lowered", "HTTP 429")
+        may_run_ahead = self.monitor.has_accepted_job and self.max_concurrent > 1
+        is_due = job is self.current_job or (may_run_ahead and self.has_room(self.max_page))
+        return is_due and self.free_places > len(self.waiting)
 
     def free_place(self, job: Slot) -> None:
         """Remove a job from the service; some time after HTTP 429, the limit rises again."""
         self.active.discard(job)
-        now = time.monotonic()
-        if self.limit < self.max_concurrent and now - self._limited_at >= RECOVERY_INTERVAL:
-            self._limited_at = now
-            self.limit += 1
-            self._log_limit("raised", f"no HTTP 429 for {RECOVERY_INTERVAL:.0f} s")
+        if time.monotonic() - self._limited_at >= RECOVERY_INTERVAL:
+            self.set_limit(min(self.limit + 1, self.max_concurrent), "time without HTTP 429")
         self.changed.notify_all()
 
-    def _log_limit(self, change: str, reason: str) -> None:
-        self.logger.info(
-            "Concurrency %s: max_concurrent_exports=%d reason=%s", change, self.limit, reason
-        )
+    def set_limit(self, limit: int, reason: str) -> None:
+        """Change the limit; a later rise comes after `RECOVERY_INTERVAL` at the earliest."""
+        self._limited_at = time.monotonic()
+        if limit != self.limit:
+            self.limit = limit
+            text = "Concurrency changed: max_concurrent_exports=%d reason=%s"
+            self.logger.info(text, limit, reason)
 
 
 class Slot:
@@ -180,7 +173,7 @@ class Slot:
         self.number = number
         self._capacity = capacity
         self._over = Event()
-        self._reserved = 0
+        self._reserved = self._page_size = 0
 
     def check(self) -> None:
         """Raise `ExportsStoppedError` if the job is over."""
@@ -188,9 +181,20 @@ class Slot:
             raise ExportsStoppedError
 
     def pause(self, seconds: float) -> None:
-        """Wait some seconds."""
+        """Wait some seconds, without room in the buffer."""
+        self._reserve(0)
         if wait(self._over, seconds):
             raise ExportsStoppedError
+
+    def reserve(self) -> None:
+        """Wait until the buffer has room for another page (backpressure)."""
+        shared = self._capacity
+        with shared.changed:
+            self.check()
+            if not self._reserved:
+                size = self._page_size or shared.max_page
+                self._wait_until(lambda: shared.has_room(size) or self._must_proceed)
+                self._reserve(size)
 
     def count(self, name: str) -> None:
         """Count an event in the figures of the stream."""
@@ -204,8 +208,6 @@ class Slot:
             self.check()
             if self.status is JobStatus.ACTIVE:
                 return
-            # The part after a complete one needs room in the buffer, as a new job does.
-            self._wait_until(lambda: self._reserved or shared.has_room() or self._must_proceed)
             shared.waiting.add(self)
             try:
                 self._wait_until(lambda: shared.free_places > 0 and self._is_first_waiting)
@@ -217,8 +219,7 @@ class Slot:
         """Record that the service has accepted the export; return whether its queryId is new."""
         with self._capacity.changed:
             is_new = self._capacity.monitor.accept(query_id)
-            self.exports.counts["exports"] += 1
-            self.exports.counts["resubmissions"] += is_resubmission
+            self.exports.counts.update(exports=1, resubmissions=int(is_resubmission))
             self.query_id = query_id if is_new else None
             self._capacity.changed.notify_all()
             return is_new
@@ -254,7 +255,7 @@ class Slot:
             accepted = sum(job is not self and job.query_id is not None for job in shared.active)
             if not accepted:
                 return False
-            shared.lower_limit(accepted)
+            shared.set_limit(min(shared.limit, accepted + shared.abandoned), "HTTP 429")
             self.release()
             self.acquire()  # with the lock: a later job must not take the place
             return True
@@ -262,25 +263,23 @@ class Slot:
     # Called by the scheduler
 
     def activate(self) -> None:
-        """Give the job a place at the service and room for a page; called with the lock held."""
+        """Give the job a place at the service; called with the lock held."""
         self.status = JobStatus.ACTIVE
         self._capacity.active.add(self)
-        self._reserve(self._capacity.max_page)
+        self._capacity.changed.notify_all()
 
     def store(self, page: Page) -> None:
-        """Buffer a page, then wait until the next one may be fetched (backpressure)."""
+        """Buffer a page in the room that was reserved for it."""
         shared = self._capacity
         with shared.changed:
             if self.status is not JobStatus.FETCHING:
                 self.release(JobStatus.FETCHING)
             self.check()
             self.pages.append(page)
+            self._page_size = page.size
             shared.buffered_bytes += page.size
             shared.max_page = max(shared.max_page, page.size)
             self._reserve(0)
-            if not page.is_last:
-                self._wait_until(lambda: shared.has_room(page.size) or self._must_proceed)
-                self._reserve(page.size)
 
     def take(self) -> Page | None:
         """Take a page out of the buffer, if there is one; called with the lock held."""
@@ -315,9 +314,10 @@ class Slot:
         self._capacity.logger.info(text, self.stream, self.query_id)
 
     def _reserve(self, size: int) -> None:
-        self._capacity.buffered_bytes += size - self._reserved
-        self._reserved = size
-        self._capacity.changed.notify_all()
+        with self._capacity.changed:
+            self._capacity.buffered_bytes += size - self._reserved
+            self._reserved = size
+            self._capacity.changed.notify_all()
 
     def _wait_until(self, condition: Callable[[], object]) -> None:
         self.check()

@@ -1,53 +1,37 @@
-"""Measures the tap's speed and memory, compared with a plain SDK tap.
-
-Needs a POSIX system. The exit code does not depend on the figures.
-"""
+"""Measures the tap's speed and memory, compared with a plain SDK tap or another checkout."""
 
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import platform
-import signal
+import statistics
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from tests.benchmarks import scenarios
-from tests.benchmarks.display import Display
-from tests.benchmarks.processes import CandidateError
-from tests.benchmarks.results import Results
-from tests.benchmarks.runner import Runner
-from tests.benchmarks.thresholds import thresholds
-from tests.benchmarks.warehouse import LOADER
-from tests.support.pipeline import PROJECT, missing_plugins
+from tests.benchmarks.measurement import Bench
+from tests.support.pipeline import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from tests.benchmarks.measurement import Series
+    from tests.benchmarks.scenarios import Report
 
-
-def positive_integer(text: str) -> int:
-    """Parse an integer of at least 1."""
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
-
-
-def positive_integers(text: str) -> list[int]:
-    """Parse a list such as `1,4,23`."""
-    return [positive_integer(part) for part in text.split(",")]
-
-
-def positive_number(text: str) -> float:
-    """Parse a finite number greater than 0."""
-    if not 0 < (number := float(text)) < math.inf:
-        raise ValueError
-    return number
+SCENARIOS: Final = ("throughput", "waiting", "memory", "load", "startup")
+FIGURES: Final = {
+    "wall": ("wall s", ".2f"),
+    "cpu": ("CPU s", ".2f"),
+    "speed": ("records / CPU s", ",.0f"),
+    "peak": ("peak RSS MiB", ".0f"),
+}
+"""Title and format of each figure."""
 
 
 def checkout(text: str) -> Path:
@@ -62,109 +46,57 @@ def checkout(text: str) -> Path:
 def create_parser() -> argparse.ArgumentParser:
     """Create the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument(
-        "scenario",
-        nargs="?",
-        choices=("throughput", "waiting", "memory", "load", "startup", "profile"),
-        help="scenario to run (default: all except profile)",
-    )
-    parser.add_argument(
-        "--runs",
-        type=positive_integer,
-        help="runs per candidate (default: depends on the scenario)",
-    )
-    parser.add_argument(
-        "--rows-scale", type=positive_number, default=1.0, help="factor for the number of rows"
-    )
-    parser.add_argument(
-        "--caps",
-        type=positive_integers,
-        default=[1, 4, 23],
-        help="values of max_concurrent_exports in the waiting scenario (default: 1,4,23)",
-    )
-    parser.add_argument(
-        "--tap", type=checkout, default=PROJECT, help="checkout with the tap (default: this one)"
-    )
-    parser.add_argument(
-        "--against",
-        type=checkout,
-        help="another checkout with its own .venv, whose tap throughput also measures",
-    )
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    names = (*SCENARIOS, "profile")
+    parser.add_argument("scenario", nargs="?", choices=names, help="default: all except profile")
+    parser.add_argument("--runs", type=int, help="runs of each candidate")
+    parser.add_argument("--rows-scale", type=float, default=1, help="factor for the number of rows")
+    parser.add_argument("--tap", type=checkout, default=PROJECT, help="checkout with the tap")
+    against = "another checkout with its own .venv, for throughput, memory and startup"
+    parser.add_argument("--against", type=checkout, help=against)
+    parser.add_argument("--json", type=Path, help="file for the figures of all runs")
     return parser
 
 
-def measure(runner: Runner, scenario: str | None, concurrency: Sequence[int]) -> Results:
-    """Run one scenario, or all of them, and show the results."""
-    results = Results()
-    if scenario in {None, "throughput"}:
-        results.throughput = scenarios.throughput(runner)
-        runner.display.throughput(results.throughput)
-    if scenario in {None, "waiting"}:
-        results.waiting = scenarios.waiting(runner, concurrency)
-        runner.display.waiting(results.waiting)
-    if scenario in {None, "memory"}:
-        results.memory = scenarios.memory(runner)
-        runner.display.memory(results.memory)
-    if scenario in {None, "load"}:
-        results.load = scenarios.load(runner)
-        runner.display.load(results.load)
-    if scenario in {None, "startup"}:
-        results.startup = scenarios.startup(runner)
-        runner.display.startup(results.startup)
-    return results
+def create_table(name: str, report: Report) -> Table:
+    """Create the table of a scenario."""
+    caption = f"{report.caption} Median, minimum-maximum, multiple of the one compared with."
+    table = Table(title=f"\n{name}", caption=caption, box=box.SIMPLE_HEAD)
+    for title in ("", "rows", "runs", *(title for title, _ in FIGURES.values())):
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    for one in report.series:
+        cells = [format_figure(one, figure, report.baselines.get(one)) for figure in FIGURES]
+        table.add_row(one.name, f"{one.rows:,}", str(len(one.samples)), *cells)
+    return table
 
 
-def write_json(file: Path, results: Results, scale: float) -> None:
-    """Write all figures to a file."""
-    figures = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "rows_scale": scale,
-        **asdict(results),
-        "thresholds": [{**asdict(one), "is_met": one.is_met} for one in thresholds(results)],
-    }
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+def format_figure(series: Series, figure: str, baseline: Series | None) -> str:
+    """Return a median; below it, the minimum and the maximum, and the multiple of a baseline."""
+    form, values = FIGURES[figure][1], series.values(figure)
+    median = statistics.median(values)
+    lines = [format(median, form)]
+    if len(values) > 1:
+        lines.append(f"{min(values):{form}}-{max(values):{form}}")
+    if median and baseline and baseline is not series:
+        lines.append(f"x {median / statistics.median(baseline.values(figure)):.2f}")
+    return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks and return the exit code."""
-    # SystemExit ends the candidates and removes the temporary folder, like Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    parser = create_parser()
-    options = parser.parse_args(arguments)
-    if options.against is not None and not (options.against / ".venv").is_dir():
-        parser.error(f"{options.against} has no .venv")
-    if options.scenario in {None, "load"} and LOADER in missing_plugins():
-        parser.error(f"{LOADER} is not installed; `make bench` installs it")
-    display = Display()
-    try:
-        with tempfile.TemporaryDirectory(prefix="tap-campusgroups-bench-") as home:
-            runner = Runner(
-                display,
-                Path(home),
-                tap_folder=options.tap,
-                against=options.against,
-                scale=options.rows_scale,
-                runs=options.runs,
-            )
-            if options.scenario == "profile":
-                display.text(scenarios.profile(runner))
-                return 0
-            results = measure(runner, options.scenario, options.caps)
-    except CandidateError as error:
-        display.error(str(error), error.log)
-        return 1
-    except KeyboardInterrupt:
-        display.error("Interrupted.")
-        return 128 + signal.SIGINT
-    if found := list(thresholds(results)):
-        display.thresholds(found)
-        if options.rows_scale != 1:
-            display.text("The thresholds apply to the full number of rows: --rows-scale 1.")
+def main() -> int:
+    """Run the benchmarks and return the exit code, which does not depend on the figures."""
+    options = create_parser().parse_args()
+    console = Console(highlight=False, width=110)
+    figures: dict[str, object] = {"python": platform.python_version()}
+    with tempfile.TemporaryDirectory(prefix="tap-campusgroups-bench-") as home:
+        bench = Bench(Path(home), options.tap, options.against, options.rows_scale, options.runs)
+        if options.scenario == "profile":
+            console.print(scenarios.profile(bench), markup=False, soft_wrap=True)
+        for name in SCENARIOS:
+            if options.scenario in {None, name}:
+                report = getattr(scenarios, name)(bench)
+                console.print(create_table(name, report))
+                figures[name] = [asdict(series) for series in report.series]
     if options.json is not None:
-        write_json(options.json, results, options.rows_scale)
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
     return 0
 
 

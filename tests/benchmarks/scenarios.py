@@ -5,228 +5,151 @@ from __future__ import annotations
 import io
 import math
 import pstats
-import statistics
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import IO, TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from itertools import cycle
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
-from tests.benchmarks import datasets, processes
-from tests.benchmarks.candidates import (
-    LOWER_BOUND,
-    MINIMAL_TAP,
-    PLAIN_TAP,
-    other_tap,
-    pipeline,
-    tap,
-)
-from tests.benchmarks.checks import check_catalog, check_records
-from tests.benchmarks.results import Memory, Throughput, Waiting
-from tests.benchmarks.runner import Runner, interleave
-from tests.benchmarks.warehouse import (
-    PROJECT_SETTINGS,
-    VALIDATING,
-    Warehouse,
-    project_environment,
-    project_settings,
-)
-from tests.simulator import Simulator
+from tests.benchmarks import warehouse
+from tests.benchmarks.measurement import PLAIN_TAP, CandidateError, read_slowly
+from tests.simulator import Dataset, Simulator
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from tests.benchmarks.candidates import Candidate
-    from tests.benchmarks.results import Sample, Series
+    from tests.benchmarks.measurement import Bench, Series
 
-_RUNS: Final = 3
-_STARTUP_RUNS: Final = 7
+_NEWEST: Final = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
-_EXPORT_SECONDS: Final = 3.0
-_PAGE_SECONDS: Final = 0.15
-# 80,000 rows in total; the longest stream has 41 pages.
+# Rows of the large streams: with 1,000 and 100 for each other one, 200,000 and 80,000 in total.
+_ROWS: Final = {"events": 20_000, "users": 40_000, "rsvp": 120_000}
 _WAITING_ROWS: Final = {"events": 18_600, "users": 18_500, "rsvp": 40_900}
-
-_FEW: Final = 0.5
-_MANY: Final = 5.0
-
-_LOAD: Final = 0.375
-
-_PROFILED_FUNCTIONS: Final = 15
+_EXPORT_SECONDS, _PAGE_SECONDS = 3.0, 0.15
+# More digits than a float has.
+_AMOUNTS: Final = ("0.1234567890123456789", "12345678901234567890.123456789", "-0.10")
 
 
-class _Measured(msgspec.Struct):
-    records: int
-    cpu: float
+class Report(NamedTuple):
+    """What a scenario measured, and the series that each series is compared with."""
+
+    caption: str
+    series: Sequence[Series]
+    baselines: Mapping[Series, Series]
 
 
-def throughput(runner: Runner) -> Throughput:
+def _dataset(scale: float, large: Mapping[str, int] | None = None, others: int = 1_000) -> Dataset:
+    """Return the service's rows. Payments have long decimals."""
+    counts = dict.fromkeys(Dataset(0, newest=_NEWEST).streams, others) | dict(large or _ROWS)
+    scaled = {stream: max(1, round(count * scale)) for stream, count in counts.items()}
+    dataset = Dataset(scaled, newest=_NEWEST)
+    for row, amount in zip(dataset["payments"], cycle(_AMOUNTS), strict=False):
+        row["amount"] = amount
+    return dataset
+
+
+@contextmanager
+def _serve(dataset: Dataset) -> Iterator[Simulator]:
+    """Yield a service that has generated all rows, so that generation is not measured."""
+    dataset.freeze()
+    dataset.preload()
+    with Simulator(dataset) as service:
+        yield service
+
+
+def throughput(bench: Bench) -> Report:
     """Sync 200,000 rows of all streams from a service without latency."""
-    counts = datasets.default_row_counts(runner.scale)
-    rows = sum(counts.values())
-    runs = runner.runs or _RUNS
-    candidates = [tap(runner.tap_folder), PLAIN_TAP]
-    if runner.against is not None:
-        candidates.insert(1, other_tap(runner.against, runner.home))
-    check = partial(check_records, expected=counts)
-    with Simulator(datasets.generate(counts)) as simulator:
-        for candidate in candidates:
-            runner.check(candidate, check, simulator)
-        measure = partial(runner.measure, simulator=simulator)
-        series = interleave([(candidate, runs) for candidate in candidates], measure, rows)
-        bounds = [_lower_bounds(runner, simulator, rows) for _ in range(runs)]
-    return Throughput(
-        series, {name: statistics.median(bound[name] for bound in bounds) for name in bounds[0]}
-    )
+    candidates = [*bench.taps(), PLAIN_TAP]
+    with _serve(_dataset(bench.scale)) as service:
+        bench.check(candidates, service)
+        series = bench.measure(dict.fromkeys(candidates, bench.runs or 3), service)
+    caption = "All streams, no latency. Compared: the second candidate."
+    return Report(caption, series, dict.fromkeys(series, series[1]))
 
 
-def _lower_bounds(runner: Runner, simulator: Simulator, rows: int) -> dict[str, float]:
-    """Measure the records per CPU second of each JSON library."""
-    measured: dict[str, _Measured] = {}
-
-    def read(output: IO[bytes]) -> str | None:
-        measured.update(msgspec.json.decode(output.read(), type=dict[str, _Measured]))
-        if all(library.records == rows for library in measured.values()):
-            return None
-        return "did not process every row"
-
-    processes.run(LOWER_BOUND, home=runner.home, simulator=simulator, check=read)
-    return {name: rows / library.cpu for name, library in measured.items()}
-
-
-def waiting(runner: Runner, concurrency: Sequence[int]) -> Waiting:
-    """Sync 80,000 rows of all streams from a service with realistic latency.
-
-    Args:
-        runner: Runs the candidates.
-        concurrency: Values of `max_concurrent_exports` to measure.
-    """
-    counts = datasets.row_counts(_WAITING_ROWS, 100, runner.scale)
-    taps = {
-        limit: tap(
-            runner.tap_folder,
-            name=f"tap, {limit} export{'s' if limit > 1 else ''}",
-            # The plain tap polls at the same interval.
-            settings={"max_concurrent_exports": str(limit), "poll_interval_max_seconds": "1"},
-        )
-        for limit in concurrency
-    }
-    concurrent = [candidate for limit, candidate in taps.items() if limit > 1]
+def waiting(bench: Bench) -> Report:
+    """Sync 80,000 rows of all streams from a service with realistic latency."""
+    one, *concurrent = (bench.taps(f", {cap} at once", cap)[0] for cap in (1, 4, 23))
     # Sequential exports take minutes, and their duration hardly varies: one run is enough.
-    sequential = [*(candidate for limit, candidate in taps.items() if limit == 1), PLAIN_TAP]
-    runs = [
-        *((candidate, runner.runs or _RUNS) for candidate in concurrent),
-        *((candidate, runner.runs or 1) for candidate in sequential),
-    ]
-    check = partial(check_records, expected=counts)
-    with Simulator(datasets.generate(counts)) as simulator:
+    sequential = [one, PLAIN_TAP]
+    runs = dict.fromkeys(concurrent, bench.runs or 3) | dict.fromkeys(sequential, bench.runs or 1)
+    with _serve(_dataset(bench.scale, _WAITING_ROWS, 100)) as service:
         # Latency does not affect the output of sequential exports.
-        for candidate in sequential:
-            runner.check(candidate, check, simulator)
-        simulator.timing.running_seconds = _EXPORT_SECONDS
-        simulator.timing.page_seconds = _PAGE_SECONDS
-        for candidate in concurrent:
-            runner.check(candidate, check, simulator)
-        measure = partial(runner.measure, simulator=simulator)
-        series = interleave(runs, measure, sum(counts.values()))
-    pages = math.ceil(max(counts.values()) / datasets.PAGE_SIZE)
-    return Waiting(
-        ideal=_EXPORT_SECONDS + pages * _PAGE_SECONDS,
-        export_seconds=_EXPORT_SECONDS,
-        page_seconds=_PAGE_SECONDS,
-        longest_pages=pages,
-        taps={limit: series[candidate.name] for limit, candidate in taps.items()},
-        plain=series[PLAIN_TAP.name],
-    )
+        bench.check(sequential, service)
+        service.timing.running_seconds = _EXPORT_SECONDS
+        service.timing.page_seconds = _PAGE_SECONDS
+        bench.check(concurrent, service)
+        series = bench.measure(runs, service)
+        pages = math.ceil(max(service.dataset.counts.values()) / 999)
+    ideal = f"The longest stream needs {_EXPORT_SECONDS + pages * _PAGE_SECONDS:.1f} s."
+    caption = f"All streams, exports and pages take time. {ideal} Compared: the plain tap."
+    return Report(caption, series, dict.fromkeys(series, series[-1]))
 
 
-def memory(runner: Runner) -> Memory:
-    """Sync 100,000 rows and ten times as many, to see whether peak memory grows."""
-    return Memory(few=_memory(runner, _FEW), many=_memory(runner, _MANY))
+def memory(bench: Bench) -> Report:
+    """Measure how peak memory depends on the rows, the exports at once and the reader."""
+    variants = [
+        (0.5, bench.taps(", few rows")),
+        (5.0, bench.taps(", many rows")),
+        (1.0, bench.taps(", 23 at once", 23)),
+        (1.0, bench.taps(", 23, slow reader", 23, read_slowly)),
+    ]
+    pairs = []
+    for size, taps in variants:
+        with _serve(_dataset(bench.scale * size)) as service:
+            bench.check(taps, service)
+            pairs.append(bench.measure(dict.fromkeys(taps, bench.runs or 3), service))
+    caption = "All streams, no latency. A slow reader takes 10 MiB per second."
+    series = [one for found in pairs for one in found]
+    if bench.against is None:
+        return Report(f"{caption} Compared: few rows.", series, {series[1]: series[0]})
+    baselines = dict(zip(series[::2], series[1::2], strict=True))
+    return Report(f"{caption} Compared: the other checkout.", series, baselines)
 
 
-def _memory(runner: Runner, scale: float) -> dict[str, Series]:
-    counts = datasets.default_row_counts(runner.scale * scale)
-    check = partial(check_records, expected=counts)
-    this_tap = tap(runner.tap_folder)
-    with Simulator(datasets.generate(counts)) as simulator:
-
-        def measure(candidate: Candidate) -> Sample:
-            # A run of the plain tap takes minutes, so the measured run is also the checked one.
-            # The check does not affect its memory, because the plain tap does not prefetch.
-            return runner.measure(candidate, simulator, check if candidate is PLAIN_TAP else None)
-
-        runner.check(this_tap, check, simulator)
-        runs = [(this_tap, runner.runs or _RUNS), (PLAIN_TAP, 1)]
-        return interleave(runs, measure, sum(counts.values()))
-
-
-def load(runner: Runner) -> dict[str, Series]:
-    """Load 75,000 rows of all streams into PostgreSQL, with and without the loader's validation.
-
-    Raises:
-        CandidateError: If a value in the database differs from the service's.
-    """
-    counts = datasets.default_row_counts(runner.scale * _LOAD)
-    settings = project_settings()
-    variants = {VALIDATING: {**settings, "validate_records": True}, PROJECT_SETTINGS: settings}
-    dataset, rows = datasets.generate_with_rows(counts)
-    with postgres() as database, Simulator(dataset) as simulator:
-        warehouse = Warehouse(database, rows)
-        candidates = []
-        for number, (name, values) in enumerate(variants.items()):
-            config = runner.home / f"loader-{number}.json"
-            warehouse.write_config(config, name, values)
-            candidates.append(pipeline(runner.tap_folder, name, config, project_environment()))
-
-        def measure(candidate: Candidate) -> Sample:
-            warehouse.drop(candidate.name)
-            sample = runner.measure(candidate, simulator)
-            # The shell reports the loader's exit code only, not the tap's.
-            _raise_if(candidate, warehouse.missing_rows(candidate.name))
-            return sample
-
-        runs = [(candidate, runner.runs or _RUNS) for candidate in candidates]
-        series = interleave(runs, measure, sum(counts.values()))
-        runner.display.progress("comparing all values")
-        first, second = candidates
-        schemas = {stream: dataset.schema(stream) for stream in rows}
-        _raise_if(first, warehouse.difference_from_service(first.name, schemas))
-        _raise_if(second, warehouse.difference(second.name, first.name))
-    return series
+def load(bench: Bench) -> Report:
+    """Load 75,000 rows of all streams into PostgreSQL, with and without validation."""
+    settings = warehouse.loader_settings()
+    variants = {"meltano.yml": settings, "validating": {**settings, "validate_records": True}}
+    dataset = _dataset(bench.scale * 0.375)
+    rows = {stream: dataset[stream] for stream in dataset.streams}
+    with postgres() as database, _serve(dataset) as service:
+        candidates = [
+            warehouse.pipeline(bench, database, name, values) for name, values in variants.items()
+        ]
+        series = bench.measure(dict.fromkeys(candidates, bench.runs or 3), service)
+        for name in variants:
+            if problem := warehouse.difference(database, name, dataset, rows):
+                raise CandidateError(name, problem)
+    caption = "Tap and target-postgres, no latency. Every value arrived. Compared: validating."
+    return Report(caption, series, {series[0]: series[1]})
 
 
-def _raise_if(candidate: Candidate, problem: str | None) -> None:
-    if problem is not None:
-        message = f"{candidate.name} {problem}."
-        raise processes.CandidateError(message)
-
-
-def startup(runner: Runner) -> dict[str, Series]:
+def startup(bench: Bench) -> Report:
     """Discover the streams, which loads all modules, settings and schemas."""
-    discovery = tap(runner.tap_folder, "--discover")
-    # These runs also bring the files into the operating system's cache.
-    runner.check(discovery, partial(check_catalog, expected=len(datasets.streams())))
-    runner.check(MINIMAL_TAP, partial(check_catalog, expected=1))
-    runs = runner.runs or _STARTUP_RUNS
-    return interleave([(discovery, runs), (MINIMAL_TAP, runs)], runner.measure, 0)
+    candidates = [
+        replace(one, command=(*one.command[:3], "--discover")) for one in (*bench.taps(), PLAIN_TAP)
+    ]
+    # The first runs bring the files into the operating system's cache.
+    bench.measure(dict.fromkeys(candidates, 1))
+    series = bench.measure(dict.fromkeys(candidates, bench.runs or 7))
+    caption = "--discover. Compared: the second candidate."
+    return Report(caption, series, dict.fromkeys(series, series[1]))
 
 
-def profile(runner: Runner) -> str:
+def profile(bench: Bench) -> str:
     """Profile the `throughput` sync and return the slowest functions of the main thread."""
-    counts = datasets.default_row_counts(runner.scale)
-    file = runner.home / "profile"
+    file = bench.home / "profile"
     # Not `-m cProfile`: the tap's entry point ends with os._exit, before the profile is written.
     program = (
         "import cProfile; from tap_campusgroups.tap import TapCampusGroups; "
         f"cProfile.run('TapCampusGroups.cli()', {str(file)!r})"
     )
-    profiled = replace(tap(runner.tap_folder), arguments=("-c", program, "--config", "ENV"))
-    with Simulator(datasets.generate(counts)) as simulator:
-        runner.check(profiled, partial(check_records, expected=counts), simulator)
+    tap = bench.taps()[0]
+    profiled = replace(tap, command=[tap.command[0], "-c", program, "--config", "ENV"])
+    with _serve(_dataset(bench.scale)) as service:
+        bench.check([profiled], service)
     text = io.StringIO()
-    stats = pstats.Stats(str(file), stream=text).strip_dirs()
-    stats.sort_stats(pstats.SortKey.TIME).print_stats(_PROFILED_FUNCTIONS)
-    # The first line names the temporary file.
-    return "\n".join(line for line in text.getvalue().splitlines()[1:] if line.strip())
+    pstats.Stats(str(file), stream=text).strip_dirs().sort_stats("time").print_stats(15)
+    return text.getvalue()

@@ -1,135 +1,72 @@
-"""The tables that target-postgres wrote, and the comparison of all their values."""
+"""The rows that target-postgres loaded, compared with the service's value by value."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import yaml
 from psycopg import sql
 
 from tests.support.loaded_values import differences
-from tests.support.pipeline import PROJECT
+from tests.support.pipeline import PROJECT, plugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from tests.simulator import Row
+    from tests.benchmarks.measurement import Bench, Candidate
+    from tests.simulator import Dataset, Row
     from tests.support.postgres import Postgres
 
-LOADER: Final = "target-postgres"
 
-PROJECT_SETTINGS: Final = "meltano.yml"
-VALIDATING: Final = "validate_records: true"
-"""Names of the two sets of loader settings."""
-
-
-def project_environment() -> dict[str, str]:
-    """Return the environment variables of `meltano.yml`."""
-    return {name: str(value) for name, value in _project()["env"].items()}
+def project() -> dict[str, Any]:
+    """Return the contents of `meltano.yml`."""
+    found: dict[str, Any] = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    return found
 
 
-def project_settings() -> dict[str, Any]:
+def loader_settings() -> dict[str, Any]:
     """Return the loader's settings of `meltano.yml`."""
-    (loader,) = (one for one in _project()["plugins"]["loaders"] if one["name"] == LOADER)
-    return {one["name"]: one["value"] for one in loader["settings"] if "value" in one}
+    loaders = {one["name"]: one for one in project()["plugins"]["loaders"]}
+    settings = loaders["target-postgres"]["settings"]
+    return {one["name"]: one["value"] for one in settings if "value" in one}
 
 
-def _project() -> dict[str, Any]:
-    project: dict[str, Any] = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
-    return project
+def pipeline(bench: Bench, database: Postgres, name: str, settings: Mapping[str, Any]) -> Candidate:
+    """Return the tap piped into target-postgres, which loads into the schema `name`."""
+    config, status = bench.home / f"{name}.json", bench.home / f"{name}.status"
+    connection = {"sqlalchemy_url": database.sqlalchemy_url, "default_target_schema": name}
+    config.write_bytes(msgspec.json.encode({**settings, **connection}))
+    tap, loader = bench.taps()[0], plugin("target-postgres")
+    # Isolated, because PYTHONPATH has the tap's SDK.
+    loading = [loader.with_name("python"), "-I", loader, "--config", config]
+    script = (
+        f"{{ {shlex.join(map(str, tap.command))}; echo $? > {status}; }} | "
+        f"{shlex.join(map(str, loading))} && exit $(cat {status})"
+    )
+
+    def drop() -> None:
+        with database.connect() as connection:
+            statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE")
+            connection.execute(statement.format(sql.Identifier(name)))
+
+    variables = {variable: str(value) for variable, value in project()["env"].items()}
+    command = ("/bin/sh", "-c", script)
+    return replace(tap, name=name, command=command, variables=variables, prepare=drop)
 
 
-@dataclass(frozen=True)
-class Warehouse:
-    """A database with one schema per set of loader settings.
-
-    Attributes:
-        database: The database.
-        rows: The service's rows by stream.
-    """
-
-    database: Postgres
-    rows: Mapping[str, Sequence[Row]]
-
-    def write_config(self, file: Path, schema: str, settings: Mapping[str, Any]) -> None:
-        """Write the loader's configuration for a schema."""
-        connection = {
-            "sqlalchemy_url": self.database.sqlalchemy_url,
-            "default_target_schema": schema,
-        }
-        file.write_bytes(msgspec.json.encode({**settings, **connection}))
-
-    def drop(self, schema: str) -> None:
-        """Drop a schema."""
-        with self.database.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
-            )
-
-    def missing_rows(self, schema: str) -> str | None:
-        """Return the problem if a schema does not have as many rows as the service."""
-        wrong = []
-        with self.database.connect() as connection:
-            for stream, rows in self.rows.items():
-                query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, stream))
-                found = connection.execute(query).fetchone()
-                if found != (len(rows),):
-                    wrong.append(stream)
-        return f"did not load every row of {', '.join(wrong)}" if wrong else None
-
-    def difference(self, schema: str, other: str) -> str | None:
-        """Return the first difference of two schemas in the type or the value of a column.
-
-        Values are compared as text, digit by digit. The loader's own `_sdc_` columns are left out.
-        """
-        columns = self._columns(schema)
-        if columns != self._columns(other):
-            return "created tables with other columns"
-        with self.database.connect() as connection:
-            for stream in self.rows:
-                names = [name for name, _ in columns[stream]]
-                first, second = (
-                    sql.SQL(", ").join(sql.Identifier(side, name) for name in names)
-                    for side in ("first", "second")
-                )
-                query = sql.SQL(
-                    "SELECT id FROM {} AS first FULL JOIN {} AS second USING (id)"
-                    " WHERE row({})::text IS DISTINCT FROM row({})::text LIMIT 1"
-                ).format(
-                    sql.Identifier(schema, stream), sql.Identifier(other, stream), first, second
-                )
-                if found := connection.execute(query).fetchone():
-                    return f"loaded other values of {stream} {found[0]}"
-        return None
-
-    def difference_from_service(
-        self, schema: str, definitions: Mapping[str, Mapping[str, Any]]
-    ) -> str | None:
-        """Return the first difference of a schema from the service's rows.
-
-        Args:
-            schema: The schema.
-            definitions: JSON schemas by stream.
-        """
-        for stream, rows in self.rows.items():
-            loaded = {row["id"]: row for row in self.database.rows(schema, stream)}
-            for row in rows:
-                sent = {"_extra": None, **row}
-                if found := differences(definitions[stream], sent, loaded[row["id"]]):
-                    return f"changed {stream} {row['id']} {found[0]}"
-        return None
-
-    def _columns(self, schema: str) -> dict[str, list[tuple[str, str]]]:
-        query = (
-            "SELECT table_name, column_name, udt_name FROM information_schema.columns"
-            " WHERE table_schema = %s AND NOT starts_with(column_name, '_sdc_')"
-            " ORDER BY table_name, ordinal_position"
-        )
-        columns: dict[str, list[tuple[str, str]]] = {}
-        with self.database.connect() as connection:
-            for table, name, kind in connection.execute(query, [schema]):
-                columns.setdefault(table, []).append((name, kind))
-        return columns
+def difference(
+    database: Postgres, schema: str, dataset: Dataset, rows: Mapping[str, Sequence[Row]]
+) -> str | None:
+    """Return the first difference of a schema's tables from the service's rows by stream."""
+    for stream, sent in rows.items():
+        loaded = {row["id"]: row for row in database.rows(schema, stream)}
+        if loaded.keys() != {row["id"] for row in sent}:
+            return f"did not load every row of {stream}"
+        for row in sent:
+            complete = {"_extra": None, **row}
+            if found := differences(dataset.schema(stream), complete, loaded[row["id"]]):
+                return f"changed {stream} {row['id']} {found[0]}"
+    return None

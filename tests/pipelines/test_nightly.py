@@ -1,28 +1,27 @@
-"""The recipes of docs/nightly.md in real Meltano: the cron line and the container's command.
+"""The recipes of docs/nightly.md in real Meltano with target-jsonl.
 
-The cron line loads into target-jsonl, the container's command into PostgreSQL.
+target-jsonl forgets its state when records follow it: only a final STATE reaches Meltano. `meltano
+invoke` and `meltano config test` run in the project of the cron line.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.simulator import Dataset, Hang, Simulator
-from tests.support import documents, nightly
+from tests.support import documents, messages, nightly
 from tests.support.harness import wait_until
-from tests.support.pipeline import PROJECT, TAP, Workspace, database_states, tap_settings
-from tests.support.postgres import postgres
+from tests.support.pipeline import TAP, Workspace, tap_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +38,12 @@ ROWS = 5
 SECRET = "nightly-secret-5d0c"  # noqa: S105 - the simulator's
 STATE_ID = f"dev:{TAP}-to-target-jsonl"
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+"""Within the lookback, so that every run reads the rows of the one before again."""
+
+
+def selection(*streams: str) -> dict[str, str]:
+    """Return the variable that selects streams."""
+    return {"TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{stream}.*" for stream in streams])}
 
 
 class Nightly(NamedTuple):
@@ -52,11 +57,6 @@ class Nightly(NamedTuple):
         """The log of all runs."""
         return (self.workspace.folder / "nightly.log").read_text("utf-8")
 
-    @property
-    def meltano_pid(self) -> int:
-        """Process id of the last Meltano that was started."""
-        return int((self.workspace.folder / "meltano.pid").read_text("utf-8"))
-
     def run(self) -> Finished:
         """Run the command of the cron line, as cron does."""
         command = nightly.cron_line().command.replace(nightly.FOLDER, str(self.workspace.folder))
@@ -64,25 +64,35 @@ class Nightly(NamedTuple):
 
     def write_settings(self, **more: str) -> None:
         """Write the file with the settings."""
-        settings = {
-            **tap_settings(self.service),
-            "TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{FIRST}.*", f"{LAST}.*"]),
-            **more,
-        }
+        settings = {**tap_settings(self.service), **selection(FIRST, LAST), **more}
         path = self.workspace.folder / ".env"
         path.touch(mode=0o600)
         path.write_text("".join(f"{name}='{text}'\n" for name, text in settings.items()), "utf-8")
 
-    def loaded(self) -> dict[str, set[int]]:
-        """Return the ids of the loaded rows by stream."""
-        return {
+    def is_loaded(self) -> bool:
+        """Return whether the loader's files have the ids of exactly the service's rows."""
+        files = (self.workspace.folder / "output" / "campusgroups").iterdir()
+        loaded = {
             file.stem: {json.loads(line)["id"] for line in file.read_text("utf-8").splitlines()}
-            for file in (self.workspace.folder / "output" / "campusgroups").iterdir()
+            for file in files
         }
+        rows = self.service.dataset
+        return loaded == {name: {row["id"] for row in rows[name]} for name in (FIRST, LAST)}
 
-    def expected(self) -> dict[str, set[int]]:
-        """Return the ids of the service's rows by stream."""
-        return {name: {row["id"] for row in self.service.dataset[name]} for name in (FIRST, LAST)}
+    def bookmark(self) -> Any:
+        """Return the bookmark of the first stream."""
+        return self.workspace.states()[STATE_ID]["bookmarks"][FIRST]["replication_key_value"]
+
+    def alert(self, code: int) -> str:
+        """Return what cron mails."""
+        return (
+            f"The nightly run of CampusGroups failed with exit code {code}. "
+            f"Log: {self.workspace.folder}/nightly.log\n"
+        )
+
+    def exported(self) -> set[str | None]:
+        """Return the streams of the submitted exports."""
+        return {one.stream for one in self.service.requests if one.method == "POST"}
 
 
 @pytest.fixture(scope="module")
@@ -101,21 +111,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nightly]:
         installed = Path(sys.executable).with_name("meltano")
         meltano.write_text(f'#!/bin/sh\necho $$ > meltano.pid\nexec "{installed}" "$@"\n', "utf-8")
         meltano.chmod(0o755)
-        yield Nightly(workspace, service)
+        project = Nightly(workspace, service)
+        project.write_settings()
+        yield project
 
 
 @pytest.fixture(scope="module")
-def finished(project: Nightly) -> Finished:
-    """A successful run."""
+def finished(project: Nightly) -> tuple[Finished, bool, Any]:
+    """A successful run, whether it loaded all rows, and its bookmark."""
     project.write_settings()
-    return project.run()
+    finished = project.run()
+    return finished, project.is_loaded(), project.bookmark()
 
 
 def test_cron_line_with_successful_run_loads_all_and_prints_nothing(
-    project: Nightly, finished: Finished
+    project: Nightly, finished: tuple[Finished, bool, Any]
 ) -> None:
-    assert (finished.code, finished.output) == (0, ""), project.log
-    assert project.loaded() == project.expected()
+    run, is_loaded, bookmark = finished
+    assert (run.code, run.output) == (0, ""), project.log
+    assert is_loaded
+    assert bookmark == f"{NEWEST:%Y-%m-%dT%H:%M:%S}.000000Z"
     assert "Summary: 2/2 streams" in project.log
     assert SECRET not in project.log
 
@@ -125,11 +140,12 @@ def test_cron_line_with_failed_run_prints_the_exit_code(project: Nightly) -> Non
     project.write_settings(TAP_CAMPUSGROUPS_START_DATE="1 day ago")
     project.service.reset_log()
     finished = project.run()
-    assert finished.output.splitlines() == [alert(project, 1)]
+    assert finished.output == project.alert(1)
     assert 'Invalid settings: start_date "1 day ago" is not a valid date' in project.log
     assert project.service.requests == []
 
 
+@pytest.mark.usefixtures("finished")
 def test_cron_line_refuses_a_second_run_and_recovers_from_a_killed_one(project: Nightly) -> None:
     project.write_settings()
     hang = project.service.inject(Hang().on(LAST, "first_page"))
@@ -138,39 +154,32 @@ def test_cron_line_refuses_a_second_run_and_recovers_from_a_killed_one(project: 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(project.run)
         try:
-            wait_until(lambda: hang.fired)
+            wait_until(lambda: hang.fired or first.done())
             second = project.run()
-            os.kill(project.meltano_pid, signal.SIGKILL)
+            pid = int((project.workspace.folder / "meltano.pid").read_text("utf-8"))
+            os.kill(pid, signal.SIGKILL)
             killed = first.result()
         finally:
             project.service.release()
-    assert second.output.splitlines() == [alert(project, 75)]
+    assert second.output == project.alert(75)
     assert "flock: failed to get lock" in project.log
-    assert killed.output.splitlines() == [alert(project, 128 + signal.SIGKILL)]
+    assert killed.output == project.alert(128 + signal.SIGKILL)
 
     # Meltano takes the killed run for a running one during five minutes.
+    project.service.reset_log()
     third = project.run()
     assert (third.code, third.output) == (0, ""), project.log
-    assert project.loaded() == project.expected()
-
-
-def alert(project: Nightly, code: int) -> str:
-    """Return the line that cron mails."""
-    return (
-        f"The nightly run of CampusGroups failed with exit code {code}. "
-        f"Log: {project.workspace.folder}/nightly.log"
-    )
+    assert project.is_loaded()
+    assert project.bookmark() == f"{NEWEST + timedelta(hours=1):%FT%T}.000000Z"
+    starts = {one.query["updatedStart"] for one in project.service.requests if one.method == "POST"}
+    assert starts == {f"{NEWEST - timedelta(hours=48):%FT%TZ}"}
 
 
 @pytest.mark.usefixtures("finished")
 def test_saved_state_is_restored_into_a_new_system_database(project: Nightly) -> None:
     before = project.workspace.states()
-    save, restore = (
-        script.replace("target-postgres", "target-jsonl")
-        for script in documents.blocks(
-            documents.section("docs/nightly.md", "State and backup"), "sh"
-        )
-    )
+    recipes = documents.blocks(documents.section("docs/nightly.md", "State and backup"), "sh")
+    save, restore = (one.replace("target-postgres", "target-jsonl") for one in recipes)
     assert project.workspace.shell(save, {}).code == 0
     (project.workspace.system_folder / "meltano.db").unlink()
     restored = project.workspace.shell(restore, {})
@@ -178,41 +187,43 @@ def test_saved_state_is_restored_into_a_new_system_database(project: Nightly) ->
     assert project.workspace.states() == {STATE_ID: before[STATE_ID]}
 
 
-# The container
+# `meltano invoke` and `meltano config test`
 
 
-def container(home: Path) -> Path:
-    """Create a folder with the files that the Containerfile copies and the installed plugins."""
-    for source, destination in nightly.copied_files():
-        target = home / destination / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    for name in ("extractors", "loaders"):
-        (home / ".meltano").mkdir(exist_ok=True)
-        (home / ".meltano" / name).symlink_to(PROJECT / ".meltano" / name)
-    return home
+def test_connection_test_reads_the_selection_that_meltano_wrote_last(project: Nightly) -> None:
+    """`meltano select` writes a new catalog; `meltano invoke` with an option reuses it."""
+    project.write_settings()
+    select = ("events", "tags")
+    listed = project.workspace.meltano("select", TAP, "--list", variables=selection(*select))
+    assert listed.code == 0, listed.output
+    project.service.reset_log()
+    tested = project.workspace.meltano("invoke", TAP, "--test")
+    assert tested.code == 0, tested.output
+    assert messages.connection_test_started(2, 23) in tested.output
+    assert f"{messages.CONNECTION_TEST}2 of 2 streams readable" in tested.output
+    assert project.exported() == set(select)
 
 
-def test_container_stores_its_state_in_postgresql(postgres_server: str, tmp_path: Path) -> None:
-    """tests/pipelines/test_two_machines.py shows that another one resumes from there."""
-    dataset = Dataset({FIRST: ROWS, LAST: ROWS}, newest=NEWEST)
-    folder = container(tmp_path / "image")
-    with Simulator(dataset) as service, postgres(postgres_server) as database:
-        workspace = Workspace(tmp_path, service=service, database=database, folder=folder)
-        finished = workspace.meltano(
-            *nightly.container_command(),
+def test_config_test_ends_with_the_first_record(project: Nightly) -> None:
+    """With the settings that the documentation recommends: few days and one export at a time."""
+    recent = datetime.now(UTC) - timedelta(days=3)
+    first, *others = sorted(Dataset(0, newest=NEWEST).streams)
+    with Simulator(Dataset(300, newest=NEWEST)) as service:
+        # Only the first stream is answered, however late Meltano ends the tap.
+        for stream in others:
+            service.inject(Hang().on(stream, times=None))
+        finished = project.workspace.meltano(
+            *("config", "test", TAP),
             variables={
-                **nightly.container_environment(),
-                "MELTANO_DATABASE_URI": database.sqlalchemy_url,
-                "TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{FIRST}.*", f"{LAST}.*"]),
+                **tap_settings(service),
+                **selection("*"),
+                "TAP_CAMPUSGROUPS_START_DATE": f"{recent:%Y-%m-%d}",
+                "TAP_CAMPUSGROUPS_MAX_CONCURRENT_EXPORTS": "1",
             },
         )
-        assert finished.code == 0, finished.output
-        for stream in (FIRST, LAST):
-            assert len(database.rows("campusgroups", stream)) == ROWS
-        states = database_states(database)
-        query = documents.block("docs/nightly.md", "What to watch", "sql")
-        with database.connect() as connection:
-            ((age,),) = connection.execute(re.sub("events", FIRST, query).encode())
-    assert set(states[f"dev:{TAP}-to-target-postgres"]["bookmarks"]) == {FIRST, LAST}
-    assert timedelta(hours=23) < age < timedelta(hours=25)
+        posted = [one for one in service.requests if one.method == "POST"]
+    assert finished.code == 0, finished.output
+    assert "Plugin configuration is valid" in finished.output
+    # The tap may submit the second export before Meltano ends it, but no other one.
+    assert [one.stream for one in posted] in ([first], [first, others[0]])
+    assert posted[0].query["updatedStart"].startswith(f"{recent:%Y-%m-%d}")

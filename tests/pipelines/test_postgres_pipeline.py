@@ -1,29 +1,27 @@
 """Rows through Meltano, target-postgres and dbt, compared with what the service holds.
 
-Only the service is simulated. The runs build on each other: everything, a wrong secret, masked
-rows, later changes, the models.
+Only the service is simulated. The runs build on each other: everything, later changes, the models.
+They are the container's command of examples/nightly, with the state in PostgreSQL.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from decimal import Context, Decimal, localcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from psycopg import sql
 
 from tests.simulator import Dataset, Simulator
-from tests.support import attendance, groups, messages, pipeline
+from tests.support import attendance, documents, nightly, pipeline
 from tests.support.loaded_values import differences
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from tests.simulator import RecordedRequest, Row
     from tests.support.pipeline import Finished
@@ -38,19 +36,8 @@ SCHEMA = "campusgroups"
 NEWEST = datetime.now(UTC).replace(microsecond=250_000) - timedelta(days=1)
 PAGE_SIZE = 40
 LOOKBACK = timedelta(hours=48)
-WRONG_SECRET = "no-such-secret-5f1d"  # noqa: S105
-CHANGED_STREAM, UNCHANGED_STREAM = "events", "rooms"
+CHANGED_STREAM = "events"
 APPENDED = "campusgroups_appended"
-MASKED = ("run", "tap-campusgroups-masked", "target-postgres")
-MASKED_STREAMS = {"users", "groups", "rsvp"}
-MASKED_VARIABLES = {
-    "TAP_CAMPUSGROUPS__SELECT": json.dumps([f"{stream}.*" for stream in sorted(MASKED_STREAMS)]),
-    "CAMPUSGROUPS_PSEUDONYM_KEY": "a key of enough characters",
-}
-CLEAR = "clear-7c1e"
-"""Part of names and addresses of people."""
-
-HASH = re.compile(r"[0-9a-f]{64}")
 KEYS: Mapping[str, str] = {
     "events": "event_id",
     "checkins": "checkin_id",
@@ -89,23 +76,6 @@ HARD_VALUES: Mapping[str, Mapping[str, Any]] = {
 }
 """Fields of a stream's second row that wrong quoting, floats or time zones would change."""
 
-ODD_VALUES: Mapping[str, Mapping[str, Any]] = {
-    "rooms": {
-        "capacity": "plenty",
-        "type": {"id": "3", "name": "Hall", "floors": [1, 2.50]},
-        "seatMap": {"rows": [{"a": 1}], "note": "naïve “quotes” \\ 🎓"},
-        "opened": "",
-    },
-    "checkins": {"checkedinUserId": {"id": 2.25}, "gate": None},
-}
-"""Fields of a stream's third row that do not fit its schema."""
-
-ODD_RECORDS: Mapping[str, Mapping[str, Any]] = {
-    "rooms": {"capacity": None, "type": {"id": 3, "name": "Hall"}},
-    "checkins": {"checkedinUserId": None},
-}
-"""Values of these fields in their columns; `_extra` has the values as received."""
-
 Table = dict[int, dict[str, Any]]
 
 
@@ -132,27 +102,18 @@ class PipelineRun:
         return [one for one in self.requests if (one.method, one.stream) == (method, stream)]
 
 
-class Pipeline:
-    """The service, the database, and Meltano between them.
+class Pipeline(NamedTuple):
+    """The service, the database, and Meltano between them."""
 
-    Attributes:
-        service: The service.
-        database: The database.
-        home: Folder of everything that the programs write.
-        workspace: The Meltano project.
-    """
+    service: Simulator
+    database: Postgres
+    workspace: pipeline.Workspace
 
-    def __init__(self, service: Simulator, database: Postgres, home: Path) -> None:
-        self.service = service
-        self.database = database
-        self.home = home
-        self.workspace = pipeline.Workspace(home, service=service, database=database)
-
-    def run(self, **variables: str) -> PipelineRun:
+    def run(self) -> PipelineRun:
         """Run Meltano and return what it has loaded."""
         self.service.reset_log()
-        settings = {"TAP_CAMPUSGROUPS_PAGE_SIZE": str(PAGE_SIZE), **variables}
-        finished = self.workspace.meltano(*pipeline.LOAD, variables=settings)
+        finished = self.workspace.meltano(*nightly.container_command())
+        assert finished.code == 0, finished.output
         streams = self.service.dataset.streams
         rows = {stream: self.database.rows(SCHEMA, stream) for stream in streams}
         return PipelineRun(
@@ -171,12 +132,6 @@ def make_dataset() -> Dataset:
     dataset = Dataset(counts, newest=NEWEST)
     for stream, values in HARD_VALUES.items():
         dataset[stream][1].update(deepcopy(dict(values)))
-    for stream, values in ODD_VALUES.items():
-        dataset[stream][2].update(deepcopy(dict(values)))
-    for row in dataset["users"][3:]:
-        row.update(firstName=CLEAR, lastName=CLEAR, email=f"{CLEAR}-{row['id']}@example.edu")
-    for row in dataset["groups"]:
-        row.update(email=f"{CLEAR}-{row['id']}@example.edu")
     # Some members attend an event of their group.
     group_of = {row["id"]: row["groupId"] for row in dataset["events"]}
     for row, checkin in zip(dataset["members"][::2], dataset["checkins"][3:], strict=False):
@@ -196,7 +151,13 @@ def pipe(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             connection.execute(
                 sql.SQL("ALTER DATABASE {} SET timezone = 'America/New_York'").format(name)
             )
-        yield Pipeline(service, database, tmp_path_factory.mktemp("home"))
+        home = tmp_path_factory.mktemp("home")
+        workspace = pipeline.Workspace(home, service=service, database=database)
+        workspace.environment |= {
+            "TAP_CAMPUSGROUPS_PAGE_SIZE": str(PAGE_SIZE),
+            "MELTANO_DATABASE_URI": database.sqlalchemy_url,
+        }
+        yield Pipeline(service, database, workspace)
 
 
 @pytest.fixture(scope="module")
@@ -206,26 +167,14 @@ def first(pipe: Pipeline) -> PipelineRun:
 
 
 @pytest.fixture(scope="module")
-def refused(pipe: Pipeline, first: PipelineRun) -> PipelineRun:
-    """A run after the first one with a wrong secret."""
-    assert first.finished.code == 0, first.finished.output
-    return pipe.run(TAP_CAMPUSGROUPS_API_SECRET=WRONG_SECRET)
-
-
-@pytest.fixture(scope="module")
-def masked(pipe: Pipeline, refused: PipelineRun) -> dict[str, set[str]]:
-    """A run of the masked tap after that; the tables of the database by schema."""
-    assert refused.finished.code != 0
-    finished = pipe.workspace.meltano(*MASKED, variables=MASKED_VARIABLES)
-    assert finished.code == 0, finished.output
-    return pipe.database.schemas()
-
-
-@pytest.fixture(scope="module")
-def second(pipe: Pipeline, masked: dict[str, set[str]]) -> PipelineRun:
-    """The second complete run, after changes and new rows."""
-    assert masked
-    keep_copies(pipe.database)
+def second(pipe: Pipeline, first: PipelineRun) -> PipelineRun:
+    """The second run, after changes and new rows."""
+    assert first.tables
+    with pipe.database.connect() as connection:
+        connection.execute(f"CREATE SCHEMA {APPENDED}".encode())
+        for stream in KEYS:
+            query = f"CREATE TABLE {APPENDED}.{stream} AS TABLE {SCHEMA}.{stream}"
+            connection.execute(query.encode())
     rows = pipe.service.dataset[CHANGED_STREAM]
     later = iter(range(1, 10))
     for row in (rows[0], rows[2]):
@@ -242,28 +191,16 @@ def models(pipe: Pipeline, second: PipelineRun) -> PipelineRun:
     """The models of both runs' rows as an appending loader stores them: a row per version."""
     with pipe.database.connect() as connection:
         for stream in KEYS:
-            connection.execute(
-                sql.SQL(
-                    "INSERT INTO {0} SELECT * FROM {1} WHERE _sdc_batched_at >"
-                    " (SELECT max(_sdc_batched_at) FROM {0})"
-                ).format(sql.Identifier(APPENDED, stream), sql.Identifier(SCHEMA, stream))
+            query = (
+                f"INSERT INTO {APPENDED}.{stream} SELECT * FROM {SCHEMA}.{stream}"  # noqa: S608
+                f" WHERE _sdc_batched_at > (SELECT max(_sdc_batched_at) FROM {APPENDED}.{stream})"
             )
+            connection.execute(query.encode())
     finished = pipe.workspace.meltano(
         *pipeline.MODEL, variables={"DBT_POSTGRES_RAW_SCHEMA": APPENDED}
     )
+    assert finished.code == 0, finished.output
     return replace(second, finished=finished)
-
-
-def keep_copies(database: Postgres) -> None:
-    """Copy the tables that the models read."""
-    with database.connect() as connection:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(APPENDED)))
-        for stream in KEYS:
-            connection.execute(
-                sql.SQL("CREATE TABLE {} AS TABLE {}").format(
-                    sql.Identifier(APPENDED, stream), sql.Identifier(SCHEMA, stream)
-                )
-            )
 
 
 def deleted_and_restored(checkins: list[Row]) -> list[Row]:
@@ -281,31 +218,19 @@ def after_newest(hours: int) -> str:
 # Comparing
 
 
-def expected_record(stream: str, row: Row) -> Row:
-    """Return a row as its record is emitted."""
-    odd = ODD_VALUES.get(stream, {}) if row["id"] == 3 else {}
-    record = {**row, **ODD_RECORDS.get(stream, {})} if odd else row
-    return {"_extra": dict(odd) or None, **record}
-
-
 def all_differences(dataset: Dataset, stage: PipelineRun) -> list[str]:
     """Compare all rows of all streams with the database in both directions."""
     found = []
     for stream, rows in stage.source.items():
-        table = stage.tables[stream]
-        ids = [row["id"] for row in rows]
-        found += [f"{stream} {key}: not in the service" for key in set(table) - set(ids)]
+        schema, table = dataset.schema(stream), dict(stage.tables[stream])
         for row in rows:
             key = row["id"]
-            if key not in table:
-                found.append(f"{stream} {key}: did not arrive")
-                continue
+            loaded = table.pop(key, {})
             found += [
                 f"{stream} {key} {text}"
-                for text in differences(
-                    dataset.schema(stream), expected_record(stream, row), table[key]
-                )
+                for text in differences(schema, {"_extra": None, **row}, loaded)
             ]
+        found += [f"{stream} {key}: not in the service" for key in table]
     return found
 
 
@@ -313,7 +238,6 @@ def all_differences(dataset: Dataset, stage: PipelineRun) -> list[str]:
 
 
 def test_first_run_loads_every_value_of_every_row(pipe: Pipeline, first: PipelineRun) -> None:
-    assert first.finished.code == 0, first.finished.output
     assert len(first.tables) == 23
     assert first.counts == {stream: len(rows) for stream, rows in first.source.items()}
     assert all_differences(pipe.service.dataset, first) == []
@@ -323,32 +247,20 @@ def test_comparison_of_different_rows_reports_each_difference(
     pipe: Pipeline, first: PipelineRun
 ) -> None:
     other = deepcopy(first)
-    payment, user = other.source["payments"][1], other.source["users"][1]
-    payment.update(
-        amount="12345678901234567890.123456788", refundRequest=None, deleted=int(payment["deleted"])
-    )
-    user.update(createdOn="1969-12-31T19:00:00.5Z", languages=user["languages"][:1])
-    del other.tables["rooms"][1]
-    found = " ".join(all_differences(pipe.service.dataset, other))
-    for text in (
-        "payments 2 amount:",
-        "payments 2 refundRequest:",
-        "payments 2 deleted:",
-        "users 2 createdOn:",
-        "users 2 languages:",
-        "rooms 1: did not arrive",
-    ):
-        assert text in found
-    assert len(all_differences(pipe.service.dataset, other)) == 6
+    other.source["payments"][1].update(amount="12345678901234567890.123456788", refundRequest=None)
+    other.source["users"][1].update(createdOn="1969-12-31T19:00:00.5Z", languages=[])
+    found = {text.partition(":")[0] for text in all_differences(pipe.service.dataset, other)}
+    changed = {"payments 2 amount", "payments 2 refundRequest", "users 2 createdOn"}
+    assert found == {*changed, "users 2 languages"}
 
 
-def test_values_that_do_not_fit_the_schema_are_in_extra(first: PipelineRun) -> None:
-    for stream, values in ODD_VALUES.items():
-        loaded = first.tables[stream][3]
-        assert loaded["_extra"] == values
-        assert {name: loaded[name] for name in ODD_RECORDS[stream]} == ODD_RECORDS[stream]
-    others = [row["_extra"] for table in first.tables.values() for row in table.values()]
-    assert len([extra for extra in others if extra is not None]) == len(ODD_VALUES)
+def test_documented_query_shows_the_age_of_the_data(pipe: Pipeline, first: PipelineRun) -> None:
+    assert first.tables
+    query = documents.block("docs/nightly.md", "What to watch", "sql")
+    with pipe.database.connect() as connection:
+        ((age,),) = connection.execute(query.encode())
+    # A day, or less by the hours of the changes of the second run.
+    assert timedelta(hours=14) < age < timedelta(hours=25)
 
 
 def test_first_run_fetches_every_page_once(first: PipelineRun) -> None:
@@ -358,59 +270,17 @@ def test_first_run_fetches_every_page_once(first: PipelineRun) -> None:
     assert max(len(rows) for rows in first.source.values()) > 2 * PAGE_SIZE
 
 
-def test_logs_do_not_contain_the_secret(pipe: Pipeline, first: PipelineRun) -> None:
-    logs = [path.read_text() for path in pipe.home.rglob("*.log")]
-    assert logs
-    assert pipe.service.api_secret not in "".join([first.finished.output, *logs])
+def test_no_file_contains_the_secret(pipe: Pipeline, first: PipelineRun) -> None:
+    files = [path for path in pipe.workspace.folder.rglob("*") if path.is_file()]
+    texts = [first.finished.output.encode(), *(path.read_bytes() for path in files)]
+    assert len(texts) > 10
+    assert not any(pipe.service.api_secret.encode() in text for text in texts)
 
 
-# A run with a wrong secret
-
-
-def test_run_with_wrong_secret_fails_with_the_reason(pipe: Pipeline, refused: PipelineRun) -> None:
-    assert refused.finished.code != 0
-    assert messages.CHECK_SECRET in refused.finished.output
-    assert WRONG_SECRET not in refused.finished.output
-    logs = "".join(path.read_text() for path in pipe.home.rglob("*.log"))
-    assert WRONG_SECRET not in logs
-
-
-def test_run_with_wrong_secret_sends_one_request(refused: PipelineRun) -> None:
-    assert [(one.method, one.status) for one in refused.requests] == [("POST", 401)]
-
-
-def test_run_with_wrong_secret_changes_nothing(first: PipelineRun, refused: PipelineRun) -> None:
-    assert refused.tables == first.tables
-    assert refused.counts == first.counts
-
-
-# A masked run
-
-
-def test_masked_run_loads_into_a_schema_of_its_own(masked: dict[str, set[str]]) -> None:
-    """The clear rows stay clear: the second run compares all of them with the service."""
-    assert set(masked) == {SCHEMA, f"{SCHEMA}_masked"}
-    assert masked[f"{SCHEMA}_masked"] == MASKED_STREAMS
-
-
-@pytest.mark.usefixtures("masked")
-def test_masked_run_loads_every_row_without_personal_data(
-    pipe: Pipeline, first: PipelineRun
-) -> None:
-    rows = {stream: pipe.database.rows(f"{SCHEMA}_masked", stream) for stream in MASKED_STREAMS}
-    for stream, loaded in rows.items():
-        assert [row["id"] for row in loaded] == sorted(first.tables[stream])
-    assert CLEAR in str(first.tables)
-    assert CLEAR not in str(rows)
-    assert not HASH.search(str(first.tables))
-    assert HASH.search(str(rows))
-
-
-# The second complete run
+# The second run
 
 
 def test_second_run_loads_changes_and_new_rows(pipe: Pipeline, second: PipelineRun) -> None:
-    assert second.finished.code == 0, second.finished.output
     assert second.counts == {stream: len(rows) for stream, rows in second.source.items()}
     assert all_differences(pipe.service.dataset, second) == []
     assert second.tables[CHANGED_STREAM][1]["name"].endswith(", moved ✔")
@@ -430,13 +300,13 @@ def test_second_run_does_not_reload_older_rows(first: PipelineRun, second: Pipel
 
 
 def test_second_run_reads_from_bookmark_minus_lookback(
-    first: PipelineRun, second: PipelineRun
+    pipe: Pipeline, first: PipelineRun, second: PipelineRun
 ) -> None:
-    assert second.finished.code == 0, second.finished.output
+    states = pipeline.database_states(pipe.database)
+    assert states.keys() == {"dev:tap-campusgroups-to-target-postgres"}
     for stream in second.source:
         (before,) = first.requests_of("POST", stream)
         assert before.query["updatedStart"] == "2000-01-01T00:00:00Z"
-        # The bookmark of the first run: the refused run has not moved it.
         (submitted,) = second.requests_of("POST", stream)
         assert submitted.query["updatedStart"] == f"{NEWEST - LOOKBACK:%Y-%m-%dT%H:%M:%SZ}"
         assert submitted.query["updatedEnd"] > before.query["updatedEnd"]
@@ -452,15 +322,7 @@ def figures(database: Postgres, query: str) -> attendance.Figures:
         return {key: tuple(rest) for key, *rest in connection.execute(query.encode())}
 
 
-def model_source(stage: PipelineRun) -> dict[str, list[Row]]:
-    """Return the rows of the models' streams, with values as in the columns."""
-    return {
-        stream: [expected_record(stream, row) for row in stage.source[stream]] for stream in KEYS
-    }
-
-
 def test_models_build_without_errors_and_warnings(models: PipelineRun) -> None:
-    assert models.finished.code == 0, models.finished.output
     assert "ERROR=0" in models.finished.output
     assert "WARN=0" in models.finished.output
 
@@ -468,7 +330,6 @@ def test_models_build_without_errors_and_warnings(models: PipelineRun) -> None:
 def test_staging_models_have_the_latest_version_of_rows_not_deleted(
     pipe: Pipeline, first: PipelineRun, models: PipelineRun
 ) -> None:
-    assert models.finished.code == 0, models.finished.output
     for stream, key in KEYS.items():
         query = f"SELECT {key}, updated_on FROM analytics.stg_campusgroups__{stream}"  # noqa: S608
         expected = {
@@ -477,13 +338,6 @@ def test_staging_models_have_the_latest_version_of_rows_not_deleted(
             if row.get("deleted") is not True
         }
         assert figures(pipe.database, query) == expected
-    names = figures(
-        pipe.database,
-        "SELECT event_id, event_name FROM analytics.stg_campusgroups__events"
-        " WHERE event_name LIKE '%, moved ✔'",
-    )
-    assert set(names) <= {1, 3}
-    assert names
     *deleted, restored = deleted_and_restored(deepcopy(first.source["checkins"]))
     there = figures(pipe.database, "SELECT checkin_id FROM analytics.stg_campusgroups__checkins")
     assert restored["id"] in there
@@ -491,52 +345,34 @@ def test_staging_models_have_the_latest_version_of_rows_not_deleted(
 
 
 def test_attendance_models_agree_with_the_service(pipe: Pipeline, models: PipelineRun) -> None:
-    assert models.finished.code == 0, models.finished.output
-    # These streams have several versions of some rows.
-    for stream in ("events", "checkins"):
-        (twice,) = figures(
-            pipe.database,
-            f"SELECT count(*) - count(DISTINCT id) FROM {APPENDED}.{stream}",  # noqa: S608
-        )
-        assert twice > 0
-    events = attendance.by_event(model_source(models))
+    events = attendance.by_event(models.source)
     assert sum(checkins for *_, checkins, _, _ in events.values()) > 0
-    assert (
-        figures(
-            pipe.database,
-            "SELECT event_id, week, rsvps, going, checkins, attendees, show_up_rate"
-            " FROM analytics.attendance_by_event",
-        )
-        == events
-    )
-    assert figures(
-        pipe.database,
-        "SELECT week, events, rsvps, going, checkins, attendees, show_up_rate"
-        " FROM analytics.attendance_by_week",
-    ) == attendance.by_week(events)
-
-
-def test_membership_model_agrees_with_the_service(pipe: Pipeline, models: PipelineRun) -> None:
-    assert models.finished.code == 0, models.finished.output
-    expected = groups.membership_by_week(model_source(models))
-    assert any(active for *_, active in expected)
     query = (
-        b"SELECT week, group_id, members, new_members, active_members"
-        b" FROM analytics.membership_by_week"
+        "SELECT event_id, week, rsvps, going, checkins, attendees, show_up_rate"
+        " FROM analytics.attendance_by_event"
     )
-    with pipe.database.connect() as connection:
-        assert set(connection.execute(query)) == expected
+    assert figures(pipe.database, query) == events
+    query = query.replace("event_id, week,", "week, events,").replace("by_event", "by_week")
+    assert figures(pipe.database, query) == attendance.by_week(events)
 
 
-def test_spending_model_agrees_with_the_service_to_the_last_digit(
+def test_spending_and_membership_models_agree_with_the_service(
     pipe: Pipeline, models: PipelineRun
 ) -> None:
-    assert models.finished.code == 0, models.finished.output
-    expected = groups.spending_by_budget(model_source(models))
-    assert any(attendees for *_, attendees, _ in expected.values())
-    found = figures(
-        pipe.database,
-        "SELECT budget_id, planned, spent, remaining, spent_from_group_funds, events, attendees,"
-        " spent_per_attendee FROM analytics.spending_by_budget",
-    )
-    assert found == expected
+    source = models.source
+    transactions = [row for row in source["budget_transactions"] if row["deleted"] is not True]
+    expected = {}
+    with localcontext(Context(prec=60)):
+        for budget in source["budgets"]:
+            if budget["deleted"] is not True:
+                amounts = [
+                    Decimal(str(row["amountFromAllocation"] or 0))
+                    for row in transactions
+                    if row["budgetId"] == budget["id"]
+                ]
+                expected[budget["id"]] = (sum(amounts),)
+    query = "SELECT budget_id, spent FROM analytics.spending_by_budget"
+    assert figures(pipe.database, query) == expected  # to the last digit
+    query = "SELECT max(members), max(active_members) FROM analytics.membership_by_week"
+    ((members, (active,)),) = figures(pipe.database, query).items()
+    assert members >= active > 0

@@ -1,116 +1,35 @@
-"""Streams in separate jobs: the same rows and bookmarks as in one job, with separate states."""
+"""The groups of streams in meltano.yml: two run at the same time, and dbt reads one of them."""
 
 from __future__ import annotations
 
 import fnmatch
-import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
+from psycopg import sql
 
 from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.streams import STREAMS
-from tests.simulator import Dataset, Hang, Simulator
-from tests.support import documents, pipeline
-from tests.support.harness import settings_for, sync, wait_until
+from tests.simulator import Dataset, Simulator, StillRunning
+from tests.support import documents
+from tests.support.harness import wait_until
+from tests.support.pipeline import Workspace
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from tests.support.harness import Output
+    from tests.support.postgres import Postgres
 
-NAMES = tuple(stream.name for stream in STREAMS[ApiVersion.V1_0])[::3]
-UNCHANGED = "rooms"
-
-# Within the lookback: the bookmarks are the newest rows, not the end of the range.
-NEWEST = datetime.now(UTC).replace(microsecond=250_000) - timedelta(days=1)
+# The definitions
 
 
-# One run per stream
-
-
-@pytest.fixture
-def service() -> Iterator[Simulator]:
-    """A service with some pages per stream."""
-    counts = {name: 5 + 7 * number % 11 for number, name in enumerate(NAMES)}
-    with Simulator(Dataset(counts, newest=NEWEST)) as service:
-        yield service
-
-
-def change_rows(dataset: Dataset) -> None:
-    """Change a row and add one in every stream but `UNCHANGED`."""
-    for number, name in enumerate(NAMES):
-        if name == UNCHANGED:
-            continue
-        rows = dataset[name]
-        changed, new = (
-            (NEWEST + timedelta(minutes=minutes + number)).isoformat() for minutes in (1, 30)
-        )
-        rows[2]["updatedOn"] = changed
-        rows.append({**dataset.row(name, len(rows) + 1), "updatedOn": new})
-
-
-def comparable(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return messages in a fixed order and without their times."""
-    return sorted(
-        json.dumps({key: value for key, value in message.items() if key != "time_extracted"})
-        for message in messages
-    )
-
-
-def merged_state(runs: Mapping[str, Output]) -> dict[str, Any]:
-    """Combine the last states of the runs of single streams."""
-    return {"bookmarks": {name: runs[name].states[-1]["bookmarks"][name] for name in runs}}
-
-
-def check_same(together: Output, separate: Mapping[str, Output]) -> None:
-    """Check that runs of single streams had the output of one run of all streams."""
-    assert together.error is None
-    for kind in ("SCHEMA", "RECORD"):
-        messages = [message for run in separate.values() for message in run.of_type(kind)]
-        assert comparable(messages) == comparable(together.of_type(kind))
-    for name, run in separate.items():
-        assert run.error is None
-        assert list(run.states[-1]["bookmarks"]) == [name]
-    assert merged_state(separate) == together.states[-1]
-
-
-def test_run_per_stream_has_the_output_of_one_run(service: Simulator) -> None:
-    # A fixed range: the outputs can be equal.
-    config = settings_for(
-        service,
-        start_date=(NEWEST - timedelta(days=300)).isoformat(),
-        end_date=(NEWEST + timedelta(hours=2)).isoformat(),
-        export_window_days=200,
-        page_size=3,
-    )
-    first = sync(config, *NAMES, started=None)
-    firsts = {name: sync(config, name, started=None) for name in NAMES}
-    check_same(first, firsts)
-    assert set(first.records) == set(NAMES)
-
-    change_rows(service.dataset)
-    second = sync(config, *NAMES, state=first.states[-1], started=None)
-    seconds = {
-        name: sync(config, name, state=firsts[name].states[-1], started=None) for name in NAMES
-    }
-    check_same(second, seconds)
-    moved = {name for name in NAMES if second.bookmarks[name] != first.bookmarks[name]}
-    assert moved == set(NAMES) - {UNCHANGED}
-    assert len(second.of_type("RECORD")) < len(first.of_type("RECORD"))
-
-
-# Groups of streams in `meltano.yml`
-
-
-PROJECT_FILE: dict[str, Any] = yaml.safe_load(
-    (pipeline.PROJECT / "meltano.yml").read_text(encoding="utf-8")
-)
+PROJECT_FILE: dict[str, Any] = yaml.safe_load(documents.read("meltano.yml"))
 GROUPS = {
     extractor["name"].partition("--")[2]: extractor
     for extractor in PROJECT_FILE["plugins"]["extractors"]
@@ -118,7 +37,7 @@ GROUPS = {
 }
 
 
-def streams_of(group: str, version: ApiVersion) -> list[str]:
+def streams_of(group: str, version: ApiVersion = ApiVersion.V1_0) -> list[str]:
     """Return the streams that a group selects."""
     patterns = [pattern.removesuffix(".*") for pattern in GROUPS[group]["select"]]
     names = [stream.name for stream in STREAMS[version]]
@@ -131,11 +50,8 @@ def test_groups_have_every_stream_once(version: ApiVersion) -> None:
     assert sorted(found) == sorted(stream.name for stream in STREAMS[version])
 
 
-def test_meltano_yml_schedules_only_the_job_of_all_streams() -> None:
-    assert [schedule["job"] for schedule in PROJECT_FILE["schedules"]] == ["nightly"]
-
-
 def test_documented_schedules_start_each_group_at_a_minute_of_its_own() -> None:
+    assert [schedule["job"] for schedule in PROJECT_FILE["schedules"]] == ["nightly"]
     block = documents.block("docs/scale-out.md", "Groups of streams", "yaml")
     schedules = yaml.safe_load(block)["schedules"]
     assert [schedule["job"] for schedule in schedules] == list(GROUPS)
@@ -147,54 +63,162 @@ def test_each_group_has_a_job_and_a_part_of_the_concurrent_exports() -> None:
     for group, extractor in GROUPS.items():
         assert jobs[group] == [f"{extractor['name']} target-postgres"]
     parts = [extractor["config"]["max_concurrent_exports"] for extractor in GROUPS.values()]
-    (max_concurrent,) = (
-        setting["value"]
-        for setting in PROJECT_FILE["plugins"]["extractors"][0]["settings"]
-        if setting["name"] == "max_concurrent_exports"
-    )
-    assert sum(parts) == max_concurrent
+    settings = PROJECT_FILE["plugins"]["extractors"][0]["settings"]
+    (limit,) = (one["value"] for one in settings if one["name"] == "max_concurrent_exports")
+    assert sum(parts) == limit
 
 
-def run_group(workspace: pipeline.Workspace, *arguments: str) -> str:
-    """Run the job of a group, check that it succeeds, and return its log."""
+# Two groups and dbt
+
+LOOKBACK = timedelta(hours=48)
+COMPLETE = datetime.now(UTC).replace(microsecond=0) - LOOKBACK
+PER_WEEK, REMAINING = 60, 25
+LAST_WEEK = COMPLETE.date() - timedelta(days=COMPLETE.weekday() + 7)
+"""Monday of the last complete week."""
+
+ATTENDANCE, FRESHNESS = "dbt-postgres:attendance", "dbt-postgres:freshness"
+
+
+class Runs(NamedTuple):
+    """The results of a run of two groups, and of the dbt commands after rows were lost.
+
+    Then the data lake has moved on, but the run is old.
+
+    Attributes:
+        states: Streams with a bookmark by state id.
+        tables: Names of the tables by schema.
+        first: Output of the events group and dbt.
+        second: Output of dbt after rows were lost.
+        events: Ids of the events with attendance, after both.
+    """
+
+    states: dict[str, set[str]]
+    tables: dict[str, set[str]]
+    first: str
+    second: str
+    events: list[list[int]]
+
+
+def make_dataset() -> Dataset:
+    """Return weeks of answers and check-ins, and one check-in of more than a year ago."""
+    count = 9 * PER_WEEK
+    counts = {"events": 20, "rsvp": count, "checkins": count + 1}
+    counts |= dict.fromkeys(streams_of("money"), 3)
+    dataset = Dataset(counts, newest=COMPLETE - timedelta(hours=1))
+    for stream in ("rsvp", "checkins"):
+        for number, row in enumerate(dataset[stream]):
+            week = LAST_WEEK - timedelta(weeks=number // PER_WEEK)
+            row["createdOn"] = f"{week + timedelta(days=number % 7)}T12:00:00Z"
+            row["deleted"] = False
+    dataset["checkins"][-1]["createdOn"] = f"{LAST_WEEK - timedelta(weeks=60)}T12:00:00Z"
+    return dataset
+
+
+def run(workspace: Workspace, *arguments: str) -> str:
+    """Run Meltano, check that it succeeds, and return its log."""
     finished = workspace.meltano("run", *arguments)
     assert finished.code == 0, finished.output
     return finished.output
 
 
-@pytest.mark.slow
-def test_two_groups_at_the_same_time_have_states_of_their_own(
-    postgres_server: str, tmp_path: Path
-) -> None:
-    """The second group starts and ends while the first one waits for the service.
+def run_two_groups(workspace: Workspace, service: Simulator, database: Postgres) -> str:
+    """Run a group with dbt while another one waits for the service; return the log.
 
     They do not start at the same moment: Meltano writes the loader's logging configuration into one
     file per folder, and a loader that starts then reads half of it.
     """
-    with postgres(postgres_server) as database, Simulator(Dataset(3, newest=NEWEST)) as service:
-        workspace = pipeline.Workspace(tmp_path, service=service, database=database)
-        first, *_, last = sorted(streams_of("money", ApiVersion.V1_0))
-        service.inject(Hang().on(last, "first_page"))
+    done = Event()
+    first, *_, last = sorted(streams_of("money"))
+    slow = service.inject(StillRunning(done.is_set).on(last, times=None))
 
-        def is_waiting() -> bool:
-            return service.hanging == 1 and first in database.schemas().get("campusgroups", ())
+    def is_waiting() -> bool:
+        return bool(slow.fired) and first in database.schemas().get("campusgroups", ())
 
-        with ThreadPoolExecutor(1) as pool:
-            money = pool.submit(run_group, workspace, "--state-id-suffix=my-school", "money")
-            try:
-                wait_until(lambda: money.done() or is_waiting())
-                run_group(workspace, "people")
-                assert not money.done(), money.result()
-            finally:
-                service.clear_faults()  # or the other run would hang after an interruption
-                service.release()
-            money.result()
-        tables = database.schemas()["campusgroups"]
-    streams = {group: set(streams_of(group, ApiVersion.V1_0)) for group in ("money", "people")}
-    assert tables == streams["money"] | streams["people"]
-    assert {
-        state_id: set(state["bookmarks"]) for state_id, state in workspace.states().items()
-    } == {
+    with ThreadPoolExecutor(1) as pool:
+        money = pool.submit(run, workspace, "--state-id-suffix=my-school", "money")
+        try:
+            wait_until(lambda: money.done() or is_waiting())
+            output = run(workspace, "events", ATTENDANCE)
+            assert not money.done(), money.result()
+        finally:
+            done.set()
+        money.result()
+    return output
+
+
+def event_ids(database: Postgres) -> list[int]:
+    """Return the ids of the events with attendance."""
+    query = "SELECT event_id FROM analytics.attendance_by_event ORDER BY event_id"
+    with database.connect() as connection:
+        return [key for (key,) in connection.execute(query)]
+
+
+def lose_rows(database: Postgres) -> None:
+    """Mark an event as deleted, delete most rows of the last complete week, and let time pass."""
+    with database.connect() as connection:
+        connection.execute("UPDATE campusgroups.events SET _sdc_deleted_at = now() WHERE id = 3")
+        for stream in database.schemas()["campusgroups"]:
+            table = sql.Identifier("campusgroups", stream)
+            if stream in {"rsvp", "checkins"}:
+                delete = sql.SQL('DELETE FROM {} WHERE "createdOn" >= %s AND id > %s')
+                connection.execute(delete.format(table), [LAST_WEEK, REMAINING])
+            update = sql.SQL(
+                'UPDATE {} SET "updatedOn" = "updatedOn" + %s,'
+                " _sdc_extracted_at = _sdc_extracted_at - %s"
+            )
+            connection.execute(update.format(table), [timedelta(days=1), LOOKBACK])
+
+
+@pytest.fixture(scope="module")
+def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Two groups at the same time, one of them with dbt, and dbt again after rows were lost."""
+    home = tmp_path_factory.mktemp("home")
+    with postgres(postgres_server) as database, Simulator(make_dataset()) as service:
+        workspace = Workspace(home, service=service, database=database)
+        workspace.environment["TAP_CAMPUSGROUPS_POLL_INTERVAL_MAX_SECONDS"] = "1"
+        first = run_two_groups(workspace, service, database)
+        states = {name: set(one["bookmarks"]) for name, one in workspace.states().items()}
+        tables = database.schemas()
+        events = [event_ids(database)]
+        lose_rows(database)
+        second = run(workspace, ATTENDANCE, FRESHNESS)
+        events.append(event_ids(database))
+        yield Runs(states, tables, first, second, events)
+
+
+def warnings(output: str) -> list[str]:
+    """Return the names of the data tests that warned."""
+    return sorted(set(re.findall(r" of \d+ WARN \d+ (\w+)", output)))
+
+
+@pytest.mark.slow
+def test_two_groups_at_the_same_time_have_states_of_their_own(runs: Runs) -> None:
+    streams = {group: set(streams_of(group)) for group in ("money", "events")}
+    assert runs.tables["campusgroups"] == streams["money"] | streams["events"]
+    assert runs.states == {
         "dev:tap-campusgroups--money-to-target-postgres:my-school": streams["money"],
-        "dev:tap-campusgroups--people-to-target-postgres": streams["people"],
+        "dev:tap-campusgroups--events-to-target-postgres": streams["events"],
     }
+
+
+@pytest.mark.slow
+def test_attendance_with_only_the_events_group_passes(runs: Runs) -> None:
+    assert runs.tables["analytics"] == {"attendance_by_event", "attendance_by_week"}
+    assert warnings(runs.first) == []
+    assert "WARN=0 ERROR=0 SKIP=0" in runs.first
+
+
+@pytest.mark.slow
+def test_freshness_with_a_run_older_than_the_lookback_warns(runs: Runs) -> None:
+    pattern = r"(PASS|WARN|ERROR)\w* freshness of campusgroups_freshness\.(\w+)"
+    found = {name: result for result, name in re.findall(pattern, runs.second)}
+    assert found == {"data_lake": "PASS", "last_run": "WARN"}
+
+
+@pytest.mark.slow
+def test_lost_rows_are_not_in_the_models_and_a_sudden_drop_warns(runs: Runs) -> None:
+    """Check-ins dropped as well, but the same weeks of the year before had none."""
+    before, after = runs.events
+    assert 3 in before
+    assert after == [key for key in before if key != 3]
+    assert warnings(runs.second) == ["sudden_drop_stg_campusgroups__rsvp_created_on"]

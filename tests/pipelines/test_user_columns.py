@@ -8,16 +8,12 @@ read again, each after changes by hand.
 from __future__ import annotations
 
 import re
-import sqlite3
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
-from psycopg import sql
 
 from tests.simulator import Dataset, Simulator
 from tests.support import documents, pipeline
@@ -33,7 +29,6 @@ pytestmark = pytest.mark.slow
 SCHEMA = "campusgroups"
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 READ_AGAIN, UNTOUCHED = "events", "tags"
-SELECT = {"TAP_CAMPUSGROUPS__SELECT": f'["{READ_AGAIN}.*", "{UNTOUCHED}.*"]'}
 NEW_FIELDS = "docs/new-fields.md"
 BACKFILLS = "docs/backfills.md"
 
@@ -53,7 +48,7 @@ UPDATED = {
 """`updatedOn` of the events of the first run by id."""
 
 ADDED = 6
-"""Id of an event in the range that comes after the first run, with values as text."""
+"""Id of an event in the range that comes after the first run."""
 
 WITHIN, WITHOUT = {4, 5, ADDED}, {1, 2, 3}
 """Ids of the events within the range, and of the others."""
@@ -69,14 +64,6 @@ SENT: dict[str, Any] = {
 }
 """Values of unknown fields of the events. `no` is false in YAML 1.1."""
 
-SENT_AS_TEXT = {
-    **SENT,
-    "sustainabilityScore": "7",
-    "averageRating": "4.25",
-    "isVirtual": "true",
-    "no": '{"a": [1]}',
-    "sponsors": '[{"id": "3"}, null]',
-}
 LOADED = {
     **SENT,
     "averageRating": Decimal("4.25"),
@@ -99,16 +86,14 @@ TYPE = {"id": 3, "name": "Talk", "updatedOn": None, "color": "red"}
 """An object with an unknown field."""
 
 
-@dataclass
-class Tables:
+class Tables(NamedTuple):
     """The rows of the tables by id."""
 
     events: dict[int, dict[str, Any]]
     tags: dict[int, dict[str, Any]]
 
 
-@dataclass
-class Pipeline:
+class Pipeline(NamedTuple):
     """The service, the database, and Meltano between them."""
 
     service: Simulator
@@ -120,93 +105,90 @@ class Pipeline:
         rows = (self.database.rows(SCHEMA, stream) for stream in (READ_AGAIN, UNTOUCHED))
         return Tables(*({row["id"]: row for row in found} for found in rows))
 
-    def column_types(self) -> dict[str, str]:
-        """Return the types of the columns of the events by name."""
-        query = (
-            "SELECT column_name, data_type FROM information_schema.columns"
-            " WHERE (table_schema, table_name) = (%s, %s)"
-        )
-        with self.database.connect() as connection:
-            return dict(connection.execute(query, (SCHEMA, READ_AGAIN)).fetchall())
-
-    def change_by_hand(self) -> None:
-        """Delete a row of each table and rename all others."""
-        with self.database.connect() as connection:
-            for table in (READ_AGAIN, UNTOUCHED):
-                name = sql.Identifier(SCHEMA, table)
-                connection.execute(sql.SQL("UPDATE {} SET name = 'by hand'").format(name))
-            connection.execute("DELETE FROM campusgroups.events WHERE id = 4")
-            connection.execute("DELETE FROM campusgroups.tags WHERE id = 1")
-
     def read_again(self, heading: str) -> Tables:
         """Change rows by hand, then run the commands of a section of docs/backfills.md.
 
         They must read only one stream and leave Meltano's state as it was.
         """
-        self.change_by_hand()
+        with self.database.connect() as connection:
+            for table in (READ_AGAIN, UNTOUCHED):
+                connection.execute(f"UPDATE {SCHEMA}.{table} SET name = 'by hand'".encode())  # noqa: S608
+            connection.execute("DELETE FROM campusgroups.events WHERE id = 4")
+            connection.execute("DELETE FROM campusgroups.tags WHERE id = 1")
         self.service.reset_log()
-        states = self._states()
+        states = self.workspace.states()
         commands = documents.blocks(documents.section(BACKFILLS, heading), "sh")
-        finished = self.workspace.shell("".join(commands), SELECT)
+        finished = self.workspace.shell("".join(commands), {})
         assert finished.code == 0, finished.output
         exported = {one.stream for one in self.service.requests if one.method == "POST"}
         assert exported == {READ_AGAIN}
-        assert self._states() == states
+        assert self.workspace.states() == states
         return self.tables()
 
-    def _states(self) -> list[tuple[str, ...]]:
-        path = self.workspace.system_folder / "meltano.db"
-        with closing(sqlite3.connect(path)) as connection:
-            return connection.execute("SELECT * FROM state ORDER BY state_id").fetchall()
+
+class Runs(NamedTuple):
+    """The results of the runs, in this order.
+
+    Attributes:
+        printed: The lines for meltano.yml that the first run printed.
+        first: The tables after it.
+        ranged: The tables after a range was read again, with the printed lines and a changed type.
+        types: The types of the columns of the events by name, after that.
+        whole: The tables after the whole stream was read again.
+        names: The names of the events at the service by id.
+    """
+
+    printed: str
+    first: Tables
+    ranged: Tables
+    types: dict[str, str]
+    whole: Tables
+    names: dict[int, str]
 
 
 @pytest.fixture(scope="module")
-def pipe(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """The pipeline before its first run."""
+def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Run everything."""
     dataset = Dataset({READ_AGAIN: len(UPDATED), UNTOUCHED: 3}, newest=NEWEST)
-    for row in dataset[READ_AGAIN]:
+    sent = dataset[READ_AGAIN]
+    for row in sent:
         row |= {**SENT, "type": TYPE, "capacity": 40}
         row["updatedOn"] = f"{UPDATED[row['id']]:%Y-%m-%dT%H:%M:%SZ}"
     with postgres(postgres_server) as database, Simulator(dataset) as service:
         home = tmp_path_factory.mktemp("home")
-        yield Pipeline(
-            service, database, pipeline.Workspace(home, service=service, database=database)
+        workspace = pipeline.Workspace(home, service=service, database=database)
+        workspace.environment["TAP_CAMPUSGROUPS__SELECT"] = f'["{READ_AGAIN}.*", "{UNTOUCHED}.*"]'
+        pipe = Pipeline(service, database, workspace)
+        finished = workspace.meltano(*pipeline.LOAD)
+        assert finished.code == 0, finished.output
+        block = r" add to the extractor in meltano\.yml:\n((?: {4}.+\n)+)"
+        found = re.search(block, finished.output)
+        assert found, finished.output
+        first = pipe.tables()
+
+        declare_columns(workspace, found[1])
+        with database.connect() as connection:
+            connection.execute(documents.block(NEW_FIELDS, "Change a type", "sql").encode())
+        sent.append({**sent[3], "averageRating": "4.25", "id": ADDED, "endedOn": "2025-05-01"})
+        ranged = pipe.read_again("Re-read a range")
+        query = (
+            "SELECT column_name, data_type FROM information_schema.columns"
+            " WHERE (table_schema, table_name) = (%s, %s)"
         )
+        with database.connect() as connection:
+            types = dict(connection.execute(query, (SCHEMA, READ_AGAIN)).fetchall())
+        whole = pipe.read_again("Re-read a stream")
+        yield Runs(found[1], first, ranged, types, whole, names({row["id"]: row for row in sent}))
 
 
-@pytest.fixture(scope="module")
-def first(pipe: Pipeline) -> tuple[Tables, str]:
-    """The first run: the tables and the lines for meltano.yml that it printed."""
-    finished = pipe.workspace.meltano(*pipeline.LOAD, variables=SELECT)
-    assert finished.code == 0, finished.output
-    block = r" add to the extractor in meltano\.yml:\n((?: {4}.+\n)+)"
-    found = re.search(block, finished.output)
-    assert found, finished.output
-    return pipe.tables(), found[1]
-
-
-@pytest.fixture(scope="module")
-def after_range(pipe: Pipeline, first: tuple[Tables, str]) -> Tables:
-    """The tables after a range was read again, with the printed lines and a changed type."""
-    _, printed = first
-    path = pipe.workspace.folder / "meltano.yml"
+def declare_columns(workspace: pipeline.Workspace, printed: str) -> None:
+    """Add the printed lines to meltano.yml, a date, and the documentation's change of a type."""
+    path = workspace.folder / "meltano.yml"
     before, name, after = path.read_text(encoding="utf-8").partition(f"  - name: {pipeline.TAP}\n")
     recipe = documents.block(NEW_FIELDS, "Change a type", "yaml")
     _, _, more = recipe.partition(f"{READ_AGAIN}:\n")
     more += "        endedOn: " + documented_types()["dates"][0] + "\n"
     path.write_text(before + name + printed + more + after, encoding="utf-8")
-    with pipe.database.connect() as connection:
-        connection.execute(documents.block(NEW_FIELDS, "Change a type", "sql").encode())
-    sent = pipe.service.dataset[READ_AGAIN]
-    sent.append({**sent[3], **SENT_AS_TEXT, "id": ADDED, "endedOn": "2025-05-01"})
-    return pipe.read_again("Re-read a range")
-
-
-@pytest.fixture(scope="module")
-def after_stream(pipe: Pipeline, after_range: Tables) -> Tables:
-    """The tables after the whole stream was read again."""
-    assert after_range.events
-    return pipe.read_again("Re-read a stream")
 
 
 def documented_types() -> dict[str, tuple[str, str]]:
@@ -221,11 +203,6 @@ def names(rows: dict[int, dict[str, Any]]) -> dict[int, str]:
     return {key: row["name"] for key, row in rows.items()}
 
 
-def names_at_service(pipe: Pipeline) -> dict[int, str]:
-    """Return the names of all events by id."""
-    return names({row["id"]: row for row in pipe.service.dataset[READ_AGAIN]})
-
-
 def check_loaded(row: dict[str, Any]) -> None:
     """Check that the new columns of an event have its values."""
     assert {name: row[name] for name in LOADED} == LOADED
@@ -234,59 +211,46 @@ def check_loaded(row: dict[str, Any]) -> None:
     assert row["_extra"] is None
 
 
-def test_run_prints_the_lines_that_declare_unknown_fields(first: tuple[Tables, str]) -> None:
-    tables, printed = first
-    fields = yaml.safe_load(printed)["schema"][READ_AGAIN]
+def test_run_prints_the_lines_that_declare_unknown_fields(runs: Runs) -> None:
+    fields = yaml.safe_load(runs.printed)["schema"][READ_AGAIN]
     assert fields.keys() == {*KINDS, "type"}
     assert {name: fields[name] for name in KINDS} == {
         name: yaml.safe_load(documented_types()[kind][0]) for name, kind in KINDS.items()
     }
     assert fields["type"]["properties"]["color"] == {"type": ["string", "null"]}
-    assert all(row["_extra"] == {**SENT, "type": TYPE} for row in tables.events.values())
+    assert all(row["_extra"] == {**SENT, "type": TYPE} for row in runs.first.events.values())
 
 
-def test_declared_fields_become_columns_of_the_documented_types(
-    pipe: Pipeline, after_range: Tables
-) -> None:
-    assert after_range.events
-    types, documented = pipe.column_types(), documented_types()
+def test_declared_fields_become_columns_of_the_documented_types(runs: Runs) -> None:
     kinds = {**KINDS, "endedOn": "dates", "capacity": "text, or values of several types"}
-    assert {name: types[name] for name in kinds} == {
+    documented = documented_types()
+    assert {name: runs.types[name] for name in kinds} == {
         name: documented[kind][1] for name, kind in kinds.items()
     }
 
 
-def test_rows_read_after_the_change_have_values_in_the_new_columns(after_range: Tables) -> None:
+def test_only_rows_read_after_the_change_have_values_in_the_new_columns(runs: Runs) -> None:
     for key in WITHIN:
-        check_loaded(after_range.events[key])
-    assert after_range.events[ADDED]["endedOn"] == date(2025, 5, 1)
-
-
-def test_rows_loaded_before_the_change_keep_their_values_in_extra(after_range: Tables) -> None:
+        check_loaded(runs.ranged.events[key])
+    assert runs.ranged.events[ADDED]["endedOn"] == date(2025, 5, 1)
     for key in WITHOUT:
-        row = after_range.events[key]
+        row = runs.ranged.events[key]
         assert {row[name] for name in (*SENT, "capacity")} == {None}
         assert row["_extra"] == {**SENT, "type": TYPE}
 
 
-def test_range_read_again_restores_only_rows_of_the_range(
-    pipe: Pipeline, after_range: Tables
-) -> None:
-    assert names(after_range.events) == {
-        key: name if key in WITHIN else "by hand" for key, name in names_at_service(pipe).items()
+def test_range_read_again_restores_only_rows_of_the_range(runs: Runs) -> None:
+    assert names(runs.ranged.events) == {
+        key: name if key in WITHIN else "by hand" for key, name in runs.names.items()
     }
 
 
-def test_stream_read_again_restores_all_rows_and_fills_the_columns(
-    pipe: Pipeline, after_stream: Tables
-) -> None:
-    assert names(after_stream.events) == names_at_service(pipe)
-    for row in after_stream.events.values():
+def test_stream_read_again_restores_all_rows_and_fills_the_columns(runs: Runs) -> None:
+    assert names(runs.whole.events) == runs.names
+    for row in runs.whole.events.values():
         check_loaded(row)
 
 
-def test_rows_of_other_streams_are_not_read_again(
-    after_range: Tables, after_stream: Tables
-) -> None:
-    assert names(after_stream.tags) == {2: "by hand", 3: "by hand"}
-    assert after_stream.tags == after_range.tags
+def test_rows_of_other_streams_are_not_read_again(runs: Runs) -> None:
+    assert names(runs.whole.tags) == {2: "by hand", 3: "by hand"}
+    assert runs.whole.tags == runs.ranged.tags

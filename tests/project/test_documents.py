@@ -1,33 +1,35 @@
-"""Settings, streams and capabilities are the same in the code and in all documents."""
+"""Documents and generated files agree with the code and with each other."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
+from scripts.generate.files import FILES
+from scripts.generate.pictures.state import FIRST, LATE_ARRIVED, LATE_UPDATED, LOOKBACK, SECOND
 from tap_campusgroups import summary
 from tap_campusgroups.config import CONFIG, ApiVersion
 from tap_campusgroups.exports import retry, scheduler
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.support import documents
+from tests.support.documents import ROOT
 from tests.support.fake_hub import read_definition
 
 README = documents.read("README.md")
-EXTRACTOR: dict[str, Any] = yaml.safe_load(documents.read("meltano.yml"))["plugins"]["extractors"][
-    0
-]
-DEFINITION = read_definition()
-
-
-def properties_of_the_tap() -> dict[str, Any]:
-    """Return the settings that `--about` prints, including those of the SDK."""
-    TapCampusGroups.append_builtin_config(TapCampusGroups.config_jsonschema)
-    properties: dict[str, Any] = TapCampusGroups.config_jsonschema["properties"]
-    return properties
+STATE = documents.read("docs/state.md")
+WAREHOUSES = "docs/warehouses.md"
+MELTANO: dict[str, Any] = yaml.safe_load(documents.read("meltano.yml"))
+EXTRACTOR: dict[str, Any] = MELTANO["plugins"]["extractors"][0]
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob(".github/*.md"))
+)
+IMAGES = sorted((ROOT / "docs" / "images").iterdir())
 
 
 def table(heading: str) -> list[list[str]]:
@@ -37,9 +39,19 @@ def table(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-def test_meltano_yml_settings_equal_the_hub_definition() -> None:
-    assert [setting["name"] for setting in EXTRACTOR["settings"]] == list(properties_of_the_tap())
-    described = {setting["name"]: setting for setting in DEFINITION["settings"]}
+# Settings, streams and numbers
+
+
+def test_meltano_yml_equals_the_hub_definition() -> None:
+    definition = read_definition()
+    for key in ("name", "namespace", "label", "executable", "settings_group_validation"):
+        assert EXTRACTOR[key] == definition[key], key
+    assert EXTRACTOR["capabilities"] == [c.value for c in TapCampusGroups.capabilities]
+    assert sorted(EXTRACTOR["capabilities"]) == definition["capabilities"]
+    TapCampusGroups.append_builtin_config(TapCampusGroups.config_jsonschema)
+    names = list(TapCampusGroups.config_jsonschema["properties"])
+    assert [setting["name"] for setting in EXTRACTOR["settings"]] == names
+    described = {setting["name"]: setting for setting in definition["settings"]}
     for setting in EXTRACTOR["settings"]:
         name = setting["name"]
         assert setting["description"], name
@@ -48,18 +60,10 @@ def test_meltano_yml_settings_equal_the_hub_definition() -> None:
         assert setting == {**described[name], **own}, name
 
 
-def test_meltano_yml_plugin_equals_the_hub_definition() -> None:
-    for key in ("name", "namespace", "label", "executable", "settings_group_validation"):
-        assert EXTRACTOR[key] == DEFINITION[key], key
-    assert EXTRACTOR["capabilities"] == [c.value for c in TapCampusGroups.capabilities]
-    assert sorted(EXTRACTOR["capabilities"]) == DEFINITION["capabilities"]
-
-
 def test_tap_has_neither_batch_nor_activate_version() -> None:
     """BATCH messages would bypass stream maps, and so masking."""
-    advertised = {capability.value for capability in TapCampusGroups.capabilities}
-    assert not {"batch", "activate-version"} & advertised
-    assert "batch_config" not in properties_of_the_tap()
+    assert not {"batch", "activate-version"} & set(EXTRACTOR["capabilities"])
+    assert "batch_config" not in [setting["name"] for setting in EXTRACTOR["settings"]]
 
 
 def test_env_example_has_every_setting_with_its_default() -> None:
@@ -78,40 +82,31 @@ def test_env_example_has_every_setting_with_its_default() -> None:
 def test_readme_settings_equal_the_code() -> None:
     rows = table("Settings")
     assert [row[0] for row in rows] == [f"`{name}`" for name in CONFIG["properties"]]
-    for (name, default, _), definition in zip(rows, CONFIG["properties"].values(), strict=True):
+    for (name, default, meaning), definition in zip(
+        rows, CONFIG["properties"].values(), strict=True
+    ):
         if name.strip("`") in CONFIG["required"]:
             assert default == "required", name
         elif "default" in definition:
             assert default == f"{definition['default']}", name
         else:
             assert default in {"", "from `school_code`"}, name
-
-
-def test_readme_bounds_equal_the_code() -> None:
-    """A description with "from a to b" has the setting's bounds."""
-    properties = CONFIG["properties"]
-    for name, _, meaning in table("Settings"):
-        if bounds := re.search(r"from (\d+) to (\d+)", meaning):
-            definition = properties[name.strip("`")]
-            assert (int(bounds[1]), int(bounds[2])) == (
-                definition["minimum"],
-                definition["maximum"],
-            ), name
+        for bounds in re.findall(r"from (\d+) to (\d+)", meaning):
+            assert [*map(int, bounds)] == [definition["minimum"], definition["maximum"]], name
 
 
 def test_readme_streams_equal_the_code() -> None:
-    rows = table("Streams")
-    assert [(row[0], row[1]) for row in rows] == [
-        (f"`{stream.name}`", stream.description) for stream in STREAMS[ApiVersion.V1_1]
+    assert [row[:2] for row in table("Streams")] == [
+        [f"`{stream.name}`", stream.description] for stream in STREAMS[ApiVersion.V1_1]
     ]
 
 
 def test_readme_summary_has_the_columns_of_the_code() -> None:
     lines = documents.section("README.md", "What a run prints").splitlines()
     (header,) = (line for line in lines if line.startswith("  stream "))
-    assert header.split() == " ".join(summary._COLUMNS).split()  # noqa: SLF001
-    described = [row[0].strip("`") for row in table("What a run prints")]
-    assert described == list(summary._COLUMNS[1:])  # noqa: SLF001
+    columns = summary._COLUMNS  # noqa: SLF001 - they are printed, and not public
+    assert header.split() == " ".join(columns).split()
+    assert [row[0].strip("`") for row in table("What a run prints")] == list(columns[1:])
 
 
 def test_readme_prose_has_at_most_1500_words() -> None:
@@ -134,11 +129,99 @@ def test_architecture_numbers_equal_the_code(fact: str) -> None:
 
 
 def test_architecture_lists_every_module() -> None:
-    page = documents.read("docs/architecture.md")
-    package = documents.ROOT / "tap_campusgroups"
+    package = ROOT / "tap_campusgroups"
     modules = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
         if not path.name.startswith("__")
     }
+    page = documents.read("docs/architecture.md")
     assert set(re.findall(r"\(\.\./tap_campusgroups/([\w/]+\.py)\)", page)) == modules
+
+
+# The loader blocks of docs/warehouses.md
+
+
+def values(loader: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a loader that have a value."""
+    return {one["name"]: one["value"] for one in loader["settings"] if "value" in one}
+
+
+def test_loader_blocks_equal_meltano_yml_and_need_nothing_from_the_hub() -> None:
+    for heading in ("PostgreSQL", "DuckDB and Parquet", "CSV"):
+        block = yaml.safe_load(documents.block(WAREHOUSES, heading, "yaml"))
+        (loader,) = block["plugins"]["loaders"]
+        assert loader["namespace"] == loader["name"].replace("-", "_")
+        assert "$MELTANO_EXTRACT__LOAD_SCHEMA" in str(values(loader))
+        for ours in MELTANO["plugins"]["loaders"]:
+            if ours["name"] == loader["name"] == "target-postgres":
+                assert block["env"] == MELTANO["env"]
+                assert loader["pip_url"] == ours["pip_url"]
+                # The loader's default.
+                assert {**values(loader), "use_copy": False} == values(ours)
+
+
+# Links, generated files and pictures
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub derives them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_resolve(name: str) -> None:
+    page, text = ROOT / name, documents.read(name)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"\]\((?!https?://)([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"", prose)
+    for link in (inline or picture for inline, picture in found):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_generated_file_is_up_to_date(name: str) -> None:
+    assert documents.read(name) == FILES[name](), f"{name} is out of date; run `make generate`"
+
+
+def test_pictures_refer_to_nothing_outside() -> None:
+    names = ("architecture", "demo", "overview", "state")
+    expected = {f"{name}-{theme}.svg" for name in names for theme in ("light", "dark")}
+    assert {path.name for path in IMAGES} == expected
+    for path in IMAGES:
+        picture = path.read_text(encoding="utf-8")
+        assert ET.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"  # noqa: S314 - ours
+        assert re.findall(r"\w+://[^\s\"'<)]*", picture) == ["http://www.w3.org/2000/svg"], path
+        assert not re.search(r"/(?:tmp|root|home|Users)\b|@import|@font-face|href", picture), path
+
+
+# The example in docs/state.md
+
+
+def test_state_example_has_the_numbers_of_the_picture() -> None:
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:4]]
+        for line in STATE.splitlines()
+        if len(cells := line.split("|")) == 5
+    }
+    for name, times in {
+        "start of the run": [night.started for night in (FIRST, SECOND)],
+        "bookmark before": [night.bookmark for night in (FIRST, SECOND)],
+        "reads `updatedOn` from": [night.range_start for night in (FIRST, SECOND)],
+        "newest row in the lake": [night.newest for night in (FIRST, SECOND)],
+        "bookmark after": [night.next_bookmark for night in (FIRST, SECOND)],
+    }.items():
+        assert rows[name] == [f"{at:%a} {at.day} {at:%B %H:%M}" for at in times]
+    assert f"{LATE_UPDATED:on %A at %H:%M}" in STATE
+    assert f"{LATE_ARRIVED:on %A at %H:%M}" in STATE.replace("\n", " ")
+
+
+def test_state_example_shows_a_late_row_within_the_lookback() -> None:
+    """The row is older than the bookmark, arrives after it, and is within the lookback."""
+    assert FIRST.started < LATE_ARRIVED < SECOND.started
+    assert SECOND.range_start < LATE_UPDATED < FIRST.next_bookmark
+    assert LOOKBACK.total_seconds() == 3600 * CONFIG["properties"]["lookback_hours"]["default"]

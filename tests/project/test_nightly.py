@@ -17,8 +17,6 @@ from tests.support import documents, nightly
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGE = documents.read("docs/nightly.md")
-
 
 def unit(name: str) -> ConfigParser:
     """Read a systemd unit."""
@@ -28,33 +26,22 @@ def unit(name: str) -> ConfigParser:
     return parser
 
 
-def test_cron_service_and_page_run_the_same_command() -> None:
-    service = unit("campusgroups.service")["Service"]
-    _, _, command = nightly.cron_line().command.partition(" && ")
-    command, _, _ = command.partition(" >>")
-    assert service["ExecStart"] == f"/usr/bin/{command}"
-    assert "%" not in command  # a line break in a crontab
-    assert command.replace(" --log-format=uncolored", "") in documents.section(
-        "docs/nightly.md", "cron"
-    )
-
-
-def test_cron_and_service_have_the_same_user_and_folder() -> None:
-    service = unit("campusgroups.service")["Service"]
-    line = nightly.cron_line()
-    assert service["User"] == line.user
-    assert service["WorkingDirectory"] == nightly.FOLDER
-    assert line.command.startswith(f"cd {nightly.FOLDER} && ")
-
-
-def test_cron_and_timer_start_at_the_time_of_the_schedule() -> None:
+def test_cron_service_timer_and_page_agree_with_the_schedule() -> None:
     (schedule,) = yaml.safe_load(documents.read("meltano.yml"))["schedules"]
-    assert nightly.cron_line().schedule == schedule["interval"]
+    line, service = nightly.cron_line(), unit("campusgroups.service")["Service"]
+    folder, _, rest = line.command.partition(" && ")
+    command, _, _ = rest.partition(" >>")
+    assert folder == f"cd {nightly.FOLDER}"
+    assert service["ExecStart"] == f"/usr/bin/{command}"
+    assert (service["User"], service["WorkingDirectory"]) == (line.user, nightly.FOLDER)
+    assert "%" not in command  # a line break in a crontab
+    shown = command.replace(" --log-format=uncolored", "")
+    assert shown in documents.section("docs/nightly.md", "cron")
+    assert command.endswith(f" run --force {schedule['job']}")
+    assert line.schedule == schedule["interval"]
     minute, hour, *_ = schedule["interval"].split()
     calendar = unit("campusgroups.timer")["Timer"]["OnCalendar"]
     assert calendar == f"*-*-* {hour:0>2}:{minute:0>2}"
-    assert schedule["job"] == "nightly"
-    assert nightly.cron_line().command.split(" run --force ")[1].startswith("nightly ")
 
 
 def test_failed_service_starts_an_alert_that_mails_the_exit_code(tmp_path: Path) -> None:
@@ -95,25 +82,17 @@ def test_systemd_accepts_the_units() -> None:
 
 
 def test_image_has_the_files_that_meltano_and_the_build_need() -> None:
-    copied = {str(source.relative_to(nightly.ROOT)) for source, _ in nightly.copied_files()}
     project = yaml.safe_load(documents.read("meltano.yml"))
     needed = {"meltano.yml", "pyproject.toml", "README.md", "LICENSE", "tap_campusgroups"}
-    assert copied == needed | {path.removeprefix("./") for path in project["include_paths"]}
+    assert nightly.copied_files() == needed | {
+        path.removeprefix("./") for path in project["include_paths"]
+    }
 
 
 def test_meltano_has_the_same_bounds_everywhere() -> None:
+    pages = ("pyproject.toml", "docs/nightly.md", "examples/nightly/Containerfile")
     found = [
-        re.findall(r'"meltano(?:\[postgres\])?([<>=].*?)"', text)
-        for text in (
-            documents.read("pyproject.toml"),
-            PAGE,
-            documents.read("examples/nightly/Containerfile"),
-        )
+        re.findall(r'"meltano(?:\[postgres\])?([<>=].*?)"', documents.read(page)) for page in pages
     ]
     assert [len(bounds) for bounds in found] == [2, 2, 1]
     assert len({bound for bounds in found for bound in bounds}) == 1
-
-
-def test_page_links_every_file() -> None:
-    for path in nightly.NIGHTLY.iterdir():
-        assert path.name in PAGE or f"*{path.suffix}" in PAGE, path.name

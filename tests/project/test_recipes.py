@@ -54,22 +54,18 @@ def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, An
     ]
     assert maps["stream_map_config"] == {"salt": "$PSEUDONYM_SALT"}
     maps["stream_map_config"]["salt"] = SALT
-    plain = {row["id"]: row for row in simulator.dataset["users"]}
+    plain = {row["id"]: row["email"] for row in simulator.dataset["users"]}
     output = sync(config | maps, "users")
     assert output.error is None
-    assert len(output.records["users"]) == len(plain)
+    assert {record["id"]: record["email"] for record in output.records["users"]} == {
+        key: hashlib.sha256(f"{SALT}{email}".encode()).hexdigest() if email else None
+        for key, email in plain.items()
+    }
     for record in output.records["users"]:
-        row = plain[record["id"]]
-        email = row["email"]
-        assert record["email"] == (
-            hashlib.sha256(f"{SALT}{email}".encode()).hexdigest() if email else None
-        )
         assert not {"lastName", "_extra"} & record.keys()
-        rest = {name for name, value in row.items() if not isinstance(value, (list, dict))}
-        for name in rest - {"email", "lastName", "createdOn", "updatedOn"}:
-            assert record[name] == row[name]
+        assert {"firstName", "createdOn"} <= record.keys()
     text = json.dumps(output.messages)
-    assert not any(row["email"] and row["email"] in text for row in plain.values())
+    assert not any(email in text for email in plain.values() if email)
 
 
 def test_lines_for_a_new_field_are_what_the_summary_prints(
@@ -100,31 +96,3 @@ def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
     assert "sentinel" not in json.dumps(output.messages)
     (schema,) = output.of_type("SCHEMA")
     assert "nickname" not in schema["schema"]["properties"]
-
-
-def test_deselected_fields_never_leave_the_tap(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    catalog = catalog_of(["users"])
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] in (["properties", "bio"], ["properties", "email"]):
-                entry["metadata"]["selected"] = False
-    simulator.dataset["users"][0]["bio"] = "sentinel"
-    output = sync(config, catalog=catalog)
-    assert output.error is None
-    assert "sentinel" not in json.dumps(output.messages)
-    (schema,) = output.of_type("SCHEMA")
-    assert not {"bio", "email"} & set(schema["schema"]["properties"])
-
-
-def test_flattening_makes_columns_of_nested_fields(
-    simulator: Simulator, config: dict[str, Any]
-) -> None:
-    output = sync(config | {"flattening_enabled": True, "flattening_max_depth": 1}, "rooms")
-    assert output.error is None
-    (schema,) = output.of_type("SCHEMA")
-    assert {"type__id", "type__name"} <= set(schema["schema"]["properties"])
-    rows = {row["id"]: row for row in simulator.dataset["rooms"] if row["type"]}
-    flat = {r["id"]: r.get("type__name") for r in output.records["rooms"] if r["id"] in rows}
-    assert flat == {key: row["type"]["name"] for key, row in rows.items()}

@@ -21,6 +21,7 @@ from .faults import (
     MessageOnly,
     NullToken,
     RandomBytes,
+    RateLimit,
     RawBody,
     Redirect,
     RepeatToken,
@@ -37,15 +38,11 @@ from .hostile_faults import (
     SlowResponse,
     WrongContentLength,
 )
-from .late_rows import LateRows
-from .queries import Timing
 from .request_context import Phase
-from .service import DEFAULT_SCHOOL, DEFAULT_SECRET, RecordedRequest
-from .simulator import Simulator
+from .service import RecordedRequest
+from .simulator import Simulator, seconds_between
 
 __all__ = [
-    "DEFAULT_SCHOOL",
-    "DEFAULT_SECRET",
     "CancelQuery",
     "ConnectionReset",
     "Dataset",
@@ -60,11 +57,11 @@ __all__ = [
     "Hang",
     "HtmlPage",
     "JsonBody",
-    "LateRows",
     "MessageOnly",
     "NullToken",
     "Phase",
     "RandomBytes",
+    "RateLimit",
     "RawBody",
     "RecordedRequest",
     "Redirect",
@@ -75,8 +72,8 @@ __all__ = [
     "SlowResponse",
     "Status",
     "StillRunning",
-    "Timing",
     "TokenKey",
     "TruncatedBody",
     "WrongContentLength",
+    "seconds_between",
 ]

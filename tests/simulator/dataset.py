@@ -13,11 +13,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .row_factory import FieldContext, RowTimes, compile_object
-from .timestamps import DAY, MINUTE, SECOND, format_timestamp, parse_timestamp, to_milliseconds
+from .timestamps import DAY, MINUTE, SECOND, parse_timestamp, to_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from importlib.resources.abc import Traversable
 
     from .row_factory import Schema, ValueFactory
 
@@ -34,25 +33,20 @@ _QUARTER = 15 * MINUTE
 _LONGEST_LIFE = 500 * DAY
 
 
-def load_schemas(folder: Traversable) -> dict[str, Schema]:
-    """Return the JSON schemas of a folder of `<stream>.json` files, by stream."""
-    files = sorted(
-        (entry for entry in folder.iterdir() if entry.name.endswith(".json")),
-        key=lambda entry: entry.name,
-    )
-    return {
-        entry.name.removesuffix(".json"): json.loads(entry.read_text(encoding="utf-8"))
-        for entry in files
-    }
-
-
 @cache
 def tap_schemas(api_version: str = "1.0") -> Mapping[str, Schema]:
-    """Return the tap's schemas for a version of the API."""
-    schemas = load_schemas(resources.files(SCHEMA_PACKAGE))
-    for version, streams in ADDED_STREAMS.items():
-        if api_version < version:
-            schemas = {name: schema for name, schema in schemas.items() if name not in streams}
+    """Return the tap's schemas for a version of the API, by stream."""
+    added = {
+        stream
+        for version, streams in ADDED_STREAMS.items()
+        if api_version < version
+        for stream in streams
+    }
+    schemas: dict[str, Schema] = {}
+    for entry in sorted(resources.files(SCHEMA_PACKAGE).iterdir(), key=lambda entry: entry.name):
+        stream, _, extension = entry.name.rpartition(".")
+        if extension == "json" and stream not in added:
+            schemas[stream] = json.loads(entry.read_text(encoding="utf-8"))
     return MappingProxyType(schemas)
 
 
@@ -68,8 +62,7 @@ class Dataset:
             foreign keys on the row counts of the other streams.
         newest: `updatedOn` of row 1 of every stream; all other rows are older.
         span: How far `updatedOn` reaches back.
-        schemas: Schemas instead of the tap's for version 1.0: `tap_schemas("1.1")`, or
-            `load_schemas` of a folder.
+        schemas: Schemas instead of the tap's for version 1.0, such as `tap_schemas("1.1")`.
     """
 
     def __init__(
@@ -82,9 +75,6 @@ class Dataset:
         schemas: Mapping[str, Schema] | None = None,
     ) -> None:
         """Load the schemas."""
-        if newest.tzinfo is None:
-            message = "newest must be an aware datetime"
-            raise ValueError(message)
         self.seed = seed
         self.newest = newest.astimezone(UTC)
         self.span = span
@@ -121,11 +111,11 @@ class Dataset:
 
     def row(self, stream: str, number: int) -> Row:
         """Return row `number` (from 1) as generated, regardless of changes to the list."""
-        return self._one(stream, number, full=False)
+        return self._row_factory(stream, full=False)(number)
 
     def full_row(self, stream: str, number: int = 1) -> Row:
         """Return a row with no null or empty values; id and `updatedOn` are those of `row()`."""
-        return self._one(stream, number, full=True)
+        return self._row_factory(stream, full=True)(number)
 
     def freeze(self) -> None:
         """Forbid further changes, so that each row is encoded only once.
@@ -137,11 +127,8 @@ class Dataset:
             self._frozen = True
 
     def preload(self) -> int:
-        """Generate every row now and return their number."""
-        with self._lock:
-            if self._frozen:
-                return sum(len(self._all_encoded(stream)) for stream in self._schemas)
-            return sum(len(self[stream]) for stream in self._schemas)
+        """Generate and encode every row now and return their number."""
+        return sum(len(self._all_encoded(stream)) for stream in self._schemas)
 
     def select(self, stream: str, start: datetime, end: datetime) -> list[EncodedRow]:
         """Return the rows with `updatedOn` in [start, end], in the order of the list.
@@ -178,12 +165,6 @@ class Dataset:
         make = self._row_factory(stream, full=False)
         return (make(number) for number in range(1, self.counts[stream] + 1))
 
-    def _one(self, stream: str, number: int, *, full: bool) -> Row:
-        if number < 1:
-            message = "rows are numbered from 1"
-            raise ValueError(message)
-        return self._row_factory(stream, full=full)(number)
-
     def _row_factory(self, stream: str, *, full: bool) -> Callable[[int], Row]:
         """Return a function that makes the row of a number."""
         key = (stream, full)
@@ -193,6 +174,7 @@ class Dataset:
         factory = self._factories[key]
         prefix = f"{self.seed}:{stream}:"
         newest = to_milliseconds(self.newest)
+        newest_text = f"{self.newest:%Y-%m-%dT%H:%M:%S.%f}".removesuffix("000") + "Z"
         # One second less than the span: formats without a fraction are cut to the second.
         width = max(1, self.span // timedelta(milliseconds=1) - SECOND)
         source = Random()  # noqa: S311 - not for secrets
@@ -207,15 +189,10 @@ class Dataset:
             start = created - created % _QUARTER + _QUARTER * (1 + int(random() * 4_000))
             row: Row = factory(random, number, RowTimes(updated, created, start))
             if number == 1:
-                row["updatedOn"] = self._newest_text()
+                row["updatedOn"] = newest_text
             return row
 
         return make
-
-    def _newest_text(self) -> str:
-        if self.newest.microsecond % 1_000:
-            return self.newest.isoformat().replace("+00:00", "Z")
-        return format_timestamp(to_milliseconds(self.newest))
 
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

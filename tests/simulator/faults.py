@@ -1,7 +1,8 @@
 """Faults on demand: what goes wrong (a fault type) and when (a fault).
 
-    simulator.inject(Fault(Status(503), stream="events", phase="submit", times=2))
+    simulator.inject(Status(503).on("events", "submit", times=2))
     simulator.inject(ConnectionReset().on("events", "later_page", after=1))
+    simulator.inject(Status(403).on(after=10, seconds=6))
 
 Statuses and messages are those of specification 1.1, responses of POST and GET.
 """
@@ -11,9 +12,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from http.client import responses
+from math import ceil, inf
 from random import Random
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from typing_extensions import override
 
 from .request_context import PAGES, PHASES
 from .responses import (
@@ -36,11 +41,17 @@ if TYPE_CHECKING:
 
 
 class FaultType(ABC):
-    """What goes wrong with a request."""
+    """What goes wrong with a request.
 
-    def applies(self, context: RequestContext) -> bool:  # noqa: ARG002 - most types fit any request
+    Attributes:
+        phases: Phases of the requests that the type fits (None: any).
+    """
+
+    phases: ClassVar[frozenset[Phase] | None] = None
+
+    def applies(self, context: RequestContext) -> bool:
         """Return whether the type fits the request; if not, the request does not count."""
-        return True
+        return self.phases is None or context.phase in self.phases
 
     @abstractmethod
     def respond(self, context: RequestContext) -> Response:
@@ -53,9 +64,10 @@ class FaultType(ABC):
         *,
         times: int | None = 1,
         after: int = 0,
+        seconds: float | None = None,
     ) -> Fault:
-        """Return a fault of this type."""
-        return Fault(self, stream=stream, phase=phase, times=times, after=after)
+        """Return a fault of this type; see `Fault` for the arguments."""
+        return Fault(self, stream, phase, times, after, seconds)
 
     def __repr__(self) -> str:
         """Return the type's name, which is part of test names."""
@@ -75,6 +87,8 @@ class Fault:
             answered with 200) or later_page (GET with a token); None: any.
         times: How many matching requests are hit (None: all).
         after: How many matching requests are spared first.
+        seconds: How long the fault lasts after its first hit, by the simulator's clock; replaces
+            `times`.
         fired: How many requests were hit.
     """
 
@@ -83,30 +97,27 @@ class Fault:
     phase: Phase | None = None
     times: int | None = 1
     after: int = 0
+    seconds: float | None = None
     fired: int = field(default=0, init=False)
     _matched: int = field(default=0, init=False, repr=False)
+    _first_hit: float = field(default=inf, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Reject a fault that could never hit a request."""
-        if self.phase is not None and self.phase not in PHASES:
-            message = f"phase must be one of {', '.join(PHASES)}, not {self.phase!r}"
-            raise ValueError(message)
-        if (self.times is not None and self.times < 1) or self.after < 0:
-            message = "times must be at least 1 (or None), after at least 0"
-            raise ValueError(message)
-
-    def matches(self, context: RequestContext) -> bool:
-        """Return whether the fault counts this request."""
-        return (
-            self.stream in {None, context.stream}
-            and self.phase in {None, context.phase}
-            and self.type.applies(context)
-        )
-
-    def count(self) -> bool:
-        """Count a matching request and return whether it is to be hit."""
+    def is_due(self, context: RequestContext) -> bool:
+        """Count a request if it matches, and return whether it is to be hit."""
+        is_match = self.stream in {None, context.stream} and self.phase in {None, context.phase}
+        if not (is_match and self.type.applies(context)):
+            return False
         self._matched += 1
-        return self._matched > self.after and (self.times is None or self.fired < self.times)
+        if self._matched <= self.after:
+            return False
+        if self.seconds is not None:
+            return context.at < self._first_hit + self.seconds
+        return self.times is None or self.fired < self.times
+
+    def hit(self, at: float) -> None:
+        """Count a hit."""
+        self.fired += 1
+        self._first_hit = min(self._first_hit, at)
 
 
 class FaultList:
@@ -130,10 +141,10 @@ class FaultList:
     def take(self, context: RequestContext) -> Fault | None:
         """Return the fault that hits the request, counted as fired."""
         with self._lock:
-            due = [fault for fault in self._faults if fault.matches(context) and fault.count()]
+            due = [fault for fault in self._faults if fault.is_due(context)]
             if not due:
                 return None
-            due[0].fired += 1
+            due[0].hit(context.at)
             return due[0]
 
 
@@ -147,22 +158,46 @@ class Status(FaultType):
     Attributes:
         message: The message (default: the code's standard phrase).
         headers: Further headers, such as Retry-After.
-        value: JSON value that replaces the whole body.
     """
 
     code: int
     message: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    value: object = None
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
-        if self.value is not None:
-            return json_response(self.code, self.value, self.headers)
-        is_known = self.code in {status.value for status in HTTPStatus}
-        phrase = HTTPStatus(self.code).phrase if is_known else "Unknown"
+        phrase = responses.get(self.code, "Unknown")
         return message_response(self.code, self.message or phrase, self.headers)
+
+
+@dataclass
+class RateLimit(FaultType):
+    """429 for requests beyond a number within a period, to be injected with `times=None`.
+
+    Attributes:
+        allowed: How many requests are answered in a period.
+        seconds: Length of a period by the simulator's clock; it begins with its first request.
+        retry_after: Whether a header says when the period ends, in whole seconds.
+    """
+
+    allowed: int
+    seconds: float
+    retry_after: bool = True
+    _began: float = field(default=-inf, init=False)
+    _count: int = field(default=0, init=False)
+
+    @override
+    def applies(self, context: RequestContext) -> bool:
+        if context.at >= self._began + self.seconds:
+            self._began, self._count = context.at, 0
+        self._count += 1
+        return self._count > self.allowed
+
+    @override
+    def respond(self, context: RequestContext) -> Response:
+        left = ceil(self._began + self.seconds - context.at)
+        headers = {"Retry-After": str(left)} if self.retry_after else {}
+        return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded", headers)
 
 
 @dataclass(frozen=True)
@@ -171,9 +206,8 @@ class JsonBody(FaultType):
 
     value: object
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
         return json_response(HTTPStatus.OK, self.value)
 
 
@@ -183,25 +217,20 @@ class RawBody(FaultType):
 
     body: bytes
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
         return CompleteResponse(HTTPStatus.OK, self.body)
 
 
 @dataclass(frozen=True)
 class RandomBytes(FaultType):
-    """200 with `length` random bytes, declared as JSON."""
+    """200 with random bytes, declared as JSON."""
 
-    length: int = 512
-    seed: int = 0
-
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
         # The first byte is not valid in UTF-8: the body cannot be JSON by accident.
-        body = b"\xff" + Random(self.seed).randbytes(self.length)  # noqa: S311 - not for secrets
-        return CompleteResponse(HTTPStatus.OK, body[: self.length])
+        body = b"\xff" + Random(0).randbytes(511)  # noqa: S311 - not for secrets
+        return CompleteResponse(HTTPStatus.OK, body)
 
 
 @dataclass(frozen=True)
@@ -211,9 +240,8 @@ class HtmlPage(FaultType):
     code: int = HTTPStatus.OK
     page: str = "<!doctype html><html><title>Sign in</title><body>Please sign in.</body></html>"
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
         return CompleteResponse(
             self.code, self.page.encode(), {"Content-Type": "text/html; charset=utf-8"}
         )
@@ -226,9 +254,8 @@ class Redirect(FaultType):
     location: str
     code: int = HTTPStatus.FOUND
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
         return CompleteResponse(self.code, b"", {"Location": self.location})
 
 
@@ -238,12 +265,12 @@ class MessageOnly(FaultType):
 
     message: str | None = None
 
+    @override
     def applies(self, context: RequestContext) -> bool:
-        """Apply to polls of a running query."""
         return context.planned_status == HTTPStatus.ACCEPTED
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Count the poll; respond with the 202's message or another one."""
         response = context.execute()
         if self.message is not None:
             return message_response(HTTPStatus.OK, self.message)
@@ -256,13 +283,12 @@ class StillRunning(FaultType):
 
     until: Callable[[], bool]
 
+    @override
     def applies(self, context: RequestContext) -> bool:
-        """Apply to first pages until the condition holds."""
         return context.phase == "first_page" and not self.until()
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond with 202; the query stays active."""
-        del context
         return RUNNING
 
 
@@ -273,9 +299,8 @@ class StillRunning(FaultType):
 class ConnectionReset(FaultType):
     """A TCP RST before the first byte of the response."""
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Drop the connection without executing the request."""
-        del context
         return DroppedConnection()
 
 
@@ -290,8 +315,8 @@ class TruncatedBody(FaultType):
     share: float = 0.5
     mode: Literal["length", "chunked"] = "length"
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Execute the request and truncate the response."""
         complete = context.execute()
         kept = int(len(complete.body) * self.share)
         return TruncatedResponse(complete, kept, chunked=self.mode == "chunked")
@@ -301,8 +326,8 @@ class TruncatedBody(FaultType):
 class Hang(FaultType):
     """No response until `simulator.release()`, then the regular one."""
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Execute the request only after the release."""
         return HeldResponse(context.execute)
 
 
@@ -312,17 +337,15 @@ class Hang(FaultType):
 class _PageFaultType(FaultType):
     """A fault type for pages."""
 
-    def applies(self, context: RequestContext) -> bool:
-        """Apply to pages."""
-        return context.phase in PAGES
+    phases = PAGES
 
 
 @dataclass(frozen=True)
 class EmptyPage(_PageFaultType):
     """200 {"Results": [], "NextToken": ...}; its token leads to the requested page."""
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Insert an empty page before the requested one."""
         context.existing_query.insert_empty_page(context.token)
         return context.page().response()
 
@@ -331,14 +354,11 @@ class EmptyPage(_PageFaultType):
 class RepeatToken(FaultType):
     """A later page whose NextToken is the token just used, or the first one of the query."""
 
+    phases = frozenset({"later_page"})
     which: Literal["used", "first"] = "used"
 
-    def applies(self, context: RequestContext) -> bool:
-        """Apply to later pages: before the second page there is no token to repeat."""
-        return context.phase == "later_page"
-
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond with the right rows and a repeated token."""
         token = context.token if self.which == "used" else context.existing_query.first_token
         return replace(context.page(), next_token=token).response()
 
@@ -349,12 +369,12 @@ class TokenKey(_PageFaultType):
 
     key: str = "nextToken"
 
+    @override
     def applies(self, context: RequestContext) -> bool:
-        """Apply to all pages but the last."""
         return super().applies(context) and context.preview_page().next_token is not None
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond with the page."""
         return context.page().response(key=self.key)
 
 
@@ -363,12 +383,12 @@ class _LastTokenFaultType(_PageFaultType):
 
     token: object
 
+    @override
     def applies(self, context: RequestContext) -> bool:
-        """Apply to last pages."""
         return super().applies(context) and context.preview_page().next_token is None
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond with the page and the key."""
         return context.page().response(last=(self.token,))
 
 
@@ -390,14 +410,11 @@ class EmptyToken(_LastTokenFaultType):
 class _QueryFailure(FaultType):
     """Ends the query of a request."""
 
+    phases = PHASES
     failure: CompleteResponse
 
-    def applies(self, context: RequestContext) -> bool:
-        """Apply to requests that the service does not refuse."""
-        return context.phase in PHASES
-
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """End the query; a submit succeeds, and the first GET shows the failure."""
         if context.phase == "submit":
             submitted = context.execute()
             if context.query is not None:

@@ -9,6 +9,8 @@ from http import HTTPStatus
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Literal
 
+from typing_extensions import override
+
 from .faults import FaultType
 from .request_context import PAGES
 from .responses import JSON, CompleteResponse, Response, json_response
@@ -48,17 +50,13 @@ class SlowResponse(FaultType):
     part: Literal["head", "body", "chunks"]
     seconds: float = 0.02
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Start a response with the planned status without executing the request."""
-        headers: dict[str, str] | None = {"Content-Type": JSON}
-        chunk = b" "
-        if self.part == "head":
-            headers, chunk = None, b"X-Slow: 1\r\n"
-        elif self.part == "body":
-            headers = {"Content-Type": JSON, "Content-Length": "1000000"}
-        else:
-            headers = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
-            chunk = b"1\r\n \r\n"
+        headers, chunk = {
+            "head": (None, b"X-Slow: 1\r\n"),
+            "body": ({"Content-Type": JSON, "Content-Length": "1000000"}, b" "),
+            "chunks": ({"Content-Type": JSON, "Transfer-Encoding": "chunked"}, b"1\r\n \r\n"),
+        }[self.part]
         return _EndlessResponse(headers, repeat(chunk), self.seconds, context.planned_status)
 
 
@@ -69,9 +67,8 @@ class EndlessBody(FaultType):
     code: int = HTTPStatus.OK
     gzip: bool = False
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Start the body without executing the request."""
-        del context
         headers = {"Content-Type": JSON, "Connection": "close"}
         chunk = b" " * 2**16
         if not self.gzip:
@@ -82,49 +79,31 @@ class EndlessBody(FaultType):
 
 
 @dataclass(frozen=True)
-class _WrongLengthResponse:
-    complete: CompleteResponse
-    length: str
-    is_chunked: bool
-
-    @property
-    def status(self) -> int:
-        return self.complete.status
-
-    def send(self, connection: Connection) -> None:
-        body = self.complete.body
-        headers = {**self.complete.headers, "Content-Length": self.length}
-        if self.is_chunked:
-            headers["Transfer-Encoding"] = "chunked"
-            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-        connection.send(connection.format_head(self.status, headers), body)
-        connection.close()
-
-
-@dataclass(frozen=True)
 class WrongContentLength(FaultType):
     """The regular response with another Content-Length, optionally in chunks, which count."""
 
     length: str
     is_chunked: bool = False
 
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Execute the request."""
-        return _WrongLengthResponse(context.execute(), self.length, self.is_chunked)
+        complete = context.execute()
+        if not self.is_chunked:
+            return replace(complete, length=self.length)
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(complete.body), complete.body)
+        headers = {**complete.headers, "Transfer-Encoding": "chunked"}
+        return CompleteResponse(complete.status, body, headers, self.length)
 
 
 @dataclass(frozen=True)
 class EndlessPages(FaultType):
     """Pages that always have a new token, without rows or with the rows of the first page."""
 
+    phases = PAGES
     rows: Literal["none", "same"]
 
-    def applies(self, context: RequestContext) -> bool:
-        """Apply to pages."""
-        return context.phase in PAGES
-
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond with a page whose token leads to the first one."""
         query = context.existing_query
         page = replace(query.page(None, context.size), next_token=query.issue_token(0))
         query.is_finished = True
@@ -135,14 +114,11 @@ class EndlessPages(FaultType):
 class RepeatQueryId(FaultType):
     """The same queryId for every POST."""
 
+    phases = frozenset({"submit"})
     query_id: str | None = field(default=None, init=False)
 
-    def applies(self, context: RequestContext) -> bool:
-        """Apply to submits."""
-        return context.phase == "submit"
-
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Execute the first submit only."""
         if self.query_id is None:
             response = context.execute()
             self.query_id = None if context.query is None else context.query.id
@@ -154,14 +130,11 @@ class RepeatQueryId(FaultType):
 class ExtraKeys(FaultType):
     """The regular page with further keys before its own."""
 
+    phases = PAGES
     more: Mapping[str, object]
 
-    def applies(self, context: RequestContext) -> bool:
-        """Apply to pages."""
-        return context.phase in PAGES
-
+    @override
     def respond(self, context: RequestContext) -> Response:
-        """Respond with the page."""
         page = context.page().response().body
         more = json_response(HTTPStatus.OK, dict(self.more)).body
         return CompleteResponse(HTTPStatus.OK, more[:-1] + b"," + page[1:])

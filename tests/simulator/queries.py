@@ -30,9 +30,9 @@ _MAX_SHUFFLES = 8
 
 @dataclass
 class Timing:
-    """Waiting times; each is one number for all streams, or a number by stream (others: 0).
+    """Waiting times and limits; changes of `page_seconds` apply immediately, others to later POSTs.
 
-    Changes apply to queries that are submitted afterwards, those of `page_seconds` immediately.
+    A waiting time is one number for all streams, or a number by stream (others: 0).
 
     Attributes:
         queued_seconds: How long a query is queued, by the simulator's clock.
@@ -40,6 +40,8 @@ class Timing:
         queued_polls: Minimum number of 201 responses, regardless of the clock.
         running_polls: Minimum number of 202 responses, regardless of the clock.
         page_seconds: Delay before each page, in real time.
+        max_active: Number of active queries at which a POST gets 429 (None: no limit).
+        retry_after: Header Retry-After of that response (None: no header).
     """
 
     queued_seconds: float | Mapping[str, float] = 0.0
@@ -47,6 +49,8 @@ class Timing:
     queued_polls: int | Mapping[str, int] = 0
     running_polls: int | Mapping[str, int] = 0
     page_seconds: float | Mapping[str, float] = 0.0
+    max_active: int | None = None
+    retry_after: str | None = None
 
 
 def value_for(setting: Number | Mapping[str, Number], stream: str) -> Number:
@@ -87,7 +91,6 @@ class Query:
     Attributes:
         submitted: When it was submitted, in seconds of the simulator's clock.
         rows: Encoded rows in the order of the pages.
-        window: Range of `updatedOn` of the rows.
         failure: Response to every request for a query that failed or was cancelled.
         is_finished: Whether a client knows that the query is over.
     """
@@ -100,7 +103,6 @@ class Query:
     queued_polls: int
     running_polls: int
     rows: Sequence[bytes] = ()
-    window: tuple[datetime, datetime] | None = None
     failure: CompleteResponse | None = None
     is_finished: bool = False
     _offsets: dict[str, int] = field(default_factory=dict)
@@ -142,19 +144,17 @@ class Query:
         offset = 0 if token is None else self._offsets[token]
         end = offset + size
         has_more = end < len(self.rows)
-        return Page(self.rows[offset:end], self._issue_token(end) if has_more else None)
+        return Page(self.rows[offset:end], self.issue_token(end, 0) if has_more else None)
 
     def insert_empty_page(self, token: str | None) -> None:
         """Insert an empty page before the page of a token; a retry gets the empty page again."""
         if token not in self._empty_pages:
             offset = 0 if token is None else self._offsets[token]
-            self._empty_pages[token] = self._issue_token(offset, salt=len(self._empty_pages) + 1)
+            self._empty_pages[token] = self.issue_token(offset, len(self._empty_pages) + 1)
 
-    def issue_token(self, offset: int) -> str:
-        """Return a new token for the rows from an offset."""
-        return self._issue_token(offset, salt=1000 + len(self._offsets))
-
-    def _issue_token(self, offset: int, salt: int = 0) -> str:
+    def issue_token(self, offset: int, salt: int | None = None) -> str:
+        """Return the token for the rows from an offset; a new one without a salt."""
+        salt = 1000 + len(self._offsets) if salt is None else salt
         digest = b64encode(sha256(f"{self.id}:{offset}:{salt}".encode()).digest()[:24]).decode()
         # Contains every character that must be percent-encoded in a query string.
         token = f"{digest[:8]}+{digest[8:16]}/{digest[16:24]}&{digest[24:]}%2B=="
@@ -170,13 +170,11 @@ class QueryStore:
     """All queries. A query is active until a client knows that it is over.
 
     Attributes:
-        max_active: Maximum number of active queries (None: no limit).
         peak_active: Highest number of queries that were active at once.
     """
 
-    def __init__(self, *, seed: int, max_active: int | None) -> None:
+    def __init__(self, *, seed: int) -> None:
         """Start without queries."""
-        self.max_active = max_active
         self.peak_active = 0
         self._ids = Random(f"{seed}:queries")  # noqa: S311 - not for secrets
         self._seed = seed
@@ -204,7 +202,7 @@ class QueryStore:
         """Start a query without rows; raise TooManyQueriesError at the limit."""
         with self._lock:
             active = self._prune()
-            if self.max_active is not None and len(active) >= self.max_active:
+            if timing.max_active is not None and len(active) >= timing.max_active:
                 raise TooManyQueriesError
             query = Query(
                 id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),

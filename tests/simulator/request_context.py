@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .responses import CompleteResponse
 
 Phase: TypeAlias = Literal["submit", "poll", "first_page", "later_page"]
-PHASES: tuple[Phase, ...] = get_args(Phase)
-PAGES = frozenset({"first_page", "later_page"})
+PHASES: frozenset[Phase] = frozenset(get_args(Phase))
+PAGES: frozenset[Phase] = frozenset({"first_page", "later_page"})
 RecordedPhase: TypeAlias = Phase | Literal["refused"]
 
 
@@ -28,6 +28,7 @@ class RequestContext:
         planned_status: Status that the service is about to respond with.
         query: Query of a GET; of a POST, set by `execute()`.
         window: Window that a POST asks for.
+        at: When it arrived, in seconds of the simulator's clock.
     """
 
     stream: str | None
@@ -38,6 +39,7 @@ class RequestContext:
     token: str | None = None
     size: int = MAX_PAGE_SIZE
     window: tuple[datetime, datetime] | None = None
+    at: float = 0.0
 
     def execute(self) -> CompleteResponse:
         """Execute the request at the service and return the regular response."""

@@ -49,16 +49,24 @@ class Response(Protocol):
 
 @dataclass(frozen=True)
 class CompleteResponse:
-    """Status, body and headers; Content-Length is added."""
+    """Status, body and headers.
+
+    Attributes:
+        length: Content-Length, if it is not that of the body; the connection then closes.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": JSON})
+    length: str | None = None
 
     def send(self, connection: Connection) -> None:
-        """Send everything with the correct length."""
-        headers = {**self.headers, "Content-Length": str(len(self.body))}
+        """Send everything."""
+        length = str(len(self.body)) if self.length is None else self.length
+        headers = {**self.headers, "Content-Length": length}
         connection.send(connection.format_head(self.status, headers), self.body)
+        if self.length is not None:
+            connection.close()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ The schema is walked once; each row then costs one call per field. A value facto
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .timestamps import DAY, MINUTE, UNUSUAL_FORMATS, format_date, format_timestamp
@@ -98,23 +98,15 @@ def compile_object(schema: Schema, context: FieldContext) -> ValueFactory:
 
 def _json_type(definition: Schema) -> str:
     """Return the JSON type of a definition other than null."""
-    declared = definition.get("type")
-    types = [declared] if isinstance(declared, str) else list(declared or ())
-    named = [json_type for json_type in types if json_type != "null"]
-    if len(named) != 1:
-        message = f"cannot generate values for the type {declared!r}"
-        raise ValueError(message)
-    return str(named[0])
+    declared = definition["type"]
+    (json_type,) = {declared} if isinstance(declared, str) else set(declared) - {"null"}
+    return str(json_type)
 
 
 def _compile_value(name: str, definition: Schema, context: FieldContext) -> ValueFactory:
-    json_type = _json_type(definition)
-    match json_type:
+    match _json_type(definition):
         case "object":
-            inner = FieldContext(
-                stream=context.stream, counts=context.counts, owner=name, full=context.full
-            )
-            return compile_object(definition, inner)
+            return compile_object(definition, replace(context, owner=name))
         case "array":
             return _array(_compile_value(name, definition["items"], context))
         case "string":
@@ -125,8 +117,9 @@ def _compile_value(name: str, definition: Schema, context: FieldContext) -> Valu
             return _number(name)
         case "boolean":
             return _boolean(name)
-    message = f"cannot generate values for the type {json_type!r}"
-    raise ValueError(message)
+        case other:
+            message = f"cannot generate values for the type {other!r}"
+            raise ValueError(message)
 
 
 def _array(item: ValueFactory) -> ValueFactory:
@@ -177,16 +170,12 @@ def _own_number(_random: Random, number: int, _times: RowTimes) -> int:
     return number
 
 
-def _part_number(random: Random, number: int, _times: RowTimes) -> int:
-    """Return an id for a nested row that belongs to this row only."""
-    return number * 100 + int(random() * 100)
-
-
 def _identifier(context: FieldContext) -> ValueFactory:
     if context.owner in TAG_FIELDS:
         return _foreign_key("tags", context)
-    nested = {"": _own_number, "completionRule": _own_number, "comments": _part_number}
-    return nested.get(context.owner, _between(1, 60))
+    if context.owner == "comments":  # each belongs to one row
+        return lambda random, number, _times: number * 100 + int(random() * 100)
+    return _own_number if context.owner in {"", "completionRule"} else _between(1, 60)
 
 
 def _integer(name: str, context: FieldContext) -> ValueFactory:
@@ -221,27 +210,15 @@ def _near_start(random: Random, times: RowTimes) -> int:
     return times.start - int(random() * (times.start - times.created) / 2)
 
 
-def _created(_random: Random, times: RowTimes) -> int:
-    return times.created
-
-
-def _start(_random: Random, times: RowTimes) -> int:
-    return times.start
-
-
-def _hours_after_start(random: Random, times: RowTimes) -> int:
-    return times.start + 30 * MINUTE * (1 + int(random() * 8))
-
-
 def _months_after_start(random: Random, times: RowTimes) -> int:
     return times.start + DAY * (1 + int(random() * 300))
 
 
 _TIMESTAMPS: Mapping[str, TimestampFactory] = {
-    "createdOn": _created,
-    "submittedOn": _created,
-    "startDate": _start,
-    "endDate": _hours_after_start,
+    "createdOn": lambda _random, times: times.created,
+    "submittedOn": lambda _random, times: times.created,
+    "startDate": lambda _random, times: times.start,
+    "endDate": lambda random, times: times.start + 30 * MINUTE * (1 + int(random() * 8)),
     "registrationOpenDate": _before_start,
     "registrationCloseDate": _near_start,
     "startSalesDate": _before_start,
@@ -250,7 +227,7 @@ _TIMESTAMPS: Mapping[str, TimestampFactory] = {
     "closeDate": _near_start,
 }
 _DATES: Mapping[str, TimestampFactory] = {
-    "startDate": _start,
+    "startDate": lambda _random, times: times.start,
     "endDate": _months_after_start,
     "deadline": _months_after_start,
     "membershipEndDate": _months_after_start,
@@ -280,57 +257,20 @@ def _day(name: str) -> ValueFactory:
 # Texts
 
 
-def _pick(choices: Sequence[str]) -> ValueFactory:
-    count = len(choices)
-    return lambda random, _number, _times: choices[int(random() * count)]
+def _one_of(random: Random, choices: Sequence[str]) -> str:
+    return choices[int(random() * len(choices))]
 
 
 def _phrase(random: Random, _number: int, _times: RowTimes) -> str:
     """Return two words."""
-    count = len(WORDS)
-    return f"{WORDS[int(random() * count)].capitalize()} {WORDS[int(random() * count)]}"
+    return f"{_one_of(random, WORDS).capitalize()} {_one_of(random, WORDS)}"
 
 
 def _sentence(random: Random, _number: int, _times: RowTimes) -> str:
     """Return about eight words with characters that break careless quoting."""
-    count = len(WORDS)
-    start = int(random() * count)
+    start = int(random() * len(WORDS))
     words = (WORDS[start:] + WORDS[:start])[: 3 + int(random() * 8)]
     return f'The "{" ".join(words)}" — bring a friend;\nno fee, 100 % fun.'
-
-
-def _address(random: Random, number: int, _times: RowTimes) -> str:
-    return f"{1 + number % 400} {STREETS[int(random() * len(STREETS))]}"
-
-
-def _person(random: Random, _number: int, _times: RowTimes) -> str:
-    first = FIRST_NAMES[int(random() * len(FIRST_NAMES))]
-    return f"{first} {LAST_NAMES[int(random() * len(LAST_NAMES))]}"
-
-
-def _email(random: Random, number: int, _times: RowTimes) -> str:
-    mailbox = MAILBOXES[int(random() * len(MAILBOXES))]
-    return f"{mailbox}{number}@{MAIL_DOMAINS[int(random() * len(MAIL_DOMAINS))]}"
-
-
-def _url(random: Random, number: int, _times: RowTimes) -> str:
-    return f"https://media.campus.example/{number}/{int(random() * 1e6)}?size=l&v=2"
-
-
-def _path(random: Random, number: int, _times: RowTimes) -> str:
-    return f"/upload/{number}/receipt-{int(random() * 1e6)}.pdf"
-
-
-def _phone(random: Random, _number: int, _times: RowTimes) -> str:
-    return f"+1 555 01{int(random() * 100):02d}"
-
-
-def _digits(random: Random, _number: int, _times: RowTimes) -> str:
-    return f"{int(random() * 1e5):05d}"
-
-
-def _code(random: Random, number: int, _times: RowTimes) -> str:
-    return f"{number:x}-{int(random() * 0xFFFFFFFF):08x}"
 
 
 def _key_text(stream: str, context: FieldContext) -> ValueFactory:
@@ -345,14 +285,36 @@ def _key_list(stream: str, context: FieldContext) -> ValueFactory:
 
 # The first pattern that the lower-case name of the field ends with is used.
 _TEXT_BY_ENDING: tuple[tuple[tuple[str, ...], ValueFactory], ...] = (
-    (("email",), _email),
-    (("url", "website", "photo", "link", "attachments"), _url),
-    (("receipts",), _path),
-    (("telephone", "phonenumber", "mobilenumber"), _phone),
-    (("zipcode", "barcode", "swipeid", "rfid"), _digits),
-    (("id", "id2", "id3", "uid", "number", "qrcode"), _code),
-    (("streetaddress", "address"), _address),
-    (("signature",), _person),
+    (
+        ("email",),
+        lambda random, number, _: (
+            f"{_one_of(random, MAILBOXES)}{number}@{_one_of(random, MAIL_DOMAINS)}"
+        ),
+    ),
+    (
+        ("url", "website", "photo", "link", "attachments"),
+        lambda random, number, _: (
+            f"https://media.campus.example/{number}/{int(random() * 1e6)}?size=l&v=2"
+        ),
+    ),
+    (
+        ("receipts",),
+        lambda random, number, _: f"/upload/{number}/receipt-{int(random() * 1e6)}.pdf",
+    ),
+    (
+        ("telephone", "phonenumber", "mobilenumber"),
+        lambda random, _number, _: f"+1 555 01{int(random() * 100):02d}",
+    ),
+    (("zipcode", "barcode", "swipeid", "rfid"), lambda random, *_: f"{int(random() * 1e5):05d}"),
+    (
+        ("id", "id2", "id3", "uid", "number", "qrcode"),
+        lambda random, number, _: f"{number:x}-{int(random() * 0xFFFFFFFF):08x}",
+    ),
+    (("address",), lambda random, number, _: f"{1 + number % 400} {_one_of(random, STREETS)}"),
+    (
+        ("signature",),
+        lambda random, *_: f"{_one_of(random, FIRST_NAMES)} {_one_of(random, LAST_NAMES)}",
+    ),
     (
         (
             "description", "message", "content", "comment", "bio", "mission", "goals", "benefits",
@@ -386,7 +348,7 @@ def _string(name: str, definition: Schema, context: FieldContext) -> ValueFactor
         return _timestamp(name, context) if text_format == "date-time" else _day(name)
     choices = _choices(name, definition, context)
     if choices is not None:
-        return _pick(choices)
+        return lambda random, _number, _times: _one_of(random, choices)
     if name in FOREIGN_KEYS:
         return _key_text(FOREIGN_KEYS[name], context)
     if name in FOREIGN_KEY_LISTS:

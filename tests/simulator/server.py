@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from ssl import SSLError
 from threading import Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from .service import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+    from ssl import SSLContext
 
     from .responses import Response
 
@@ -89,10 +91,12 @@ class Server(ThreadingHTTPServer):
         *,
         handle: Callable[[Request], Response],
         now: Callable[[], datetime],
+        tls: SSLContext | None = None,
     ) -> None:
-        """Bind to host and port (0: a free port) and start serving in a thread."""
+        """Bind to host and port (0: a free port) and start serving in a thread, with TLS or not."""
         self.handle = handle
         self.now = now
+        self._tls = tls
         self.gate = Gate()
         self.date: str | None = None
         self.errors: list[BaseException] = []
@@ -120,7 +124,8 @@ class Server(ThreadingHTTPServer):
         for connection in connections.values():
             # Wakes threads that wait for the next request on a kept-alive connection.
             with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                # Not SSLSocket.shutdown: it takes the TLS state away from the thread that reads.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in connections:
             thread.join()
 
@@ -128,6 +133,15 @@ class Server(ThreadingHTTPServer):
         """Bind without the reverse DNS lookup of HTTPServer, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.port
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; the TLS handshake happens in its thread, at the first read."""
+        connection, address = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread that `close` can join."""
@@ -149,10 +163,10 @@ class Server(ThreadingHTTPServer):
                 self._connections.pop(current_thread(), None)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Collect errors of the simulator; a client that disconnects is not one."""
+        """Collect errors of the simulator; a client that disconnects or distrusts it is not one."""
         del request, client_address
         error = sys.exception()
-        if error is not None and not isinstance(error, ConnectionError):
+        if error is not None and not isinstance(error, (ConnectionError, SSLError)):
             self.errors.append(error)
 
 

@@ -57,7 +57,7 @@ class RecordedRequest:
         headers: Headers, case-insensitive.
         phase: Phase; "refused" if the service refused the request or the query had failed.
         status: Status that the client got; None if it got no status line.
-        at: When it arrived, in seconds of the simulator's clock.
+        at: When it arrived, in seconds of the simulator's clock, by default `time.monotonic`.
         fault: Name of the fault type that hit it.
     """
 
@@ -86,36 +86,30 @@ def _refusal(status: HTTPStatus, message: str) -> RefusedError:
     return RefusedError(message_response(status, message))
 
 
+@dataclass
 class Service:
     """Answers requests from a dataset, like the Data Export API.
 
     Attributes:
         paths: Streams served under another path than their name, and that path.
-        on_response: Called with every request and its response before it is sent.
+        on_response: Called with every request before its response is sent.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        *,
-        api_secret: str,
-        school_code: str,
-        clock: Callable[[], float],
-        timing: Timing,
-        max_active: int | None,
-    ) -> None:
-        """Start without queries, faults or recorded requests."""
-        self.dataset = dataset
-        self.api_secret = api_secret
-        self.school_code = school_code
-        self.clock = clock
-        self.timing = timing
-        self.queries = QueryStore(seed=dataset.seed, max_active=max_active)
-        self.faults = FaultList()
-        self.paths: dict[str, str] = {}
-        self.on_response: Callable[[Request, RecordedRequest, Response], None] | None = None
-        self._requests: list[RecordedRequest] = []
-        self._lock = Lock()
+    dataset: Dataset
+    api_secret: str
+    school_code: str
+    clock: Callable[[], float]
+    timing: Timing
+    paths: dict[str, str] = field(default_factory=dict)
+    on_response: Callable[[RecordedRequest], None] | None = None
+    faults: FaultList = field(default_factory=FaultList, init=False)
+    queries: QueryStore = field(init=False)
+    _requests: list[RecordedRequest] = field(default_factory=list, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
+
+    def __post_init__(self) -> None:
+        """Start without queries."""
+        self.queries = QueryStore(seed=self.dataset.seed)
 
     @property
     def requests(self) -> list[RecordedRequest]:
@@ -136,6 +130,7 @@ class Service:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         stream = self._stream_of(path)
         context = self._accept(request, stream, parameters, at)
+        context.at = at
         fault = self.faults.take(context)
         response = context.execute() if fault is None else fault.type.respond(context)
         recorded = RecordedRequest(
@@ -152,7 +147,7 @@ class Service:
         with self._lock:
             self._requests.append(recorded)
             if self.on_response is not None:
-                self.on_response(request, recorded, response)
+                self.on_response(recorded)
         seconds = self._page_delay(context, response)
         return DelayedResponse(response, seconds) if seconds > 0 else response
 
@@ -194,8 +189,6 @@ class Service:
             raise RefusedError(UNAUTHORIZED)
         return accept(stream, parameters, at)
 
-    # Submits
-
     def _accept_submit(
         self, stream: str, parameters: Mapping[str, str], at: float
     ) -> RequestContext:
@@ -215,16 +208,15 @@ class Service:
             try:
                 query = self.queries.submit(stream, self.timing, at)
             except TooManyQueriesError:
-                return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
+                header = self.timing.retry_after
+                headers = {} if header is None else {"Retry-After": header}
+                return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", headers)
             rows = self.dataset.select(stream, *window)
             query.rows = self.queries.shuffle(stream, start_text, end_text, rows)
-            query.window = window
             context.query = query
             return json_response(HTTPStatus.OK, {"queryId": query.id})
 
         return RequestContext(stream, "submit", HTTPStatus.OK, submit, window=window)
-
-    # Polls and pages
 
     def _accept_get(self, stream: str, parameters: Mapping[str, str], at: float) -> RequestContext:
         query = self._query_of(stream, parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from .dataset import Dataset
@@ -19,12 +20,18 @@ from .service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from ssl import SSLContext
     from types import TracebackType
 
     from .faults import Fault
-    from .responses import Response
-    from .service import RecordedRequest, Request
+    from .request_context import RecordedPhase
+    from .service import RecordedRequest
+
+
+def seconds_between(requests: Sequence[RecordedRequest]) -> list[float]:
+    """Return the seconds from each request to the next, by the simulator's clock."""
+    return [later.at - earlier.at for earlier, later in pairwise(requests)]
 
 
 def utc_now() -> datetime:
@@ -40,13 +47,18 @@ class Simulator:
 
     Args:
         dataset: The rows (default: 50 per stream, the newest at `now()`).
-        port: Port to listen on (0: a free port).
         clock: Returns seconds; measures how long a query has waited.
         now: Returns the time for the Date header.
         queued_seconds: See `Timing`, also for the other waiting times; `simulator.timing` may be
             changed while the simulator runs.
         max_active: Number of active queries at which a POST gets 429 (None: no limit). A query is
             active until a GET for it was answered with 200, 410 or 500.
+        retry_after: Header Retry-After of that response (None: no header).
+        tls: Certificate for localhost, see `tests/support/tls.py`; serves https.
+
+    Attributes:
+        paths: Streams that are served under another path than their name, and that path.
+        errors: Errors of the simulator itself; the client saw its connection close.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per setting
@@ -55,7 +67,6 @@ class Simulator:
         *,
         api_secret: str = DEFAULT_SECRET,
         school_code: str = DEFAULT_SCHOOL,
-        port: int = 0,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         queued_seconds: float | Mapping[str, float] = 0.0,
@@ -64,26 +75,22 @@ class Simulator:
         running_polls: int | Mapping[str, int] = 0,
         page_seconds: float | Mapping[str, float] = 0.0,
         max_active: int | None = None,
+        retry_after: str | None = None,
+        tls: SSLContext | None = None,
     ) -> None:
-        """Bind to the port and start serving."""
+        """Bind to a free port and start serving."""
         self.dataset = Dataset(newest=now()) if dataset is None else dataset
-        self.timing = Timing(
-            queued_seconds, running_seconds, queued_polls, running_polls, page_seconds
-        )
+        waits = (queued_seconds, running_seconds, queued_polls, running_polls, page_seconds)
+        self.timing = Timing(*waits, max_active, retry_after)
         self.api_secret = api_secret
         self.school_code = school_code
-        self._service = Service(
-            self.dataset,
-            api_secret=api_secret,
-            school_code=school_code,
-            clock=clock,
-            timing=self.timing,
-            max_active=max_active,
-        )
+        self._service = Service(self.dataset, api_secret, school_code, clock, self.timing)
         self._is_closed = False
         host = "127.0.0.1"
-        self._server = Server(host, port, handle=self._service.handle, now=now)
-        self.url = f"http://{host}:{self._server.port}{BASE_PATH}"
+        self._server = Server(host, 0, handle=self._service.handle, now=now, tls=tls)
+        self.paths, self.errors = self._service.paths, self._server.errors
+        site = f"http://{host}" if tls is None else "https://localhost"
+        self.url = f"{site}:{self._server.port}{BASE_PATH}"
 
     def __enter__(self) -> Self:
         """Return the simulator, which is already serving."""
@@ -105,15 +112,24 @@ class Simulator:
         """A copy of the requests so far; each is recorded before its response is sent."""
         return self._service.requests
 
-    @property
-    def errors(self) -> list[BaseException]:
-        """Errors of the simulator itself; the client saw its connection close."""
-        return self._server.errors
-
-    @property
-    def paths(self) -> dict[str, str]:
-        """Streams that are served under another path than their name, and that path; mutable."""
-        return self._service.paths
+    def sent(
+        self,
+        stream: str | None = None,
+        *,
+        method: str | None = None,
+        phase: RecordedPhase | None = None,
+        status: int | None = None,
+    ) -> list[RecordedRequest]:
+        """Return the requests so far with these properties (None: any), by time of arrival."""
+        found = [
+            request
+            for request in self.requests
+            if stream in {None, request.stream}
+            and method in {None, request.method}
+            and phase in {None, request.phase}
+            and status in {None, request.status}
+        ]
+        return sorted(found, key=lambda request: request.at)
 
     def set_date_header(self, header: str) -> None:
         """Replace the `Date` header, for instance by one that is not a date."""
@@ -158,8 +174,8 @@ class Simulator:
         """Respond to the requests that are being held."""
         self._server.gate.release()
 
-    def log_to(self, on_response: Callable[[Request, RecordedRequest, Response], None]) -> None:
-        """Call a function with every request and its response, in order, before it is sent."""
+    def log_to(self, on_response: Callable[[RecordedRequest], None]) -> None:
+        """Call a function with every request, in order, before its response is sent."""
         self._service.on_response = on_response
 
     def reset_log(self) -> None:

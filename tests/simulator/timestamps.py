@@ -81,10 +81,7 @@ def parse_timestamp(value: object) -> datetime | None:
         return None
     try:
         timestamp = datetime.fromisoformat(value)
-        if timestamp.tzinfo is UTC:
-            return timestamp
-        if timestamp.tzinfo is None:
-            return timestamp.replace(tzinfo=UTC)
-        return timestamp.astimezone(UTC)
+        is_naive = timestamp.tzinfo is None
+        return timestamp.replace(tzinfo=UTC) if is_naive else timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -186,6 +186,7 @@ def fake_job(
         while (current := following) is not None:
             following = next(left, None)
             number, size = current
+            slot.reserve()
             before(number)
             if probe is not None:
                 probe.fetch(stream, size)

@@ -1,8 +1,4 @@
-"""A fake Meltano Hub and a new Meltano project that uses it; also a program.
-
-`python -m tests.support.fake_hub` adds the tap to a new project from the fake Hub, runs it against
-the simulator, and prints every command, its output, and the requests to the Hub.
-"""
+"""A fake Meltano Hub and a new Meltano project that uses it."""
 
 from __future__ import annotations
 
@@ -10,23 +6,21 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import yaml
 
-from tests.simulator import Dataset, Simulator
 from tests.simulator.responses import json_response, message_response
 from tests.simulator.server import Server
 from tests.support import pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
+    from tests.simulator import Simulator
     from tests.simulator.responses import CompleteResponse
     from tests.simulator.service import Request
     from tests.support.pipeline import Finished
@@ -42,15 +36,8 @@ API: Final = "/meltano/api/v1"
 # Only for the Hub's pages: its API does not serve them.
 _FOR_PAGES: Final = frozenset(
     {
-        "definition",
-        "domain_url",
-        "keywords",
-        "maintenance_status",
-        "next_steps",
-        "prereq",
-        "quality",
-        "settings_preamble",
-        "usage",
+        *("definition", "domain_url", "keywords", "maintenance_status", "next_steps"),
+        *("prereq", "quality", "settings_preamble", "usage"),
     }
 )
 
@@ -61,15 +48,8 @@ def read_definition() -> dict[str, Any]:
     return read
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A request to the Hub.
-
-    Attributes:
-        path: Path, including the root of the API.
-        status: Status of the response.
-        command: Meltano's command.
-    """
+class Asked(NamedTuple):
+    """A request to the Hub by a command of Meltano."""
 
     path: str
     status: int
@@ -85,12 +65,7 @@ class FakeHub:
     """
 
     def __init__(self, definition: Mapping[str, Any], *, pip_url: str) -> None:
-        """Start the server.
-
-        Args:
-            definition: The extractor's definition.
-            pip_url: Served instead of the definition's own, which tests cannot reach.
-        """
+        """Start the server; `pip_url` replaces the definition's own, which tests cannot reach."""
         self.requests: list[Asked] = []
         self._answers: dict[str, CompleteResponse] = {}
         self._server = Server("127.0.0.1", 0, handle=self._answer, now=lambda: datetime.now(UTC))
@@ -140,13 +115,7 @@ class Project:
     """
 
     def __init__(self, folder: Path, hub: FakeHub, service: Simulator) -> None:
-        """Create the project.
-
-        Args:
-            folder: An empty folder.
-            hub: Where Meltano looks for plugins.
-            service: The service that the tap reads.
-        """
+        """Create the project in an empty folder."""
         self.folder = folder
         self._workspace = pipeline.Workspace(folder, service=service, folder=folder)
         self._workspace.environment |= {
@@ -191,12 +160,7 @@ class Project:
         return dict(found)
 
     def meltano(self, *arguments: str, **more: str) -> Finished:
-        """Run a command of Meltano.
-
-        Args:
-            *arguments: Arguments of Meltano.
-            **more: Additional environment variables.
-        """
+        """Run a command of Meltano with additional environment variables."""
         return self._workspace.meltano(*arguments, variables=more)
 
 
@@ -209,59 +173,3 @@ def _package_cache() -> str:
         encoding="utf-8",
     )
     return found.stdout.strip()
-
-
-def transcript(folder: Path, commands: Sequence[str]) -> int:
-    """Run commands of Meltano in a new project and print their output.
-
-    Args:
-        folder: An empty folder.
-        commands: The commands without `meltano`.
-
-    Returns:
-        The exit code of the first command that fails, or 0.
-    """
-    dataset = Dataset(5, newest=datetime.now(UTC))
-    with FakeHub(read_definition(), pip_url=LOCAL) as hub, Simulator(dataset) as service:
-        project = Project(folder, hub, service)
-        _print(f"The Hub's API is at {hub.url}, the service at {service.url}.")
-        for command in commands:
-            _print(f"\n$ meltano {command}")
-            before = len(hub.requests)
-            finished = project.meltano(
-                *shlex.split(command), TAP_CAMPUSGROUPS__SELECT='["events.*", "rooms.*"]'
-            )
-            _print(finished.output.rstrip())
-            for asked in hub.requests[before:]:
-                _print(
-                    f"# request to the Hub: GET {asked.path} -> {asked.status} ({asked.command})"
-                )
-            if finished.code:
-                return finished.code
-    for path in sorted((folder / "output").iterdir()):
-        rows = len(path.read_bytes().splitlines())
-        _print(f"# loaded: {path.name}, {rows} rows")
-    return 0
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def main() -> int:
-    """Run the first commands of a new user."""
-    with tempfile.TemporaryDirectory() as folder:
-        return transcript(
-            Path(folder),
-            [
-                "add tap-campusgroups",
-                "config list tap-campusgroups",
-                "config test tap-campusgroups",
-                "run tap-campusgroups target-jsonl",
-            ],
-        )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

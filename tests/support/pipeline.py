@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from tests.simulator import Simulator
     from tests.support.postgres import Postgres
@@ -53,10 +54,10 @@ _COPIED: Final = ("meltano.yml", "examples")
 """The parts of the project that a workspace has. `.env` is not one of them."""
 
 _PASSED_ON: Final = frozenset(
-    {
+    [
         *("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP"),
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
-    }
+    ]
 )
 """Environment variables that programs inherit, besides `LC_*`: none of them configures a plugin."""
 
@@ -151,9 +152,6 @@ class Workspace:
         environment: The environment of every command.
     """
 
-    _checked: ClassVar[set[bytes]] = set()
-    """Contents of the `meltano.yml` files that passed the check of the database settings."""
-
     def __init__(
         self,
         home: Path,
@@ -162,7 +160,7 @@ class Workspace:
         database: Postgres | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Create the folder and check that Meltano loads into the given database.
+        """Create the folder and check that nothing leads Meltano to another database.
 
         Args:
             home: A folder for everything that the programs write.
@@ -171,7 +169,7 @@ class Workspace:
             folder: An existing Meltano project to use instead of a copy of this one.
 
         Raises:
-            ForeignDatabaseError: Meltano's settings lead to another database.
+            ForeignDatabaseError: The project has settings that precede the environment.
         """
         self._home = home
         self.folder = home / "project" if folder is None else folder
@@ -187,20 +185,16 @@ class Workspace:
             self.environment |= tap_settings(service)
         if database is not None:
             parts = conninfo_to_dict(database.url)
-            models = {
-                name: str(parts[name])
-                for name in ("host", "port", "user", "password", "dbname")
-                if parts.get(name)
-            }
-            self.environment |= {
+            variables = {
                 "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
-                **{f"DBT_POSTGRES_{name.upper()}": value for name, value in models.items()},
+                **{
+                    f"DBT_POSTGRES_{name.upper()}": str(parts[name])
+                    for name in ("host", "port", "user", "password", "dbname")
+                    if parts.get(name)
+                },
             }
-            if (self.folder / ".env").exists():
-                # Dagster prefers it to the environment.
-                message = "the workspace has a .env, which may lead to another database"
-                raise ForeignDatabaseError(message)
-            self._check_database(database, models)
+            self.environment |= variables
+            _check_precedence(self.folder, variables)
 
     @property
     def system_folder(self) -> Path:
@@ -232,54 +226,25 @@ class Workspace:
         return self._run(words, variables or {}, on_line=on_line)
 
     def dagster(self, *command: str) -> Finished:
-        """Run Dagster.
-
-        Raises:
-            TimeoutError: The command did not end in time and was killed.
-        """
-        return self._run_module("dagster", *command)
-
-    def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
-        """Run a shell script of the documentation with `meltano` on the path.
-
-        Args:
-            script: The script; it stops at the first command that fails.
-            variables: Additional environment variables.
-
-        Raises:
-            TimeoutError: The script did not end in time and was killed.
-        """
-        path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
-        return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
-
-    def _run_module(self, *command: str) -> Finished:
+        """Run Dagster, with the same exceptions as `meltano`."""
         home = self._home / "dagster"
         if not home.exists():
             home.mkdir()
             shutil.copy(self.folder / "examples" / "dagster" / "dagster.yaml", home)
         # Dagster imports the workspace's copy of `examples`, not this project's.
         path = os.pathsep.join((str(self.folder), self.environment["PYTHONPATH"]))
-        words = [sys.executable, "-m", *command]
+        words = [sys.executable, "-m", "dagster", *command]
         return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
 
-    def _check_database(self, database: Postgres, models: dict[str, str]) -> None:
-        """Check that no setting overrides the environment; once per content of `meltano.yml`."""
-        text = (self.folder / "meltano.yml").read_bytes()
-        if text in self._checked:
-            return
-        self._check_settings("target-postgres", {"sqlalchemy_url": database.sqlalchemy_url})
-        self._check_settings("dbt-postgres", models)
-        self._checked.add(text)
+    def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
+        """Run a script of the documentation up to the first command that fails.
 
-    def _check_settings(self, plugin: str, expected: dict[str, str]) -> None:
-        printed = self.meltano("--log-level=error", "config", "--unsafe", "print", plugin)
-        with suppress(ValueError):
-            found = json.loads(printed.output)
-            if all(str(found.get(name)) == value for name, value in expected.items()):
-                return
-        # Neither the settings nor the output, which may hold a password.
-        message = f"{plugin} is not configured for the database of this run"
-        raise ForeignDatabaseError(message)
+        Args:
+            script: The script, for a shell with `meltano` on the path.
+            variables: Additional environment variables.
+        """
+        path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
+        return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
 
     def _run(
         self,
@@ -319,6 +284,37 @@ class Workspace:
             message = f"{name} did not end within {_MAX_SECONDS:.0f} s:\n{''.join(lines[-20:])}"
             raise TimeoutError(message)
         return Finished(code, "".join(lines))
+
+
+def _check_precedence(folder: Path, variables: Collection[str]) -> None:
+    """Check that nothing in a project precedes variables of the environment.
+
+    Dagster prefers `.env`; Meltano prefers `env:` in its files, and a setting's own `env:` renames
+    its variable.
+    """
+    if (folder / ".env").exists():
+        message = "the workspace has a .env, which may lead to another database"
+        raise ForeignDatabaseError(message)
+    for path in (folder / "meltano.yml", *(folder / "examples").rglob("*.yml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if found := set(_preceding_keys(content, variables)):
+            # Not the value, which may hold a password.
+            message = f"{path.name} precedes the environment with {', '.join(sorted(found))}"
+            raise ForeignDatabaseError(message)
+
+
+def _preceding_keys(node: Any, variables: Collection[str]) -> Iterator[str]:
+    if isinstance(node, dict):
+        suffix = f"_{node.get('name')}".upper()
+        is_ours = any(name.endswith(suffix) for name in variables)
+        for key, value in node.items():
+            is_renamed = is_ours and key in {"env", "env_aliases"}
+            if is_renamed or key in variables:
+                yield key
+            yield from _preceding_keys(value, variables)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _preceding_keys(item, variables)
 
 
 def _copy_project(folder: Path) -> None:

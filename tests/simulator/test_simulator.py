@@ -1,0 +1,316 @@
+"""The simulator answers as design section 1 and the specification say, and fails as injected.
+
+What the tap's tests show is not repeated: most fault types, held requests, page delays.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from jsonschema import Draft202012Validator
+
+from tests.simulator import Dataset, Hang, RateLimit, Simulator, Status, seconds_between
+from tests.simulator.dataset import tap_schemas
+from tests.simulator.vocabulary import FOREIGN_KEYS
+from tests.support.harness import MAX_RETRY_DELAY as TIMEOUT
+from tests.support.harness import NEWEST, wait_until
+from tests.support.proxy import ForwardProxy, closed_port, endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.support.tls import Certificates
+
+EVERYTHING = {"updatedStart": "2020-01-01", "updatedEnd": "2030-01-01T00:00:00Z"}
+
+
+class Client(requests.Session):
+    """A client of one simulator."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.url = simulator.url
+        self.headers.update(simulator.headers())
+
+    def call(self, method: str, stream: str, **params: Any) -> requests.Response:
+        """Send a request."""
+        return self.request(method, f"{self.url}/{stream}", params=params, timeout=TIMEOUT)
+
+    def submit(self, stream: str, **window: str) -> requests.Response:
+        """Submit a query, by default for everything."""
+        return self.call("POST", stream, **(window or EVERYTHING))
+
+    def pages(self, stream: str, size: int = 999, **window: str) -> list[list[dict[str, Any]]]:
+        """Return the rows of a window by page."""
+        parameters = {**self.submit(stream, **window).json(), "size": size}
+        found = []
+        while True:
+            page = self.call("GET", stream, **parameters).json()
+            found.append(page["Results"])
+            if "NextToken" not in page:
+                return found
+            parameters["token"] = page["NextToken"]
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[Client]:
+    """Return a client of the simulator."""
+    with Client(simulator) as client:
+        yield client
+
+
+# The specification
+
+
+def test_query_is_queued_then_running_then_ready() -> None:
+    clock = [100.0]
+    with (
+        Simulator(
+            clock=lambda: clock[0], queued_seconds=2, running_seconds={"events": 3}
+        ) as simulator,
+        Client(simulator) as client,
+    ):
+        query = client.submit("events").json()
+        answers = []
+        for clock[0] in (101.9, 102.0, 104.9, 105.0):
+            response = client.call("GET", "events", **query)
+            answers.append((response.status_code, response.json().get("message")))
+    running = (202, "Accepted query and is running")
+    queued = (201, "Query is queued and waiting to be executed")
+    assert answers == [queued, running, running, (200, None)]
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (999, [999]), (1000, [999, 1])])
+def test_page_has_999_rows_at_most_and_last_page_no_token(count: int, sizes: list[int]) -> None:
+    dataset = Dataset({"events": count}, newest=NEWEST)
+    with Simulator(dataset) as simulator, Client(simulator) as client:
+        assert [len(page) for page in client.pages("events")] == sizes
+
+
+def test_export_has_the_current_rows_in_random_order(client: Client, simulator: Simulator) -> None:
+    expected = simulator.dataset["events"]
+    expected[0]["name"] = "Changed"
+    rows = [row for page in client.pages("events", size=2) for row in page]
+    assert rows != expected
+    assert sorted(rows, key=lambda row: int(row["id"])) == expected
+
+
+def test_both_bounds_are_inclusive_on_updated_on(client: Client, simulator: Simulator) -> None:
+    events = simulator.dataset["events"]
+    events[0]["updatedOn"] = "2021-05-06 07:30:00.000+05:30"
+    events[1]["updatedOn"] = None
+    events[2:] = []
+    for start, end, count in (
+        ("2021-05-06T02:00:00Z", "2022-01-01", 1),
+        ("2020-01-01", "2021-05-05T21:00:00-05:00", 1),
+        ("2021-05-06T02:00:00.001Z", "2030-01-01", 0),
+        ("2020-01-01", "2021-05-06T01:59:59Z", 0),
+    ):
+        (rows,) = client.pages("events", updatedStart=start, updatedEnd=end)
+        assert len(rows) == count
+
+
+@pytest.mark.parametrize(
+    ("window", "status", "message"),
+    [
+        ({"updatedStart": "2020-01-01"}, 400, "updatedStart and updatedEnd are required"),
+        ({"updatedStart": "soon", "updatedEnd": "2020-01-01"}, 500, "Error Parsing Start Date"),
+        ({"updatedStart": "2020-01-01", "updatedEnd": "2020-02-30"}, 500, "Error Parsing End Date"),
+    ],
+)
+def test_submit_with_invalid_window_is_refused(
+    client: Client, window: dict[str, str], status: int, message: str
+) -> None:
+    response = client.submit("events", **window)
+    assert (response.status_code, response.json()) == (status, {"message": message})
+
+
+def test_other_invalid_requests_are_refused(client: Client) -> None:
+    query = client.submit("events").json()
+    assert client.call("GET", "users", **query).status_code == 400
+    for wrong in ({"queryId": "x"}, {"token": "x"}, {"size": 0}, {"size": 1000}, {"size": "many"}):
+        assert client.call("GET", "events", **query | wrong).status_code == 400
+    assert client.submit("nothing").status_code == 404
+    assert client.call("PUT", "events").status_code == 405
+    client.headers["X-CG-School"] = "another"
+    response = client.call("GET", "events", **query)
+    assert response.status_code == 401
+    assert response.json() == {"message": "Error validating API key from API endpoint"}
+
+
+# Limits and records of requests
+
+
+@pytest.mark.parametrize("retry_after", [None, "0", "20"])
+def test_submit_at_the_limit_of_active_queries_is_429(retry_after: str | None) -> None:
+    with (
+        Simulator(queued_polls=1, max_active=1, retry_after=retry_after) as simulator,
+        Client(simulator) as client,
+    ):
+        first = client.submit("events").json()
+        refused = client.submit("groups")
+        assert (refused.status_code, refused.headers.get("Retry-After")) == (429, retry_after)
+        assert [client.call("GET", "events", **first).status_code for _ in range(2)] == [201, 200]
+        assert client.submit("groups").status_code == 200
+        simulator.timing.max_active = 2
+        assert client.submit("groups").status_code == 200
+        assert [request.status for request in simulator.sent("groups")] == [429, 200, 200]
+        assert simulator.peak_active == 2
+
+
+def test_rate_limit_and_block_last_for_seconds_of_the_clock() -> None:
+    clock = [0.0]
+    with Simulator(clock=lambda: clock[0]) as simulator, Client(simulator) as client:
+        simulator.inject(RateLimit(2, seconds=10).on(phase="submit", times=None))
+        simulator.inject(Status(403).on("users", after=1, seconds=6))
+        answers: list[Any] = []
+        for clock[0] in (0.0, 1.0, 2.5, 10.0):
+            response = client.submit("events")
+            answers.append((response.status_code, response.headers.get("Retry-After")))
+        assert answers == [(200, None), (200, None), (429, "8"), (200, None)]
+        assert seconds_between(simulator.sent("events", method="POST")) == [1.0, 1.5, 7.5]
+        query = client.submit("users").json()
+        seen = []
+        for clock[0] in (50.0, 55.9, 56.0):
+            seen.append(client.call("GET", "users", **query).status_code)
+        assert seen == [403, 403, 200]
+        assert len(simulator.sent("users", status=403)) == 2
+
+
+# Connections
+
+
+def test_server_with_tls_is_trusted_with_its_authority_only(certificates: Certificates) -> None:
+    for tls, ca_file, reason in (
+        (certificates.localhost, True, "unable to get local issuer"),
+        (certificates.wrong_host, certificates.ca_file, "Hostname mismatch"),
+        (certificates.expired, certificates.ca_file, "certificate has expired"),
+    ):
+        with Simulator(tls=tls) as simulator, Client(simulator) as client:
+            client.verify = ca_file
+            with pytest.raises(requests.exceptions.SSLError, match=reason):
+                client.submit("events")
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_close_ends_idle_and_hanging_connections_and_all_threads(
+    certificates: Certificates, *, is_encrypted: bool
+) -> None:
+    before = set(threading.enumerate())
+    simulator = Simulator(tls=certificates.localhost if is_encrypted else None)
+    with Client(simulator) as idle, Client(simulator) as held, ThreadPoolExecutor(1) as pool:
+        idle.verify = held.verify = certificates.ca_file
+        idle.submit("users")
+        simulator.inject(Hang().on("events"))
+        waiting = pool.submit(held.submit, "events")
+        wait_until(lambda: simulator.hanging == 1)
+        simulator.close()
+        with pytest.raises(requests.ConnectionError):
+            waiting.result(TIMEOUT)
+    assert set(threading.enumerate()) <= before
+    assert simulator.errors == []
+
+
+def test_error_inside_the_simulator_is_raised_on_exit() -> None:
+    dataset = Dataset(1, newest=NEWEST)
+    dataset["events"][0]["description"] = object()
+    with Simulator(dataset) as simulator, Client(simulator) as client:
+        with pytest.raises(requests.ConnectionError):
+            client.submit("events")
+        with pytest.raises(TypeError, match="JSON serializable"):
+            simulator.__exit__(None, None, None)
+        simulator.errors.clear()
+
+
+# Proxies
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_proxy_forwards_records_and_refuses(
+    certificates: Certificates, *, is_encrypted: bool
+) -> None:
+    tls = certificates.localhost if is_encrypted else None
+    with Simulator(tls=tls) as simulator, ForwardProxy(credentials="user:pass") as proxy:
+        for url, status in ((proxy.url, 200), (proxy.url.replace("user", "other"), 407)):
+            with Client(simulator) as client:
+                client.verify = certificates.ca_file
+                client.proxies = {"http": url, "https": url}
+                if is_encrypted and status == 407:
+                    with pytest.raises(requests.exceptions.ProxyError, match="407"):
+                        client.submit("events")
+                else:
+                    assert client.submit("events").status_code == status
+            last = proxy.requests[-1]
+            assert (last.method, last.status) == ("CONNECT" if is_encrypted else "POST", status)
+            assert simulator.url.split("/")[2] in last.target
+        assert len(simulator.requests) == 1
+
+
+@pytest.mark.parametrize("start", [closed_port, partial(endpoint, b"SSH-2.0-OpenSSH_9.6\r\n")])
+def test_endpoint_is_not_a_proxy(
+    simulator: Simulator, start: Callable[[], AbstractContextManager[str]]
+) -> None:
+    with start() as url, Client(simulator) as client:
+        client.proxies = {"http": url}
+        with pytest.raises(requests.ConnectionError):
+            client.submit("events")
+    assert simulator.requests == []
+
+
+# Rows
+
+
+@pytest.mark.parametrize("stream", tap_schemas())
+def test_rows_are_reproducible_and_valid_and_their_foreign_keys_exist(stream: str) -> None:
+    dataset = Dataset(30, newest=NEWEST, span=timedelta(days=9))
+    schema = dataset.schema(stream)
+    for row in dataset[stream]:
+        Draft202012Validator(schema).validate(row)
+        assert set(row) == {name for name in schema["properties"] if not name.startswith("_")}
+        keys = [row[name] for name in FOREIGN_KEYS.keys() & row.keys()]
+        assert all(1 <= int(key) <= 30 for key in keys if key and not isinstance(key, list))
+    assert Dataset(30, newest=NEWEST, span=timedelta(days=9)).row(stream, 7) == dataset[stream][6]
+
+
+def test_timestamps_have_regular_and_unusual_formats() -> None:
+    rows = Dataset({"events": 200}, newest=NEWEST)["events"]
+    assert {re.sub(r"\d", "0", row["updatedOn"])[10:] for row in rows} == {
+        "T00:00:00.000Z", "T00:00:00Z", "T00:00:00.000+00:00", "T00:00:00.000-00:00",
+        " 00:00:00.000Z",
+    }  # fmt: skip
+
+
+def test_program_serves_with_faults_until_sigterm() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.simulator", "--rows", "events=3", "--log-requests",
+         "--fault", "events:503:submit:1"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        introduction = "".join(iter(program.stdout.readline, "Run the tap against it:\n"))
+        url, school, secret = re.findall(r"^  \S+ +(\S+)$", introduction, re.MULTILINE)
+        headers = {"X-CG-School": school, "X-CG-API-Secret": secret}
+        answers = [
+            requests.post(f"{url}/events", params=EVERYTHING, headers=headers, timeout=TIMEOUT)
+            for _ in range(2)
+        ]
+        program.send_signal(signal.SIGTERM)
+        rest, _ = program.communicate(timeout=TIMEOUT)
+    assert [answer.status_code for answer in answers] == [503, 200]
+    assert program.returncode == 0
+    assert re.findall(r"  (\d+.*)$", rest, re.MULTILINE) == ["503  [Status]", "200"]
