@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import Slot, StreamExports
+from tap_campusgroups.exports.scheduler import Capacity, Slot, StreamExports
+from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import (
+    LOGGER,
     SECONDS,
     WINDOW,
     BufferProbe,
@@ -24,6 +27,7 @@ from tests.support.exports import (
     with_timeout,
 )
 from tests.support.harness import wait_until
+from tests.support.scripted_service import make_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -91,6 +95,7 @@ def test_parts_of_a_job_stay_within_the_buffer(small_buffer: int) -> None:
         for number in range(1, 101):
             slot.acquire()
             slot.accept(f"{slot.stream} {number}", is_resubmission=False)
+            slot.reserve()
             probe.fetch(slot.stream, 100)
             yield text_page(slot.stream, number, 100, is_last=True)
 
@@ -179,3 +184,29 @@ def test_dropped_jobs_free_the_buffer_and_do_not_start() -> None:
     assert found == ["a 1", *page_texts("d", 9), *page_texts("e", 9)]
     assert probe.fetched["b"] <= 2
     assert probe.fetched["c"] == 0
+
+
+def test_current_job_that_waits_for_a_place_gets_that_of_a_job_without_room(
+    small_buffer: int,
+) -> None:
+    """Its export failed, and a later job has taken its place; pages of others fill the buffer."""
+    monitor = ServiceMonitor(datetime.now(UTC), LOGGER)
+    capacity = Capacity(1, monitor, LOGGER)
+    current, later = make_slot(capacity, 1), make_slot(capacity, 2)
+    later.acquire()
+    with capacity.changed:
+        capacity.current_job = current
+        capacity.buffered_bytes = small_buffer
+
+    def release() -> None:
+        with capacity.changed:
+            current.end()
+            later.end()
+
+    with background(later.reserve, release=release) as reserving:
+        assert not reserving.done()
+        with background(current.acquire, release=release) as acquiring:
+            reserving.result(SECONDS)
+            later.store(text_page("later", 1, 100, is_last=True))
+            acquiring.result(SECONDS)
+    assert current in capacity.active

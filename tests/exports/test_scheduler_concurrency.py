@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 def has_limit(caplog: pytest.LogCaptureFixture, limit: int) -> bool:
     """Return whether the log has the line about a lowered limit."""
-    return f"Concurrency lowered: max_concurrent_exports={limit} reason=HTTP 429" in caplog.messages
+    return f"Concurrency changed: max_concurrent_exports={limit} reason=HTTP 429" in caplog.messages
 
 
 # The places at the service
@@ -74,18 +74,22 @@ def at_service(capacity: Capacity, *numbers: int) -> list[Slot]:
 def test_job_has_a_place_from_its_start_until_its_export_has_run(capacity: Capacity) -> None:
     slot, _ = at_service(capacity, 1, 2)
     assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.ACTIVE, "q1", 2)
-    assert capacity.buffered_bytes == 2 * PAGE_ESTIMATE
+    slot.reserve()
+    slot.reserve()  # has room already
+    assert capacity.buffered_bytes == PAGE_ESTIMATE
     slot.acquire()  # has one already
     assert capacity.free_places == 2
     slot.store(text_page("s1", 1, 10, is_last=True))
     assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.FETCHING, "q1", 3)
-    assert capacity.buffered_bytes == PAGE_ESTIMATE + 10
+    assert capacity.buffered_bytes == 10
+    slot.reserve()  # for a page like the last one
+    assert capacity.buffered_bytes == 20
     slot.finish()
     assert (slot.status, slot.query_id) == (JobStatus.DONE, None)
     with capacity.changed:
         assert slot.take() is not None
         assert slot.take() is None
-    assert capacity.buffered_bytes == PAGE_ESTIMATE
+    assert capacity.buffered_bytes == 0
 
 
 def test_released_job_has_no_export(capacity: Capacity) -> None:
@@ -145,8 +149,8 @@ def test_job_that_is_over_changes_nothing_also_with_a_free_place(
         (False, True, 1, 0, 0, False),
         (False, True, 2, 0, 0, True),
         (False, True, 4, 0, 2**40, False),
-        (False, True, 4, 0, 47 * 2**20, True),
-        (False, True, 4, 0, 47 * 2**20 + 1, False),
+        (False, True, 4, 0, 15 * 2**20, True),
+        (False, True, 4, 0, 15 * 2**20 + 1, False),
     ],
 )
 def test_job_may_start_at_its_turn_or_ahead_with_a_place_and_room(
@@ -225,8 +229,7 @@ def test_limit_rises_by_one_after_each_interval_without_429(
     fake_time: FakeTime, capacity: Capacity, caplog: pytest.LogCaptureFixture
 ) -> None:
     slots = at_service(capacity, *range(1, 5))
-    capacity.lower_limit(accepted=2)
-    capacity.lower_limit(accepted=3)  # not lower
+    capacity.set_limit(2, "HTTP 429")
     limits = []
     for seconds in (119, 1, 0, 120, 120):
         fake_time.advance(seconds)
@@ -234,22 +237,22 @@ def test_limit_rises_by_one_after_each_interval_without_429(
         limits.append(capacity.limit)
     assert limits == [2, 3, 3, 4, 4]
     assert caplog.messages == [
-        "Concurrency lowered: max_concurrent_exports=2 reason=HTTP 429",
-        "Concurrency raised: max_concurrent_exports=3 reason=no HTTP 429 for 120 s",
-        "Concurrency raised: max_concurrent_exports=4 reason=no HTTP 429 for 120 s",
+        "Concurrency changed: max_concurrent_exports=2 reason=HTTP 429",
+        "Concurrency changed: max_concurrent_exports=3 reason=time without HTTP 429",
+        "Concurrency changed: max_concurrent_exports=4 reason=time without HTTP 429",
     ]
 
 
-def test_limit_counts_abandoned_exports(fake_time: FakeTime, capacity: Capacity) -> None:
-    abandoned, *_ = at_service(capacity, 1, 2)
-    assert abandoned.abandon()
-    capacity.lower_limit(accepted=1)
-    assert (capacity.limit, capacity.free_places) == (2, 0)
+def test_another_429_postpones_the_rise_of_the_limit(
+    fake_time: FakeTime, capacity: Capacity
+) -> None:
+    (slot,) = at_service(capacity, 1)
+    capacity.set_limit(2, "HTTP 429")
     fake_time.advance(60)
-    capacity.lower_limit(accepted=3)
+    capacity.set_limit(2, "HTTP 429")
     fake_time.advance(60)
-    abandoned.release()
-    assert capacity.limit == 2  # the last 429 was a minute ago
+    slot.release()
+    assert capacity.limit == 2
 
 
 # The order of submissions

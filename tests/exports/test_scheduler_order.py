@@ -170,6 +170,7 @@ class RandomExport:
                         self._submit(slot)
                         is_active = True
                 slot.pause(delay)
+                slot.reserve()
                 if is_active:
                     self.service.end()
                     is_active = False

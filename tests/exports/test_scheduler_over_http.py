@@ -45,7 +45,7 @@ START = datetime(2018, 1, 1, tzinfo=UTC)
 END = "2025-07-01"
 """A fixed upper bound, so that two runs export the same window."""
 
-LOWERED = "Concurrency lowered: max_concurrent_exports="
+LOWERED = "Concurrency changed: max_concurrent_exports="
 
 
 # Number of exports at the service

@@ -17,7 +17,7 @@ from tap_campusgroups.exports.connection import (
 )
 from tap_campusgroups.exports.endpoint import Endpoint
 from tap_campusgroups.exports.export import PollPolicy, run_export
-from tap_campusgroups.exports.http_client import ExportLimits, HttpClient
+from tap_campusgroups.exports.http_client import HttpClient
 from tap_campusgroups.exports.pagination import Submit
 from tap_campusgroups.exports.resubmission import WindowExporter
 from tap_campusgroups.exports.retry import RangeHistory, RetryPolicy
@@ -154,7 +154,7 @@ class ScriptedJob:
         self.time = time
         self.history = RangeHistory()
         policies = (poll or PollPolicy(30, 1800), RetryPolicy.for_timeout(request_timeout))
-        self.client = HttpClient(ExportLimits(request_timeout, *policies), monitor, LOGGER)
+        self.client = HttpClient(request_timeout, *policies, monitor, LOGGER)
         self.endpoint = Endpoint(
             url="https://school.example/data/v1",
             path="/events",
