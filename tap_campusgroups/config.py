@@ -21,6 +21,8 @@ from tap_campusgroups.records.values import parse_timestamp
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from jsonschema import ValidationError
+
 
 class OnStreamError(enum.StrEnum):
     """Handling of the remaining streams when one fails."""
@@ -160,8 +162,8 @@ def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) ->
         match list(error.absolute_path):
             case [name]:
                 yield f"{name} must be {_expectation(settings[name])}"
-            case [*path] if path:
-                yield f"{json_path(*path)} is invalid"
+            case [_, *_]:
+                yield f"{json_path(error)} is invalid"
 
 
 def environment_problems(
@@ -201,7 +203,7 @@ def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
         is_text = isinstance(value, str)
         if _HASH_KEY_NAME.search(name) and not (is_text and len(value) >= _MIN_HASH_KEY_LENGTH):
             yield (
-                f"{json_path('stream_map_config', name)} must be text of at least "
+                f"stream_map_config.{quoted(name)} must be text of at least "
                 f"{_MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
             )
 
@@ -244,13 +246,10 @@ def type_names(types: str | Iterable[str]) -> str:
     return " or ".join(TYPE_NAMES[name] for name in ([types] if isinstance(types, str) else types))
 
 
-def json_path(*parts: str | int) -> str:
-    """Return the path of a value as JSONPath writes it, without the leading `$.`."""
-    path = "".join(
-        f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!a}]"
-        for part in parts
-    )
-    return path.removeprefix(".") or "the top level"
+def json_path(error: ValidationError, *keys: str) -> str:
+    """Return the path of an invalid value, or of keys in it, on one line without `$.`."""
+    path = ".".join((error.json_path, *keys)).removeprefix("$.")
+    return path.encode("unicode_escape").decode()
 
 
 def quoted(name: str) -> str:

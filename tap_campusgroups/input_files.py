@@ -13,7 +13,7 @@ from importlib import resources
 import click
 from jsonschema import Draft202012Validator, validators
 
-from tap_campusgroups.config import TYPE_NAMES, json_path, quoted, type_names
+from tap_campusgroups.config import json_path, quoted, type_names
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
@@ -29,19 +29,13 @@ MAX_DEPTH: t.Final = 50  # levels of nesting: the SDK copies catalog and state b
 _CATALOG: t.Final = decode_value(
     (resources.files(__package__) / "catalog.schema.json").read_text(encoding="utf-8")
 )
+_TEXT: t.Final = {"type": ["string", "null"]}
+_FULL_READ: t.Final = {"rows": {"type": "integer"}, "start": _TEXT, "version": {"type": "integer"}}
 _BOOKMARK: t.Final = {
     "type": "object",
     "properties": {
-        "replication_key_value": {"type": ["string", "null"]},
-        FULL_READ_KEY: {
-            "type": "object",
-            "required": ["rows", "start", "version"],
-            "properties": {
-                "rows": {"type": "integer"},
-                "start": {"type": ["string", "null"]},
-                "version": {"type": "integer"},
-            },
-        },
+        "replication_key_value": _TEXT,
+        FULL_READ_KEY: {"type": "object", "required": [*_FULL_READ], "properties": _FULL_READ},
     },
 }
 _FIXES: t.Final = {
@@ -129,8 +123,7 @@ def _canonical(stream: str, entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
     if (value := kept.get("replication_key_value")) is not None:
         kept["replication_key_value"] = canonical_timestamp(value)
         if kept["replication_key_value"] is None:
-            place = json_path("bookmarks", stream, "replication_key_value")
-            _fail("state", f"{place} is not a valid date")
+            _fail("state", f"bookmarks.{stream}.replication_key_value is not a valid date")
     return kept
 
 
@@ -145,15 +138,14 @@ def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
 
 
 def _describe(error: ValidationError) -> str:
-    value: t.Any = error.instance
-    wanted: t.Any = error.validator_value
+    wanted, value = t.cast("t.Any", error.validator_value), t.cast("t.Any", error.instance)
     if error.validator == "required":
         missing = next(name for name in wanted if name not in value)
-        return f"{json_path(*error.absolute_path, missing)} is required"
-    if error.validator == "enum":
-        return f"{json_path(*error.absolute_path)} must be one of {', '.join(filter(None, wanted))}"
-    found = next(text for name, text in TYPE_NAMES.items() if _VALIDATOR({}).is_type(value, name))
-    return f"{json_path(*error.absolute_path)} must be {type_names(wanted)}, not {found}"
+        return f"{json_path(error, missing)} is required"
+    expected = (
+        type_names(wanted) if error.validator == "type" else " or ".join(filter(None, wanted))
+    )
+    return f"{json_path(error)} must be {expected}"
 
 
 def _fail(option: str, problem: str) -> t.NoReturn:

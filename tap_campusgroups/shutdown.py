@@ -1,9 +1,9 @@
 """Shutdown after a signal: a flag, safe points that check it, and one watchdog.
 
-SIGTERM and SIGINT can arrive at any bytecode of the main thread, so the handler raises nothing and
-takes no lock: it stores the signal. The main thread checks it at safe points (between pages,
-between writes, while it waits) and ends the run in order. The watchdog ends the process if that
-takes too long, because the output or the log is blocked or a computation is long.
+SIGTERM, SIGINT and SIGHUP can arrive at any bytecode of the main thread, so the handler raises
+nothing and takes no lock: it stores the signal. The main thread checks it at safe points (between
+pages, between writes, while it waits) and ends the run in order. The watchdog ends the process if
+that takes too long, because the output or the log is blocked or a computation is long.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Shutdown:
         Thread(
             target=self._watch, args=(logger,), name="tap-campusgroups-watchdog", daemon=True
         ).start()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _handled_signals():
             signal.signal(number, lambda number, _frame: self.request(number))
         code = _exit_code(command)
         try:
@@ -101,6 +101,14 @@ class Shutdown:
 
 SHUTDOWN: t.Final = Shutdown()
 """The process has one, not each tap: signals belong to the process."""
+
+
+def _handled_signals() -> list[signal.Signals]:
+    handled = [signal.SIGINT, signal.SIGTERM]
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:  # `nohup` ignores it
+        handled.append(hang_up)
+    return handled
 
 
 def _log_stop(logger: logging.Logger, number: signal.Signals) -> None:

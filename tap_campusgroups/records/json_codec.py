@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import sys
 import typing as t
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
 from decimal import Decimal, InvalidOperation
@@ -19,7 +18,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Record: t.TypeAlias = dict[str, t.Any]
-Buffer: t.TypeAlias = "bytes | memoryview"
+Buffer: t.TypeAlias = "bytes | bytearray | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
@@ -89,10 +88,7 @@ def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
     try:
         return _decode(_body_decoder, text), False
     except InvalidJsonError:
-        # Repairing takes long; skip it for a body that was cut off.
-        if (bytes(text[:99]).lstrip()[:1], bytes(text[-99:]).rstrip()[-1:]) != (b"{", b"}"):
-            raise
-        repaired, has_invalid_unicode = repair_json(text, levels_around_values=3)
+        repaired, has_invalid_unicode = repair_json(text)
         return _decode(_body_decoder, repaired), has_invalid_unicode
 
 
@@ -130,75 +126,48 @@ def decode_rows(results: Raw) -> DecodedRows:
 
 # A surrogate pair or a lone surrogate, after an even number of backslashes.
 _SURROGATE = re.compile(
-    r"(?<!\\)((?:\\\\)*)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+# A string without an end reaches to the end of the text; another try at its next quotation mark
+# would take quadratic time.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?Infinity|NaN', re.DOTALL)
+_CONTROL_CHARACTERS: t.Final = {code: f"\\u{code:04x}" for code in range(0x20)}
 
 
-def replace_invalid_unicode(text: Buffer | Raw) -> str:
-    """Replace invalid UTF-8 bytes and lone surrogates with U+FFFD.
+def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
+    """Rewrite JSON as some services write it; otherwise, one value would cost a whole page.
 
-    JSON can escape a lone surrogate, but neither UTF-8 nor a database can store one.
-    """
-    decoded = bytes(memoryview(text)).decode(errors="replace")
-    return _SURROGATE.sub(lambda m: m[0] if m[2] else rf"{m[1]}\ufffd", decoded)
-
-
-# Strings, brackets, NaN and Infinity, and numbers with more digits than `int` accepts.
-_TOKEN = re.compile(
-    r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{\]}]|-?Infinity|NaN'
-    rf"|(?<![0-9.eE+-])[0-9.eE+-]{{{sys.int_info.default_max_str_digits + 1},}}",
-    re.DOTALL,
-)
-_INTEGER = re.compile(r"-?[0-9]+")
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f]")
-
-
-def repair_json(text: Buffer | Raw, *, levels_around_values: int = 2) -> tuple[Raw, bool]:
-    """Rewrite JSON so that every parser accepts it; otherwise, one value would cost a whole page.
-
-    Invalid Unicode is replaced, and control characters in strings are escaped. Integers of
-    thousands of digits, values nested too deeply, NaN and Infinity become strings.
-
-    Args:
-        text: A page's array of rows, or a response body.
-        levels_around_values: Nesting levels around the values of a row: 2 in a page, 3 in a body.
+    Invalid UTF-8 bytes and lone surrogates become U+FFFD: JSON can escape a lone surrogate, but
+    neither UTF-8 nor a database can store one. Control characters in strings are escaped. NaN and
+    Infinity become strings.
 
     Returns:
         The repaired text, and whether invalid Unicode was replaced.
     """
-    source = replace_invalid_unicode(text)
-    max_depth = MAX_DEPTH + levels_around_values
-    parts: list[str] = []
-    end = start = depth = 0
-    for match in _TOKEN.finditer(source):
-        found: str = match[0]
-        if found in "[{":
-            depth += 1
-            if depth == max_depth + 1:
-                start = match.start()
-            continue
-        if found in "]}":
-            depth -= 1
-            if depth != max_depth:
-                continue
-            repaired = encode_json(source[start : match.end()])
-        elif depth > max_depth:
-            continue
-        elif found[0] == '"':
-            if not _CONTROL_CHARACTER.search(found):
-                continue
-            start = match.start()
-            repaired = _CONTROL_CHARACTER.sub(lambda m: f"\\u{ord(m[0]):04x}", found)
-        elif found[-1] in "Ny" or _INTEGER.fullmatch(found):
-            start = match.start()
-            repaired = f'"{found}"'
-        else:
-            continue
-        parts += [source[end:start], repaired]
+    decoded = str(memoryview(text), "utf-8", "replace").encode()
+    source = _substitute(_SURROGATE, lambda m: m[0] if m[2] else m[1] + rb"\ufffd", decoded)
+    return Raw(_substitute(_TOKEN, _repair_token, source)), source != memoryview(text)
+
+
+def _repair_token(match: re.Match[bytes]) -> bytes:
+    token = match[0]
+    if token[:1] != b'"':
+        return b'"%s"' % token
+    return token.decode().translate(_CONTROL_CHARACTERS).encode()
+
+
+def _substitute(
+    pattern: re.Pattern[bytes], repair: Callable[[re.Match[bytes]], bytes], text: Buffer
+) -> bytearray:
+    """Do the same as `pattern.sub`, which would hold the parts of a large body as objects."""
+    output, end = bytearray(), 0
+    for match in pattern.finditer(text):
+        output += text[end : match.start()]
+        output += repair(match)
         end = match.end()
-    repaired_text = "".join([*parts, source[end:]]).encode()
-    return Raw(repaired_text), source.encode() != bytes(memoryview(text))
+    output += text[end:]
+    return output
 
 
 def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
@@ -211,8 +180,11 @@ def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
 
 
 def encode_json(value: t.Any) -> str:
-    """Encode a value as JSON."""
-    return encoder.encode(value).decode()
+    """Encode a value as JSON; raise `InvalidJsonError` if it is nested too deeply."""
+    try:
+        return encoder.encode(value).decode()
+    except RecursionError:
+        raise InvalidJsonError from None
 
 
 def format_json(value: t.Any) -> str:
@@ -224,7 +196,7 @@ def limit_depth(value: t.Any) -> t.Any:
     """Copy a value, with whatever is nested deeper than `MAX_DEPTH` as JSON text."""
     if not isinstance(value, (dict, list)):
         return value
-    root: list[t.Any] = [value]
+    root: list[t.Any] = [value]  # not by recursion, which would leave less of it to `encode_json`
     parents: list[t.Any] = [root]
     for level in range(MAX_DEPTH + 1):
         children: list[t.Any] = []

@@ -35,13 +35,10 @@ class UnknownFieldStats:
     @property
     def suggested_schema(self) -> dict[str, t.Any] | None:
         """The schema to give the field, or `None` if all of its values were null."""
-        match self.suggested_type:
-            case "null":
-                return None
-            case "date-time" as name:
-                return {"type": ["string", "null"], "format": name}
-            case name:
-                return {"type": [name, "null"]}
+        if (name := self.suggested_type) == "null":
+            return None
+        is_time = name == "date-time"
+        return {"type": ["string", "null"], "format": name} if is_time else {"type": [name, "null"]}
 
 
 @dataclass(slots=True)

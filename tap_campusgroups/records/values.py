@@ -49,7 +49,9 @@ def parse_timestamp(value: object) -> datetime | None:
     try:
         if isinstance(value, str) and _TIMESTAMP.fullmatch(text := _normalize_timestamp(value)):
             timestamp = datetime.fromisoformat(text)
-            return timestamp.replace(tzinfo=timestamp.tzinfo or UTC).astimezone(UTC)
+            if timestamp.tzinfo is None:
+                timestamp = timestamp.replace(tzinfo=UTC)
+            return timestamp.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     return None
@@ -64,7 +66,7 @@ def _normalize_timestamp(text: str) -> str:
 def format_timestamp(timestamp: datetime, timespec: str = "microseconds") -> str:
     """Format an aware timestamp in UTC; by default in the form of `canonical_timestamp`."""
     # Not `strftime`: its %Y does not pad years before 1000 on every platform.
-    return f"{timestamp.astimezone(UTC).replace(tzinfo=None).isoformat('T', timespec)}Z"
+    return f"{timestamp.astimezone(UTC).isoformat('T', timespec).removesuffix('+00:00')}Z"
 
 
 def canonical_timestamp(value: object) -> str | None:
@@ -75,19 +77,6 @@ def canonical_timestamp(value: object) -> str | None:
     Returns:
         The timestamp in UTC; `None` if `parse_timestamp` does not accept the value.
     """
-    # Shortcut for the service's form; Python 3.14 parses hour 24 as midnight of the next day.
-    if (
-        isinstance(value, str)
-        and len(value) == len("2024-05-01T10:00:00.123Z")
-        and value[7:20:3] == "-T::."
-        and value[23] == "Z"
-        and value[11:13] != "24"
-    ):
-        try:
-            datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        return f"{value[:23]}000Z"
     timestamp = parse_timestamp(value)
     return None if timestamp is None else format_timestamp(timestamp)
 

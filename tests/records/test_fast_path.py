@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +12,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.helpers._flattening import flatten_record, flatten_schema
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
+from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.exceptions import SettingsError
 from tests.simulator import Dataset, JsonBody
 from tests.support.fast_path import (
@@ -17,6 +21,7 @@ from tests.support.fast_path import (
     PAGES,
     ROWS,
     SENTINEL,
+    STARTED,
     Run,
     Tap,
     assert_same_run,
@@ -25,7 +30,7 @@ from tests.support.fast_path import (
     drift_everywhere,
     user_catalog,
 )
-from tests.support.harness import NEWEST, state_of
+from tests.support.harness import NEWEST, catalog_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +58,6 @@ def test_stream_with_neutral_map_is_the_same(tap: Tap, more: dict[str, Any]) -> 
     fast = tap("events", prepare=drift_events, **more)
     assert fast.pages == ([5] if "page_size" in more else PAGES)
     assert_same_run(fast, tap("events", prepare=drift_events, **NEUTRAL_MAP, **more))
-
-
-def test_stream_without_map_stays_on_fast_path(tap: Tap) -> None:
-    alone = tap("rooms")
-    both = tap("events", "rooms", **NEUTRAL_MAP)
-    assert both.pages == PAGES
-    assert both.records["rooms"] == alone.records["rooms"]
-    assert len(both.records["events"]) == ROWS
 
 
 def test_deselected_properties_are_the_only_ones_missing(tap: Tap) -> None:
@@ -111,25 +108,6 @@ def test_flattened_records_are_flattened_fast_path_records(tap: Tap) -> None:
         assert_same_run(fast, sdk)
 
 
-def test_stream_with_flattening_disabled_stays_on_fast_path(tap: Tap) -> None:
-    plain = tap("events")
-    switched_off = tap("events", flattening_enabled=False, flattening_max_depth=1)
-    assert switched_off.pages == plain.pages == PAGES
-    assert switched_off.plain == plain.plain
-
-
-@pytest.mark.parametrize("name", ['a "name"', "a\\b", "a\nb", "\0", "\u2028", "class"], ids=ascii)
-def test_unknown_field_of_any_name_is_captured_or_ignored(tap: Tap, name: str) -> None:
-    def prepare(dataset: Dataset) -> None:
-        dataset["events"][1][name] = SENTINEL
-
-    for mode, count in (("capture", 1), ("ignore", 0)):
-        fast = tap("events", prepare=prepare, unknown_fields=mode)
-        assert fast.error is None
-        assert fast.text.count(SENTINEL) == count
-        assert_same_run(fast, tap("events", prepare=prepare, unknown_fields=mode, **NEUTRAL_MAP))
-
-
 def test_unknown_field_with_fail_ends_both_paths_with_same_error(tap: Tap) -> None:
     def run(**more: Any) -> Run:
         fault = JsonBody({"Results": [{"id": 7, "shoeSize": SENTINEL}]}).on("events", "later_page")
@@ -154,47 +132,6 @@ def test_unknown_field_with_fail_ends_both_paths_with_same_error(tap: Tap) -> No
         assert SENTINEL not in run_of.log
 
 
-def test_rows_without_id_are_left_out_and_fail_the_stream(tap: Tap) -> None:
-    def prepare(dataset: Dataset) -> None:
-        first, second, third, *_ = dataset["events"]  # the first one is the newest
-        first["id"], second["id"] = None, "x"
-        del third["id"]
-
-    fast = tap("events", prepare=prepare)
-    assert "3 rows" in str(fast.error)
-    assert len(fast.records["events"]) == 2
-    assert_same_run(fast, tap("events", prepare=prepare, **NEUTRAL_MAP))
-
-
-@pytest.mark.usefixtures("fake_time")
-def test_invalid_unicode_is_replaced(tap: Tap) -> None:
-    def prepare(dataset: Dataset) -> None:
-        dataset["events"][1]["name"] = "half \ud83d of a pair"
-        dataset["events"][2]["shoeSize"] = ["\ude00"]
-        dataset["events"][3] |= {"type": {"name": "\udfff"}, "capacity": "many"}
-
-    fast = tap("events", prepare=prepare)
-    assert fast.error is None
-    assert fast.reports[0]["pages_with_invalid_unicode"] >= 2
-    assert_same_run(fast, tap("events", prepare=prepare, **NEUTRAL_MAP))
-
-
-def test_row_with_duplicate_key_is_the_same(tap: Tap) -> None:
-    class Twice(str):
-        """A key that can occur twice in a dictionary."""
-
-        __slots__ = ()
-        __hash__ = object.__hash__
-
-    def prepare(dataset: Dataset) -> None:
-        # The last value counts, as in any JSON parser.
-        dataset["events"][1] = {Twice("capacity"): "many", **dataset["events"][1]}
-
-    fast = tap("events", prepare=prepare)
-    assert fast.error is None
-    assert_same_run(fast, tap("events", prepare=prepare, **NEUTRAL_MAP))
-
-
 @pytest.mark.parametrize(
     "more", [{"emit_activate_version_messages": True}, {"batch_config": {}}], ids=repr
 )
@@ -216,18 +153,6 @@ def test_alias_renames_stream_except_in_state(tap: Tap) -> None:
     assert set(sdk.bookmarks) == {"events"}
 
 
-def test_duplicate_of_stream_has_every_record(tap: Tap) -> None:
-    fast = tap("events", prepare=drift_events)
-    sdk = tap("events", prepare=drift_events, stream_maps={"copies": {"__source__": "events"}})
-    doubled: list[dict[str, Any]] = []
-    for message in fast.messages:
-        doubled.append(message)
-        if "stream" in message:
-            doubled.append(message | {"stream": "copies"})
-    fast.messages = doubled
-    assert_same_run(fast, sdk)
-
-
 def test_filter_leaves_out_records_but_moves_bookmark(tap: Tap) -> None:
     fast = tap("events")
     sdk = tap("events", stream_maps={"events": {"__filter__": "id > 2"}})
@@ -238,44 +163,6 @@ def test_filter_leaves_out_records_but_moves_bookmark(tap: Tap) -> None:
     ]
     assert len(fast.of_type("RECORD")) == 3
     assert_same_run(fast, sdk)
-
-
-def test_else_null_leaves_out_unmapped_streams_and_properties(tap: Tap) -> None:
-    fast = tap("events", "users")
-    sdk = tap(
-        "events",
-        "users",
-        stream_maps={"events": {"id": "id", "name": "name", "__else__": None}, "__else__": None},
-    )
-    assert sdk.error is None
-    assert not sdk.pages
-    assert sdk.states == fast.states
-    assert sdk.metrics == fast.metrics
-    assert sdk.records == {
-        "events": [
-            {"id": record["id"], "name": record["name"]} for record in fast.records["events"]
-        ]
-    }
-
-
-@pytest.mark.parametrize("odd", [7, [], None, "x"])
-@pytest.mark.parametrize("after", [0, 1])
-def test_row_that_is_not_an_object_is_left_out_and_fails_the_stream(
-    tap: Tap, odd: object, after: int
-) -> None:
-    def run(**more: Any) -> Run:
-        bad = JsonBody({"Results": [{"id": 99, "name": 1}, odd, {"id": 100}]})
-        fault = bad.on("events", "later_page" if after else "first_page")
-        state = state_of(events="2024-01-01T00:00:00.000000Z")
-        # With concurrency, the progress of the other export would be random.
-        return tap("events", "users", faults=[fault], state=state, max_concurrent_exports=1, **more)
-
-    fast = run()
-    assert "1 row of " in str(fast.error)
-    assert len(fast.records["events"]) == 2 + (PAGE_SIZE if after else 0)
-    assert len(fast.records["users"]) == ROWS
-    assert fast.bookmarks["events"] == "2024-01-01T00:00:00.000000Z"
-    assert_same_run(fast, run(writer=MsgSpecWriter()))
 
 
 def test_user_schema_is_the_same(tap: Tap) -> None:
@@ -294,3 +181,197 @@ def test_user_schema_is_the_same(tap: Tap) -> None:
     assert list(schema["schema"]["properties"])[:3] == ["name", "id", "updatedOn"]
     assert_same_run(fast, tap(prepare=drift_events, catalog=catalog, **NEUTRAL_MAP))
     assert_same_run(fast, tap(prepare=drift_events, catalog=catalog, writer=MsgSpecWriter()))
+
+
+# Bookmarks and STATE messages
+
+LAST, YESTERDAY, LONG_AGO, NEAR = "2025-06-01", "2025-05-31", "2024-12-01", "2025-06-02"
+
+KEYS: dict[str, tuple[list[object], str | None]] = {
+    "common form": (
+        [f"{LONG_AGO}T10:00:00.123Z", f"{YESTERDAY}T10:00:00.123Z", f"{YESTERDAY}T09:00:00.000Z"],
+        f"{YESTERDAY}T10:00:00.123000Z",
+    ),
+    "other forms": (
+        [f"{YESTERDAY}T23:59:59+05:00", f"{YESTERDAY} 18:59:59.5", f"{YESTERDAY}T18:59:59Z"],
+        f"{YESTERDAY}T18:59:59.500000Z",
+    ),
+    "fractions of a second": (
+        [
+            f"{YESTERDAY}T10:00:00.1Z",
+            f"{YESTERDAY}T10:00:00.12Z",
+            f"{YESTERDAY}T10:00:00.119999999Z",
+        ],
+        f"{YESTERDAY}T10:00:00.120000Z",
+    ),
+    "missing": ([..., None, ""], None),
+    "missing except for one": (
+        [..., f"{YESTERDAY}T10:00:00.123Z", None],
+        f"{YESTERDAY}T10:00:00.123000Z",
+    ),
+    "invalid": (["soon", 20250501, {"at": YESTERDAY}], None),
+    "invalid except for one": (["soon", YESTERDAY, True], f"{YESTERDAY}T00:00:00.000000Z"),
+    "newer than end_date": (
+        [f"{LAST}T00:00:00.001Z", f"{YESTERDAY}T23:59:59.999Z", "2999-01-01"],
+        f"{LAST}T00:00:00.000000Z",
+    ),
+    "newer only by the offset": (
+        [f"{LAST}T01:00:00+02:00", f"{YESTERDAY}T22:30:00-00:30", "soon"],
+        f"{YESTERDAY}T23:00:00.000000Z",
+    ),
+    "older than the lookback": (
+        ["2004-01-01T00:00:00.000Z", "2003-01-01", "0001-01-01T00:00:00+10:00"],
+        None,
+    ),
+}
+"""Values of `updatedOn`, and the bookmark after them (`None`: not moved by the rows)."""
+
+
+@pytest.mark.parametrize("before", [None, LONG_AGO, NEAR])
+@pytest.mark.parametrize(("keys", "newest"), KEYS.values(), ids=KEYS)
+def test_bookmark_is_the_same(
+    tap: Tap, keys: list[object], newest: str | None, before: str | None
+) -> None:
+    rows = [
+        {"id": number} | ({} if key is ... else {"updatedOn": key})
+        for number, key in enumerate(keys, 1)
+    ]
+    state = state_of(events=before, users="2024-01-01T00:00:00.000000Z") if before else None
+
+    def run(**more: Any) -> Run:
+        fault = JsonBody({"Results": rows}).on("events", "first_page")
+        # The bookmark moves to the start of the lookback in any case; keep that far back.
+        return tap(
+            "events", faults=[fault], state=state, end_date=LAST, lookback_hours=24 * 300, **more
+        )
+
+    fast = run()
+    assert len(fast.of_type("RECORD")) == len(rows)
+    long_ago = (STARTED - timedelta(hours=24 * 300)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    expected = max(newest or long_ago, f"{before}T00:00:00.000000Z" if before else "")
+    assert fast.bookmarks["events"] == expected
+    assert_same_run(fast, run(**NEUTRAL_MAP))
+
+
+def test_states_are_the_same_and_hold_only_bookmarks(
+    tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CampusGroupsStream, "STATE_MSG_FREQUENCY", 2)
+    state = state_of(events="2024-01-01T00:00:00.000000Z")
+    fast = tap("events", state=state, export_window_days=30)
+    sdk = tap("events", state=state, export_window_days=30, **NEUTRAL_MAP)
+    assert fast.states == sdk.states
+    assert len(fast.states) > 2
+    for state_message in fast.states:
+        assert set(state_message["bookmarks"]["events"]) == {
+            "replication_key",
+            "replication_key_value",
+        }
+
+
+def test_full_table_sync_leaves_bookmark_unchanged(tap: Tap) -> None:
+    catalog = catalog_of(["events"])
+    for stream in catalog["streams"]:
+        stream["replication_method"] = "FULL_TABLE"
+    state = state_of(events="2025-01-01T00:00:00.000000Z")
+    fast = tap(catalog=catalog, state=state)
+    assert fast.bookmarks == {"events": "2025-01-01T00:00:00.000000Z"}
+    assert_same_run(fast, tap(catalog=catalog, state=state, **NEUTRAL_MAP))
+
+
+# Deselected, masked and removed values appear neither in the output nor in the log
+
+
+def hide(dataset: Dataset) -> None:
+    """Put the sentinel into fields of all users, in every form that can be converted."""
+    for row in dataset["users"]:
+        row["bio"] = SENTINEL
+        row["gender"] = {"id": 1, "name": SENTINEL}
+    first, second, third, *_ = dataset["users"]
+    first["gender"] = json.dumps(first["gender"])
+    second["bio"] = {"text": SENTINEL}
+    third["bio"] = [SENTINEL]
+
+
+HIDDEN = [["bio"], ["gender", "name"]]
+MASK = {
+    "bio": "sha256(json.dumps(bio))",
+    "gender": "sha256(json.dumps(gender))",
+    "_extra": None,
+}
+FLATTENED = {"flattening_enabled": True, "flattening_max_depth": 1}
+HIDING_SETTINGS: dict[str, dict[str, Any]] = {
+    "deselected": {"deselected": HIDDEN},
+    "deselected with a map": {"deselected": HIDDEN, "stream_maps": {"users": {"id": "id"}}},
+    "deselected and flattened": {"deselected": HIDDEN} | FLATTENED,
+    "deselected with SDK writer": {"deselected": HIDDEN, "writer": MsgSpecWriter()},
+    "masked": {"stream_maps": {"users": MASK}},
+    "masked and renamed": {"stream_maps": {"users": MASK | {"__alias__": "people"}}},
+    "masked by a pattern": {"stream_maps": {"use*": MASK}},
+    "removed": {"stream_maps": {"users": {"bio": None, "gender": None, "_extra": None}}},
+    "removed with __NULL__": {
+        "stream_maps": {"users": {"bio": "__NULL__", "gender": "__NULL__", "_extra": "__NULL__"}}
+    },
+    "not mapped, __else__ null": {"stream_maps": {"users": {"id": "id", "__else__": None}}},
+    "filtered": {"stream_maps": {"users": {"__filter__": "id > 100"}}},
+    "stream not mapped, __else__ null": {"stream_maps": {"rooms": {"id": "id"}, "__else__": None}},
+}
+
+
+@pytest.mark.parametrize("how", HIDING_SETTINGS.values(), ids=HIDING_SETTINGS)
+def test_hidden_value_is_in_neither_output_nor_log(tap: Tap, how: dict[str, Any]) -> None:
+    plain = tap("users", prepare=hide)
+    assert plain.pages == PAGES
+    assert plain.text.count(SENTINEL) == 2 * ROWS
+    more = {name: value for name, value in how.items() if name != "deselected"}
+    catalog = catalog_without("users", *how.get("deselected", ()))
+    hidden = tap(prepare=hide, catalog=catalog, **more)
+    assert hidden.error is None
+    assert not hidden.pages
+    assert SENTINEL not in hidden.text
+    assert SENTINEL not in hidden.log
+    assert hidden.bookmarks == plain.bookmarks
+    assert hidden.metrics == plain.metrics
+
+
+@pytest.mark.parametrize("path", [["gender", "name"], ["gender", "id"]], ids=repr)
+def test_deselected_value_of_wrong_type_is_in_neither_output_nor_log(
+    tap: Tap, path: list[str]
+) -> None:
+    value = {path[-1]: SENTINEL}
+
+    def prepare(dataset: Dataset) -> None:
+        forms = [[value], json.dumps([value]), repr(value), {"id": 1} | value, json.dumps(value)]
+        for row, form in zip(dataset["users"], forms, strict=True):
+            row["gender"] = form
+
+    hidden = tap(prepare=prepare, catalog=catalog_without("users", path))
+    assert hidden.error is None
+    assert len(hidden.records["users"]) == ROWS
+    assert SENTINEL not in hidden.text
+    assert SENTINEL not in hidden.log
+
+
+def test_mask_hashes_value_as_written_on_fast_path(tap: Tap) -> None:
+    def prepare(dataset: Dataset) -> None:
+        for number, row in enumerate(dataset["users"]):
+            row["bio"] = [f"{SENTINEL}{number}", number, {"a": SENTINEL}, True, 1.50][number]
+
+    plain = tap("users", prepare=prepare)
+    masked = tap("users", prepare=prepare, stream_maps={"users": {"bio": "sha256(bio)"}})
+    assert SENTINEL in plain.text
+    assert SENTINEL not in masked.text
+    for message in plain.of_type("RECORD"):
+        message["record"]["bio"] = sha256(message["record"]["bio"].encode()).hexdigest()
+    assert_same_run(plain, masked)
+
+
+def test_field_missing_from_user_schema_is_in_neither_output_nor_log(tap: Tap) -> None:
+    catalog = user_catalog("users", "id", "updatedOn", "email")
+    fast = tap(prepare=hide, catalog=catalog)
+    assert fast.pages == PAGES
+    sdk = tap(prepare=hide, catalog=catalog, writer=MsgSpecWriter())
+    assert_same_run(fast, sdk)
+    for run in (fast, sdk):
+        assert SENTINEL not in run.text
+        assert SENTINEL not in run.log

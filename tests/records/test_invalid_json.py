@@ -1,76 +1,46 @@
-"""Pages with invalid JSON or Unicode, or with values that JSON parsers reject."""
+"""Pages with invalid JSON or Unicode, and their repair."""
 
 from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_campusgroups.records import json_codec
 from tap_campusgroups.records.json_codec import (
-    replace_invalid_unicode,
+    InvalidJsonError,
+    JsonError,
+    decode_body,
+    decode_rows,
+    limit_depth,
+    repair_json,
 )
 from tap_campusgroups.records.quality import DataQualityCounters
-from tests.support.conversion import (
-    FIELDS,
-    KEY,
-    SCHEMA,
-    STABLE,
-    assert_same,
-)
-from tests.support.strategies import (
-    pages,
-)
+from tests.support.conversion import FIELDS, KEY, SCHEMA, STABLE, assert_same
+from tests.support.strategies import pages
 
 INVALID_PAGES = [
-    *(b"", b" ", b"null", b"1", b'"x"', b"{}"),
-    *(b"[", b"[{", b'[{"id"', b'[{"id":', b'[{"id":1', b'[{"id":1}', b'[{"id":1},', b'[{"id":1},]'),
-    *(b'[{"id":1}]]', b'[{"id":1}] x', b'[{"id":1} {"id":2}]', b"[{'id':1}]", b"[{id:1}]"),
-    *(
-        b'[{"id":01}]',
-        b'[{"id":1.}]',
-        b'[{"id":.5}]',
-        b'[{"id":+1}]',
-        b'[{"id":nan}]',
-        b'[{"id":}]',
-    ),
-    *(
-        b'\xef\xbb\xbf[{"id":1}]',
-        b'[{"id":tr}]',
-        b'[{"id":nul}]',
-        b'[{"id":1,}]',
-        b"\xff\xfe[\0]\0",
-    ),
-    *(b'[{"id":"x"},{', b'[{"new":1},{"a]', b'[{"id":"x","count":"x"},{"id":1},{"count":}]'),
+    *(b"", b" ", b"null", b"1", b'"x"', b"{}", b"[", b"[{", b'[{"id"', b'[{"id":', b'[{"id":1'),
+    *(b'[{"id":1}', b'[{"id":1},', b'[{"id":1},]', b'[{"id":1}]]', b'[{"id":1}] x'),
+    *(b'[{"id":1} {"id":2}]', b"[{'id':1}]", b"[{id:1}]", b'[{"id":01}]', b'[{"id":1.}]'),
+    *(b'[{"id":.5}]', b'[{"id":+1}]', b'[{"id":nan}]', b'[{"id":}]', b'\xef\xbb\xbf[{"id":1}]'),
+    *(b'[{"id":tr}]', b'[{"id":nul}]', b'[{"id":1,}]', b"\xff\xfe[\0]\0", b'[{"id":"x"},{'),
+    *(b'[{"new":1},{"a]', b'[{"id":"x","count":"x"},{"id":1},{"count":}]'),
 ]
 INVALID_VALUES = [
-    *(b'"\\x"', b'"\\u12"', b"tr", b"1.", b"1e", b"-", b"01", b"[1,]", b'{"a"}'),
-    *(b'{"a":1,}', b'"', b"'a'", b'"\xff', b'"\\ud800', b'["\xff"', b"{\xff:1}", b"\xff"),
+    *(b'"\\x"', b'"\\u12"', b"tr", b"1.", b"1e", b"-", b"01", b"[1,]", b'{"a"}', b'{"a":1,}'),
+    *(b'"', b"'a'", b'"\xff', b'"\\ud800', b'["\xff"', b"{\xff:1}", b"\xff"),
 ]
 INVALID_UNICODE = [
-    *(b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"a\x80"', b'"\xf4\x90\x80\x80"', b'"\\ud800"'),
-    *(
-        b'"\\udc00"',
-        b'"\\ud800\\u0041"',
-        b'"\\ud83d\\ud83d"',
-        b'["\xff"]',
-        b'{"a":"\xff"}',
-        b'{"\xff":1}',
-    ),
-    *(
-        b'{"\\ud800":1}',
-        b'[{"a":["\xff"]}]',
-        b'{"name":"\xff"}',
-        b'{"\xff":1,"id":"x"}',
-        b'"7\xff"',
-    ),
-    *(
-        b'"{\\"name\\":\\"\xff\\"}"',
-        b'"{\\"name\\":\\"\\\\ud800\\"}"',
-        b'"\\\\\\ud83d\\ude00\\ude00"',
-    ),
+    *(b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"a\x80"', b'"\xf4\x90\x80\x80"'),
+    *(b'"\\ud800"', b'"\\udc00"', b'"\\ud800\\u0041"', b'"\\ud83d\\ud83d"', b'["\xff"]'),
+    *(b'{"a":"\xff"}', b'{"\xff":1}', b'{"\\ud800":1}', b'[{"a":["\xff"]}]', b'{"name":"\xff"}'),
+    *(b'{"\xff":1,"id":"x"}', b'"7\xff"', b'"{\\"name\\":\\"\xff\\"}"'),
+    *(b'"{\\"name\\":\\"\\\\ud800\\"}"', b'"\\\\\\ud83d\\ude00\\ude00"'),
 ]
 
 
@@ -100,14 +70,6 @@ def test_invalid_unicode_in_any_field_is_replaced_alike(field: str) -> None:
             assert_same(SCHEMA, page, b'[{"id":1,"updatedOn":"2024-05-01"}]', page)
 
 
-@pytest.mark.parametrize(
-    "key", [b'"\xff"', b'"\\ud800"', b'"a', b"a", b"1", b"null", b'"\\x"'], ids=repr
-)
-def test_invalid_key_converts_alike(key: bytes) -> None:
-    for page in (b"[{%s:1}]" % key, b'[{"status":{%s:1}}]' % key, b'[{"new":{%s:1}}]' % key):
-        assert_same(SCHEMA, page, b'[{"id":"x","new":2}]', page)
-
-
 ESCAPES = st.lists(
     st.sampled_from(
         [
@@ -122,10 +84,11 @@ ESCAPES = st.lists(
 @settings(STABLE, max_examples=100)
 @given(ESCAPES)
 def test_lone_surrogates_are_replaced_and_pairs_are_kept(text: str) -> None:
-    replaced = replace_invalid_unicode(f'"{text}"'.encode())
+    repaired, is_replaced = repair_json(f'"{text}"'.encode())
     # `json` joins pairs and keeps lone surrogates.
-    expected = re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"'))
-    assert json.loads(replaced) == expected
+    decoded = json.loads(f'"{text}"')
+    expected = re.sub("[\ud800-\udfff]", "\ufffd", decoded)
+    assert (json.loads(bytes(repaired)), is_replaced) == (expected, expected != decoded)
 
 
 @settings(STABLE, max_examples=60)
@@ -134,24 +97,41 @@ def test_truncated_or_garbled_page_converts_alike(text: str, place: int, garbage
     assert_same(SCHEMA, text.encode()[:place], text[:place] + garbage + text[place + 1 :])
 
 
-@pytest.mark.parametrize("field", [*FIELDS, "new"])
-def test_huge_exponent_in_any_field_converts_alike(field: str) -> None:
-    for value in ("1e9999999999999999999", '"1e9999999999999999999"'):
-        assert_same(SCHEMA, f'[{{"{field}":{value}}}]')
-        assert_same(SCHEMA, f'[{{"{field}":{{"id":{value}}}}},{{"{field}":[{{"id":{value}}}]}}]')
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "a\tb\n\0\x1f"])
+def test_repaired_value_is_text(text: str) -> None:
+    page = f'[{{"id":1,"name":{json.dumps(text)},"new":[{text if text[-1] in "Ny" else 1}]}}]'
+    repaired, is_replaced = repair_json(page.replace(r"\t", "\t").replace(r"\u0000", "\0").encode())
+    assert not is_replaced
+    (row,) = decode_rows(repaired).rows
+    assert row["name"] == text
+    assert row["new"] == [text if text[-1] in "Ny" else 1]
 
 
-@pytest.mark.parametrize("field", [*FIELDS, "new"])
-def test_deep_nesting_in_any_field_converts_alike(field: str) -> None:
-    deep = "[" * 200_000 + "]" * 200_000
-    for value in (deep, json.dumps(deep)):
-        assert_same(SCHEMA, f'[{{"{field}":{value}}}]')
+UNREADABLE = ["9" * 5000, f"-{'9' * 5000}", "[" * 200_000 + "]" * 200_000, '{"a":' * 200_000]
 
 
-@pytest.mark.parametrize("field", [*FIELDS, "new"])
-def test_huge_integer_in_any_field_converts_alike(field: str) -> None:
-    for value in ("9" * 5000, f'"{"9" * 5000}"', f"[{'9' * 5000}]", f'{{"id":{"9" * 5000}}}'):
-        assert_same(SCHEMA, f'[{{"{field}":{value}}}]', f'[{{"{field}":1}}]')
+@pytest.mark.parametrize("value", UNREADABLE, ids=["long", "negative", "deep", "deep and cut"])
+@pytest.mark.parametrize("field", ["count", "name", "status", "new"])
+def test_page_that_no_parser_reads_is_invalid(field: str, value: str) -> None:
+    pair = assert_same(SCHEMA, page := f'[{{"{field}":{value}}}]')
+    outcome = pair.as_page(page.encode())
+    assert isinstance(outcome, type)
+    assert issubclass(outcome, JsonError)
+
+
+def test_body_that_is_nested_too_deeply_is_invalid() -> None:
+    with pytest.raises(InvalidJsonError):
+        decode_body(b'{"Results":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+
+
+def test_value_that_cannot_be_encoded_is_invalid() -> None:
+    value: list[object] = []
+    for _ in range(200_000):
+        value = [value]
+    with pytest.raises(InvalidJsonError):
+        limit_depth(value)
+    while value:  # not all at once: freeing nested lists is recursive, too
+        value = value.pop()  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("field", ["status", "tags", "admins"])
@@ -159,3 +139,55 @@ def test_json_text_with_huge_integer_is_a_type_mismatch(field: str) -> None:
     text = f"[{'9' * 5000}]"
     pair = assert_same(SCHEMA, json.dumps([{KEY: None, field: text}]))
     assert pair.page_quality.type_mismatches == {field: 1}
+
+
+# Each of them looks at first like a text of which much must be read again.
+HARD = {
+    "cut inside a text with escapes": '{"a":"' + r"\"" * 1000 + "}",
+    "cut after a backslash": '{"a":"' + r"\"" * 1000 + "\\",
+    "backslashes": '{"a":"' + "\\" * 2001 + 'ud800"}',
+    "quotation marks": '"' * 2001,
+    "minus signs": "-" * 2000,
+    "control characters": '{"a":"' + "\n" * 2000,
+    "surrogates": r"\ud83d" * 400,
+}
+
+
+@pytest.mark.parametrize("text", HARD.values(), ids=HARD)
+def test_repair_reads_every_character_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    matched = 0
+
+    class Counting:
+        """A pattern that counts the characters of its matches and the starts of its attempts."""
+
+        def __init__(self, pattern: re.Pattern[bytes]) -> None:
+            self._pattern = pattern
+
+        def finditer(self, text: bytes) -> list[re.Match[bytes]]:
+            nonlocal matched
+            found = list(self._pattern.finditer(text))
+            matched += sum(len(match[0]) for match in found)
+            # A quotation mark that starts no match has been tried in vain, up to the end.
+            starts = {match.start() for match in found}
+            inside = {at for match in found for at in range(*match.span())}
+            assert {at for at, mark in enumerate(text) if mark == ord('"')} <= starts | inside or (
+                b'"' not in self._pattern.pattern
+            )
+            return found
+
+    for name in ("_SURROGATE", "_TOKEN"):
+        monkeypatch.setattr(json_codec, name, Counting(getattr(json_codec, name)))
+    repair_json(text.encode())
+    assert matched <= 2 * len(text)
+
+
+@pytest.mark.parametrize("text", HARD.values(), ids=HARD)
+def test_repair_holds_a_small_multiple_of_the_body(text: str) -> None:
+    body = text.encode() * 100
+    repair_json(text.encode())  # fills caches
+    tracemalloc.start()
+    repaired, _ = repair_json(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(bytes(repaired)) <= 6 * len(body)  # control characters become escapes of six
+    assert peak < 20 * len(body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -13,11 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tap_campusgroups.records import page_converter, values
-from tap_campusgroups.records.converter import EXTRA, UnknownFields
-from tap_campusgroups.records.json_codec import (
-    Raw,
-)
+from tap_campusgroups.records import values
+from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
+from tap_campusgroups.records.json_codec import Raw
 from tap_campusgroups.records.quality import DataQualityCounters
 from tests.simulator import Dataset
 from tests.simulator.dataset import tap_schemas
@@ -32,10 +29,7 @@ from tests.support.conversion import (
     assert_same,
 )
 from tests.support.harness import NEWEST
-from tests.support.strategies import (
-    NAMES,
-    pages,
-)
+from tests.support.strategies import NAMES, pages, schemas
 
 
 def with_odd_timestamps(value: Any, number: int) -> Any:
@@ -70,19 +64,12 @@ def test_service_rows_convert_alike(stream: str) -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_any_value_converts_alike(field: str) -> None:
     properties = {name: SCHEMA["properties"][name] for name in (KEY, field, EXTRA)}
-    for value in VALUES:
-        assert_same({"properties": properties}, f'[{{"{field}":{value}}}]')
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_any_value_leaves_next_page_unchanged(field: str) -> None:
-    assert_same(SCHEMA, *(f'[{{"{field}":{value}}}]' for value in VALUES))
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_any_value_leaves_neighbouring_rows_unchanged(field: str) -> None:
     good = '{"id":1,"updatedOn":"2024-05-01T10:00:00.000Z"}'
     rows = ",".join(f'{{"{field}":{value}}},{good}' for value in VALUES)
+    for value in VALUES:
+        assert_same({"properties": properties}, f'[{{"{field}":{value}}}]')
+    # A value changes neither the next page nor the rows around it.
+    assert_same(SCHEMA, *(f'[{{"{field}":{value}}}]' for value in VALUES))
     assert_same(SCHEMA, f"[{good},{rows}]", f"[{rows}]")
 
 
@@ -170,8 +157,7 @@ def test_hour_24_in_python_3_14_converts_alike(
                 return datetime.fromisoformat(text)
             return datetime.fromisoformat(text.replace("T24", "T00")) + timedelta(days=1)
 
-    for module in (page_converter, values):
-        monkeypatch.setattr(module, "datetime", Later)
+    monkeypatch.setattr(values, "datetime", Later)
     page = '[{"updatedOn":"2024-05-01T24:00:00.000Z","at":"2024-05-01T24:00:00.000Z"}]'
     assert_same(SCHEMA, page)
     assert (
@@ -195,14 +181,58 @@ def test_random_pages_convert_alike(
     assert_same(SCHEMA, *texts, primary_key=primary_key, unknown_fields=unknown_fields)
 
 
-@cache
-def pages_of(stream: str) -> st.SearchStrategy[list[str]]:
-    """Return a strategy for pages of a stream."""
-    return st.lists(pages(tap_schemas()[stream], rows=2), min_size=1, max_size=2)
+@settings(STABLE, max_examples=200)
+@given(st.data())
+def test_random_user_schema_converts_alike(data: st.DataObject) -> None:
+    schema = data.draw(schemas())
+    texts = data.draw(st.lists(pages(schema), min_size=1, max_size=2))
+    assert_same(schema, *texts)
+    if "id" in schema["properties"]:
+        assert_same(schema, *texts, primary_key="id")
 
 
-@pytest.mark.parametrize("stream", sorted(tap_schemas()))
-@settings(STABLE, max_examples=15)
-@given(data=st.data())
-def test_random_pages_of_every_stream_convert_alike(stream: str, data: st.DataObject) -> None:
-    assert_same(tap_schemas()[stream], *data.draw(pages_of(stream)))
+# Only fields that msgspec cannot convert fall back; rows are still structs.
+
+
+def test_common_values_convert_without_fallback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("converted value by value")
+
+    monkeypatch.setattr(Converter, "convert_field", refuse)
+    key = "2024-05-01T10:00:00.123Z"
+    rows: list[dict[str, Any]] = [
+        {"id": 1, "at": "2024-05-01T10:00:00+02:00", "count": 7},
+        {"id": "7", "count": "null", "deleted": "TRUE", "name": "", "status": {"id": "8"}},
+        {"id": 7.0, "count": None, "deleted": 0, "day": "2024-05-01T00:00:00Z", "admins": ["1"]},
+        {"id": "1", "deleted": "0", "tags": [{"id": "1", "at": "2024-05-01", "is": "1"}, None]},
+        {"id": 1, "deep": {"in": {"at": "2024-05-01", "id": "2"}}, "answers": ["a", None]},
+        {"id": 1, "updatedOn": "2024-05-01T10:00:00+02:00"},
+    ]
+    convert_page = ConverterPair(SCHEMA, primary_key="id").convert_page
+    for row in rows:
+        (_,) = convert_page(Raw(json.dumps([{KEY: key, **row}]).encode())).rows
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_rows_after_mismatch_are_structs(field: str) -> None:
+    convert_page = ConverterPair(SCHEMA).convert_page
+    for page in (
+        f'[{{"{field}":{{"id":"x"}},"new":1}}]',
+        *('[{"id":1}]', '[{"id":"x"}]', '[{"at":"soon"}]', '[{"updatedOn":"soon"}]'),
+        f'[{{"{field}":7,"new":2}},{{"name":"a"}}]',
+    ):
+        rows = convert_page(Raw(page.encode())).rows
+        assert rows
+        assert all(isinstance(row, msgspec.Struct) for row in rows)
+
+
+def test_unknown_fields_new_in_every_row_do_not_widen_structs() -> None:
+    pair = ConverterPair(SCHEMA)
+    for number in range(20):
+        page = json.dumps([{KEY: None, f"new{number}-{row}": 1} for row in range(100)]).encode()
+        rows = pair.convert_page(Raw(page)).rows
+        pair.row_by_row(page)
+    assert pair.page_quality == pair.row_quality
+    assert len(getattr(type(rows[0]), "__struct_fields__", ())) < 1000

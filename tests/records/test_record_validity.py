@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tap_campusgroups.records.converter import EXTRA, Converter
+from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.records.json_codec import (
     MAX_DEPTH,
     Raw,
@@ -23,9 +23,8 @@ from tap_campusgroups.records.json_codec import (
     encode_json,
     record_lines,
 )
-from tap_campusgroups.records.page_converter import PageConverter
-from tap_campusgroups.records.quality import DataQualityCounters
 from tests.simulator.dataset import tap_schemas
+from tests.support.conversion import assert_same
 from tests.support.harness import NEWEST
 from tests.support.strategies import ANYTHING, CLOCKS, DAYS, NUMBER_TEXTS, WORDS, ZONES, pages
 
@@ -53,35 +52,22 @@ def is_timestamp(value: object) -> bool:
     return bool(_TIMESTAMP.fullmatch(value) and datetime.fromisoformat(value))
 
 
-def convert(schema: Mapping[str, Any], page: str) -> tuple[list[Any], list[Any]]:
-    """Convert a page as a whole and row by row; return the records as a target reads them."""
-    read: list[list[Any]] = []
-    for is_whole in (True, False):
-        converter = Converter(
-            schema, stream="events", replication_key=KEY, quality=DataQualityCounters()
-        )
-        text = Raw(page.encode())
-        if is_whole:
-            convert_page = PageConverter(schema, converter, replication_key=KEY, primary_key="id")
-            records: Sequence[Any] = convert_page(text).rows
-        else:
-            every = map(converter, decode_rows(text).rows)
-            records = [record for record in every if record.get("id") is not None]
-        lines = record_lines("some", records, time_extracted=NEWEST).splitlines()
-        read.append([json.loads(line)["record"] for line in lines])
-    whole, single = read
-    return whole, single
+def records_of(schema: Mapping[str, Any], page: str) -> list[Any]:
+    """Check that both converters return the same records, and return them as a target does."""
+    pair = assert_same(schema, page, primary_key="id")
+    rows = pair.convert_page(Raw(page.encode())).rows
+    lines = record_lines("some", rows, time_extracted=NEWEST).splitlines()
+    return [json.loads(line)["record"] for line in lines]
 
 
 def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
     """Check that both conversions of a page are the same and valid; return the records."""
     validator = Draft202012Validator(schema, format_checker=CHECKER)
-    whole, single = convert(schema, page)
-    assert whole == single
-    for record in whole:
+    records = records_of(schema, page)
+    for record in records:
         for error in validator.iter_errors(record):
             pytest.fail(f"{error.json_path}: {error.message[:200]}")
-    return whole
+    return records
 
 
 def with_ids(page: str) -> str:
@@ -120,27 +106,22 @@ def row_with(value: Any, path: Sequence[str]) -> Any:
 ODD_VALUES: list[Any] = [
     *(None, True, 0, 7.5, 10**30, "", " ", "null", "7", "true", "x", [], {}, [None], [[None]]),
     *([{}], {"id": "x"}, [{"id": "x", "new": None}], "[null]", '[{"id": null}]', '{"id": "x"}'),
-    *("\0", "\x1f", "9" * 5000, "1e999999", "-1e1001", "1e-5000", "NaN", "Infinity"),
+    *("\0", "\x1f", "9" * 4000, "1e999999", "-1e1001", "1e-5000", "NaN", "Infinity"),
 ]
 DATES = [f"{day}{clock}{zone}" for day in DAYS for clock in CLOCKS[:8] for zone in ZONES[:6]]
 ODD_DATES = [
     *("0000-00-00", "0000-00-00T00:00:00Z", "2024-02-30", "2024-13-01", "2023-02-29T10:00:00Z"),
     *(f"2024-05-01{mark}10:00:00" for mark in ("\0", "\x01", "\x1f", "_", "-", "+", "é", "\u2028")),
     *(f"2024-05-01{mark}10:00:00Z" for mark in ("t", " ", "\t", "\n", "W", "1", ":")),
-    *(
-        "2024-05-01T10:00:00z",
-        "2024-05-01t10:00z",
-        "2024-05-01T10Z",
-        "2024-05-01T10",
-        "2024-05-01T",
-    ),
-    *("2024-05-01T24:00:00Z", "2024-05-01T24:00", "2024-05-01T23:59:60Z", "2024-05-01T25:00:00Z"),
-    *("2024-05-01T10:00:00+00:00:30", "2024-05-01T10:00:00-00:00", "2024-05-01T10:00:00+0000"),
-    *("2024-05-01T10:00:00+00:00:00", "2024-05-01T10:00:00,5Z", "2024-05-01T100000Z"),
-    *("0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00:30", "0001-01-01T00+10"),
-    *("9999-12-31T23:59:59-10:00", "2024-W18-3", "2024-W18-3T10:00:00.123Z", "2024-122T10:00:00Z"),
-    *("2024-05-01T10:00:00.Z", "2024-05-01T10:00:00.1234567890123Z", "2024-05-01+02:00"),
-    *("2024-05-01T00:00:00Z", "2024-02-30T00:00:00Z", "2024-05-01 00:00", "20240501", "2024-5-1"),
+    *("2024-05-01T10:00:00z", "2024-05-01t10:00z", "2024-05-01T10Z", "2024-05-01T10"),
+    *("2024-05-01T", "2024-05-01T24:00:00Z", "2024-05-01T24:00", "2024-05-01T23:59:60Z"),
+    *("2024-05-01T25:00:00Z", "2024-05-01T10:00:00+00:00:30", "2024-05-01T10:00:00-00:00"),
+    *("2024-05-01T10:00:00+0000", "2024-05-01T10:00:00+00:00:00", "2024-05-01T10:00:00,5Z"),
+    *("2024-05-01T100000Z", "0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00:30"),
+    *("0001-01-01T00+10", "9999-12-31T23:59:59-10:00", "2024-W18-3", "2024-W18-3T10:00:00.123Z"),
+    *("2024-122T10:00:00Z", "2024-05-01T10:00:00.Z", "2024-05-01T10:00:00.1234567890123Z"),
+    *("2024-05-01+02:00", "2024-05-01T00:00:00Z", "2024-02-30T00:00:00Z", "2024-05-01 00:00"),
+    *("20240501", "2024-5-1"),
 ]
 
 
@@ -183,46 +164,6 @@ DAY_SCHEMA: dict[str, Any] = {
         EXTRA: {"type": ["object", "null"]},
     },
 }
-
-
-@pytest.mark.parametrize(
-    ("value", "at", "day"),
-    [
-        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00Z", None),
-        ("2024-05-01T10:00:00.1234567Z", "2024-05-01T10:00:00.1234567Z", None),
-        ("2024-05-01T10:00:00.5+00:00", "2024-05-01T10:00:00.5+00:00", None),
-        ("2024-05-01T10:00:00-00:00", "2024-05-01T10:00:00.000000Z", None),
-        ("2024-05-01T10:00:00+0000", "2024-05-01T10:00:00.000000Z", None),
-        ("2024-05-01T10:00:00+00:00:30", "2024-05-01T09:59:30.000000Z", None),
-        ("2024-05-01T10:00:00+02:00", "2024-05-01T08:00:00.000000Z", None),
-        ("2024-05-01t10:00:00z", "2024-05-01T10:00:00Z", None),
-        ("2024-05-01 10:00:00.5Z", "2024-05-01T10:00:00.5Z", None),
-        ("2024-05-01 10:00:00", "2024-05-01T10:00:00", None),
-        ("2024-05-01T10:00:00,5", "2024-05-01T10:00:00.500000", None),
-        ("2024-05-01T10", "2024-05-01T10:00:00", None),
-        ("2024-05-01T10Z", "2024-05-01T10:00:00.000000Z", None),
-        ("2024-05-01", "2024-05-01T00:00:00", "2024-05-01"),
-        ("2024-05-01t00:00:00z", "2024-05-01T00:00:00Z", "2024-05-01"),
-        ("0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00", None),
-        ("0001-01-01T00:00:00+10:00:30", None, None),
-        ("2024-05-01\x0010:00:00Z", None, None),
-        ("2024-05-01-10:00", None, None),
-        ("2024-W18-3", None, None),
-        ("2024-02-30", None, None),
-        ("0000-00-00", None, None),
-        ("2024-05-01T10:00:00\x00", None, None),
-        ("2024-05-01T10:00:00.123456\x00Z", None, None),
-        ("2024-05-01T10:00:00.Z", "2024-05-01T10:00:00.000000Z", None),
-    ],
-    ids=ascii,
-)
-def test_timestamp_or_date_is_normalized_or_null_and_kept(
-    value: str, at: str | None, day: str | None
-) -> None:
-    (record,) = assert_valid(DAY_SCHEMA, json.dumps([{"id": 1, "at": value, "day": value}]))
-    assert (record["at"], record["day"]) == (at, day)
-    kept = {name: value for name, converted in (("at", at), ("day", day)) if converted is None}
-    assert record[EXTRA] == (kept or None)
 
 
 # Values kept in `_extra`
@@ -326,7 +267,7 @@ def test_value_in_user_schema_is_valid_or_null_and_kept(
     rows = (f'{{"id":{number},"own":{text}}}' for number, text in enumerate(texts))
     page = f"[{','.join(rows)}]"
     if request.node.callspec.id in INVALID_SCHEMAS:  # validity cannot be checked, but nothing fails
-        records, _ = convert(schema, page)
+        records = records_of(schema, page)
     else:
         records = assert_valid(schema, page)
         assert "null" in str(definition) or any(record["own"] is not None for record in records)

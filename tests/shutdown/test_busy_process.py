@@ -23,14 +23,9 @@ from tests.support.busy_service import (
     query_ids,
 )
 from tests.support.exports import background
-from tests.support.harness import (
-    MAX_RETRY_DELAY,
-    ROW_BY_ROW,
-    catalog_of,
-    settings_for,
-    wait_until,
-)
-from tests.support.tap_process import EXIT_CODES, TapProcess
+from tests.support.harness import ROW_BY_ROW, WAIT_LIMIT, catalog_of, settings_for, wait_until
+from tests.support.notify import CallAtRequest
+from tests.support.tap_process import EXIT_CODES, TapProcess, each_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +34,8 @@ if TYPE_CHECKING:
     from tests.simulator import Simulator
 
 # Without `AHEAD`: the buffer of a process is too large to fill.
-CATALOG = catalog_of([stream for stream in STREAMS if stream != AHEAD])
+CATALOG_STREAMS = [stream for stream in STREAMS if stream != AHEAD]
+CATALOG = catalog_of(CATALOG_STREAMS)
 LARGE = 400
 """Rows of a page that is larger than a pipe."""
 
@@ -63,8 +59,6 @@ WAYS_TO_WRITE: dict[str, dict[str, Any]] = {
 }
 """How the process writes: whole pages, whole pages without a buffer, or record by record."""
 
-each_way_to_write = pytest.mark.parametrize("way", WAYS_TO_WRITE)
-
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
@@ -80,7 +74,7 @@ def large() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+@each_signal
 def test_signal_while_all_exports_wait_ends_with_the_last_state(
     simulator: Simulator, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -90,18 +84,38 @@ def test_signal_while_all_exports_wait_ends_with_the_last_state(
     ):
         wait_until(lambda: is_busy(simulator) and has_begun(POLLED, tap.log))
         tap.send(number)
+        tap.send(signal.SIGTERM)  # Ctrl-C under Meltano is two signals
         assert tap.wait() == EXIT_CODES[number]
-        written = [json.loads(line) for line in output.result(MAX_RETRY_DELAY).splitlines()]
+        written = [json.loads(line) for line in output.result(WAIT_LIMIT).splitlines()]
     assert messages.stopped_by(number.name) in tap.error()
     assert tap.abandoned() == query_ids(simulator, POLLED, HANGING)
+    assert tap.log.count(messages.SUMMARY) == 1
     assert sum(message["type"] == "RECORD" for message in written) == 5
-    bookmarks = [message["value"] for message in written if message["type"] == "STATE"][-1][
-        "bookmarks"
-    ]
-    assert [name for name in bookmarks if "replication_key_value" in bookmarks[name]] == [FIRST]
+    states = [message["value"]["bookmarks"] for message in written if message["type"] == "STATE"]
+    assert [name for name, one in states[-1].items() if "replication_key_value" in one] == [FIRST]
 
 
-@each_way_to_write
+def test_hang_up_that_is_ignored_does_not_end_the_run(simulator: Simulator, tmp_path: Path) -> None:
+    """`nohup` starts a process that ignores SIGHUP."""
+    taps: list[TapProcess] = []
+    simulator.clear_faults()
+    simulator.timing.running_seconds = {}
+    # The process sends its first request long after its start.
+    hang_up = CallAtRequest(lambda: taps[0].send(signal.SIGHUP, must_end=False))
+    hang_up_sent = simulator.inject(hang_up.on(POLLED, "first_page"))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        taps.append(start(simulator, tmp_path))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with taps[0] as tap:
+        written = tap.rest()
+        assert tap.wait() == 0
+    assert hang_up_sent.fired
+    assert written.count(b'"type":"RECORD"') == 5 * len(CATALOG_STREAMS)
+
+
+@pytest.mark.parametrize("way", ["pages", "unbuffered"])
 def test_signal_while_the_target_is_slow_ends_with_whole_lines(
     large: Simulator, tmp_path: Path, way: str
 ) -> None:
@@ -140,7 +154,7 @@ def test_signal_while_the_target_does_not_read_ends_the_process(tmp_path: Path) 
             assert {json.loads(line)["type"] for line in lines} == {"SCHEMA", "RECORD"}
 
 
-@each_way_to_write
+@pytest.mark.parametrize("way", ["pages", "records"])
 def test_target_that_exits_ends_the_process_with_an_error(
     large: Simulator, tmp_path: Path, way: str
 ) -> None:

@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_campusgroups.exceptions import ExportFailedError, OutputError, UnexpectedError
-from tap_campusgroups.exports import retry, scheduler
-from tap_campusgroups.exports.export import PollPolicy
-from tap_campusgroups.exports.transport import current_session, worker_session
-from tap_campusgroups.sync import SyncRun
+from tap_campusgroups.exports import scheduler
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import FailQuery, Hang, JsonBody, Simulator, Status
+from tests.simulator import FailQuery, JsonBody, Simulator, Status
 from tests.support.busy_service import (
     AHEAD,
     FIRST,
@@ -33,20 +30,11 @@ from tests.support.busy_service import (
     query_ids,
 )
 from tests.support.exports import background, supervised, workers
-from tests.support.harness import (
-    MAX_RETRY_DELAY,
-    ROW_BY_ROW,
-    catalog_of,
-    settings_for,
-    sync,
-    wait_until,
-)
+from tests.support.harness import WAIT_LIMIT, catalog_of, settings_for, sync, wait_until
 from tests.support.tap_process import abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tap_campusgroups.client import CampusGroupsStream
 
 
 @pytest.fixture(autouse=True)
@@ -56,25 +44,20 @@ def _supervised() -> Iterator[None]:
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    """A service under which all exports but the first wait."""
-    with busy_service(5) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def _small_buffer(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make room for a few pages of two rows, so that `AHEAD` waits for room in the buffer."""
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A service under which all exports but the first wait, one for room in the buffer."""
+    # The service would have to send 48 MiB to fill the real buffer.
     monkeypatch.setattr(scheduler, "MAX_BUFFERED_BYTES", 20_000)
     monkeypatch.setattr(scheduler, "PAGE_ESTIMATE", 1_000)
-    monkeypatch.setattr(scheduler, "STOP_TIMEOUT", 0.2)  # one of the requests hangs
-    monkeypatch.setattr(PollPolicy, "FIRST_INTERVAL", 0.1)
-    simulator.timing.queued_polls = {AHEAD: 2}  # until all exports are submitted
+    with busy_service(5) as simulator:
+        simulator.timing.queued_polls = {AHEAD: 2}  # until all exports are submitted
+        yield simulator
 
 
 def config_for(simulator: Simulator, **more: Any) -> dict[str, Any]:
     """Return settings with small pages and all exports at the same time."""
-    return settings_for(simulator, page_size=2, max_concurrent_exports=MAX_CONCURRENT, **more)
+    small = {"page_size": 2, "max_concurrent_exports": MAX_CONCURRENT, "on_stream_error": "abort"}
+    return settings_for(simulator, **{**small, **more})
 
 
 def connections() -> list[threading.Thread]:
@@ -104,7 +87,7 @@ def nothing_left(
     wait_until(lambda: workers() == [])
     gc.collect()  # an error and its traceback hold each other and the last response
     for thread in connections():
-        thread.join(timeout=MAX_RETRY_DELAY)  # it ends when the tap closes its side
+        thread.join(timeout=WAIT_LIMIT)  # it ends when the tap closes its side
         assert not thread.is_alive()
     assert abandoned(caplog.text) == query_ids(simulator, *left)
     assert pages_ahead() < 50  # of 99
@@ -124,15 +107,25 @@ class CallingOutput(io.BytesIO):
         return super().write(data)
 
 
-@pytest.mark.usefixtures("_small_buffer")
-@pytest.mark.parametrize("error", [RuntimeError, BrokenPipeError, OSError])
+def sync_calling(call: Callable[[bytes], None], config: dict[str, Any], *streams: str) -> None:
+    """Run the tap with a function that is called before each write."""
+    tap = TapCampusGroups(config=config, catalog=catalog_of(streams))
+    with redirect_stdout(io.TextIOWrapper(CallingOutput(call), encoding="utf-8")):
+        tap.sync_all()
+
+
+IN_A_PAGE = b'{"type":"RECORD","stream":"%s"' % FIRST.encode()
+BETWEEN_STREAMS = b'{"type":"SCHEMA","stream":"%s"' % POLLED.encode()
+
+
 @pytest.mark.parametrize(
-    "message",
+    ("error", "message"),
     [
-        b'{"type":"RECORD","stream":"%s"' % FIRST.encode(),
-        b'{"type":"SCHEMA","stream":"%s"' % POLLED.encode(),
+        (RuntimeError, IN_A_PAGE),
+        (BrokenPipeError, IN_A_PAGE),
+        (RuntimeError, BETWEEN_STREAMS),
+        (OSError, BETWEEN_STREAMS),
     ],
-    ids=["in a page", "between two streams"],
 )
 def test_error_in_the_main_thread_leaves_nothing(
     simulator: Simulator,
@@ -140,8 +133,6 @@ def test_error_in_the_main_thread_leaves_nothing(
     error: type[Exception],
     message: bytes,
 ) -> None:
-    config = config_for(simulator, on_stream_error="abort")
-    tap = TapCampusGroups(config=config, catalog=catalog_of(STREAMS))
     # A bug during the sync of a stream is that stream's failure.
     expected = OutputError if issubclass(error, OSError) else (error, UnexpectedError)
     with nothing_left(simulator, caplog, POLLED, HANGING) as wait_until_busy:
@@ -151,18 +142,14 @@ def test_error_in_the_main_thread_leaves_nothing(
                 wait_until_busy()
                 raise error
 
-        with (
-            redirect_stdout(io.TextIOWrapper(CallingOutput(fail), encoding="utf-8")),
-            pytest.raises(expected),
-        ):
-            tap.sync_all()
+        with pytest.raises(expected):
+            sync_calling(fail, config_for(simulator), *STREAMS)
 
 
-@pytest.mark.usefixtures("_small_buffer")
 def test_failed_export_leaves_nothing(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = config_for(simulator, on_stream_error="abort")
+    config = config_for(simulator)
     with (
         nothing_left(simulator, caplog, HANGING) as wait_until_busy,
         background(lambda: sync(config, *STREAMS), release=simulator.close) as run,
@@ -170,69 +157,31 @@ def test_failed_export_leaves_nothing(
         wait_until(lambda: has_begun(POLLED, caplog.text))
         wait_until_busy()
         simulator.inject(JsonBody({"message": "hello"}).on(POLLED, "poll"))
-        output = run.result(MAX_RETRY_DELAY)
+        output = run.result(WAIT_LIMIT)
         assert isinstance(output.error, ExportFailedError)
         assert f"Stream '{POLLED}': " in str(output.error)
         assert {name: len(rows) for name, rows in output.records.items()} == {FIRST: 5}
 
 
-def stream_of(tap: TapCampusGroups, name: str) -> CampusGroupsStream:
-    """Return a selected stream of a tap."""
-    (found,) = (one for one in tap._selected_streams() if one.name == name)  # noqa: SLF001
-    return found
-
-
-@pytest.mark.usefixtures("_small_buffer")
-def test_records_that_the_sdk_stops_reading_leave_nothing(
+def test_dry_run_that_the_sdk_stops_leaves_nothing(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = config_for(simulator, **ROW_BY_ROW)
-    tap = TapCampusGroups(config=config, catalog=catalog_of(STREAMS))
-    with (
-        nothing_left(simulator, caplog, POLLED, HANGING) as wait_until_busy,
-        redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")),
-        SyncRun(tap._selected_streams(), tap.logger),  # noqa: SLF001 - as in `sync_all`
-    ):
-        records = stream_of(tap, FIRST)._sync_records(None)  # noqa: SLF001 - as in the SDK
-        next(records)
-        wait_until_busy()
-        records.close()
-
-
-def test_records_of_a_single_stream_that_the_sdk_stops_reading_leave_no_worker(
-    simulator: Simulator,
-) -> None:
-    """A stream that is synced on its own, without `sync_all`."""
-    simulator.inject(Hang().on(FIRST, "later_page"))
-    config = settings_for(simulator, page_size=2, **ROW_BY_ROW)
-    tap = TapCampusGroups(config=config, catalog=catalog_of([FIRST]))
-    records = stream_of(tap, FIRST)._sync_records(None)  # noqa: SLF001 - as in the SDK
+    """The SDK stops to read records at its limit."""
+    tap = TapCampusGroups(config=config_for(simulator), catalog=catalog_of([AHEAD]))
     with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
-        next(records)
-        wait_until(lambda: simulator.hanging == 1)
-        records.close()
-    simulator.release()
+        tap.run_sync_dry_run(dry_run_record_limit=1, streams=[tap.streams[AHEAD]])
     wait_until(lambda: workers() == [])
+    assert abandoned(caplog.text) == {}
 
 
-def test_session_of_a_worker_closes_its_connections(simulator: Simulator) -> None:
-    """Even if something still refers to it, for example an error with the last response."""
-    with worker_session():
-        session = current_session()
-        assert session.get(simulator.url).content
-        (connection,) = connections()
-    connection.join(timeout=MAX_RETRY_DELAY)
-    assert not connection.is_alive()
-
-
+@pytest.mark.usefixtures("impatient")
 def test_failed_export_is_not_logged_as_abandoned(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Even if its resubmission was not accepted yet."""
-    monkeypatch.setattr(retry, "RESUBMISSION_DELAY", 0.01)
     simulator.clear_faults()
     simulator.inject(FailQuery().on(HANGING))
-    resubmission = Status(503, headers={"Retry-After": "600"}).on(HANGING, "submit", after=1)
+    resubmission = Status(503).on(HANGING, "submit", after=1, times=None)
     simulator.inject(resubmission)
 
     def fail(data: bytes) -> None:
@@ -240,11 +189,6 @@ def test_failed_export_is_not_logged_as_abandoned(
             wait_until(lambda: resubmission.fired)
             raise RuntimeError
 
-    config = settings_for(simulator, on_stream_error="abort")
-    tap = TapCampusGroups(config=config, catalog=catalog_of([FIRST, HANGING]))
-    with (
-        redirect_stdout(io.TextIOWrapper(CallingOutput(fail), encoding="utf-8")),
-        pytest.raises(UnexpectedError),
-    ):
-        tap.sync_all()
+    with pytest.raises(UnexpectedError):
+        sync_calling(fail, config_for(simulator), FIRST, HANGING)
     assert abandoned(caplog.text) == {}

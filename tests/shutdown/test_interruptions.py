@@ -1,22 +1,16 @@
 """A backfill that is interrupted again and again: the next run resumes from the last state.
 
-In the environment, INTERRUPTIONS=1000 interrupts that many runs instead of some 12,
-INTERRUPTIONS_SEED chooses another seed, and INTERRUPTIONS_BUSY=2 keeps two processors busy.
+In the environment, INTERRUPTIONS=1000 interrupts that many runs instead of some 12, and
+INTERRUPTIONS_SEED chooses another seed.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -30,233 +24,100 @@ from tests.support.notify import CallAtRequest
 from tests.support.tap_process import EXIT_CODES, TapProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-
 STREAMS = ("checkins", "rooms", "tags")
+CATALOG = catalog_of(STREAMS)
 DAY = timedelta(days=1)
 PIPE_SIZE = 4096
 """So small that the tap is never far ahead of its reader."""
 
 
-def kind_of_line(line: str) -> str:
-    """Return a log line without its values."""
-    return re.sub(
-        r"'[^']*'|=\S+|\b[0-9a-f-]{36}\b|[\d.,:TZ]*\d[\d.,:TZ]*|[a-z_]+_[a-z]+", "*", line
-    )
+def is_complete(
+    process: TapProcess, target: FakeTarget, number: signal.Signals, at: int | None
+) -> bool:
+    """Load the output of a run, with a signal after some lines; return whether it completed."""
+    for lines, line in enumerate(process.stdout, 1):
+        if number is signal.SIGKILL and not line.endswith(b"\n"):
+            break
+        assert line.endswith(b"\n")  # signals with a handler do not cut a line
+        target.load_line(line)
+        if lines == at:
+            process.send(number)
+    code, log = process.wait(), process.log
+    assert "Exception ignored" not in log, log
+    assert "Traceback" not in log, log
+    assert log.count(messages.SUMMARY) <= 1, log
+    if code == 0:
+        return True
+    assert process.is_signalled, log
+    assert code == EXIT_CODES[number], log
+    if number is not signal.SIGKILL:
+        assert messages.stopped_by(number.name) in log.splitlines()[-1], log
+    return False
 
 
-@dataclass
-class SignalAfterLine:
-    """Sends a signal shortly after a log line of some kind.
-
-    Attributes:
-        kind: The kind; the first line of all if no kind is known yet.
-        skip: Number of lines of the kind before it.
-        delay: Seconds after the line.
-        number: The signal.
-        known: The kinds that any run has logged.
-    """
-
-    kind: str | None
-    skip: int
-    delay: float
-    number: signal.Signals
-    known: set[str]
-    is_sent: bool = False
-
-    def __call__(self, process: TapProcess, line: str) -> None:
-        """Look at a log line."""
-        kind = kind_of_line(line)
-        self.known.add(kind)
-        if self.is_sent or self.kind not in {kind, None}:
-            return
-        self.skip -= 1
-        if self.skip < 0:
-            self.is_sent = True
-            time.sleep(self.delay)
-            process.send(self.number)
-
-
-@dataclass
-class Backfill:
-    """A backfill of three streams that is interrupted until a run completes.
-
-    Attributes:
-        home: Folder for its files.
-        seed: Seed of all random choices.
-        is_unbuffered: Whether the processes have PYTHONUNBUFFERED.
-        interruptions: Number of interrupted runs.
-        rounds: Number of runs.
-        kinds: The kinds of lines that any run has logged.
-        ends: Number of runs by exit code and by whether they had logged anything.
-    """
-
-    home: Path
-    seed: str
-    is_unbuffered: bool
-    interruptions: int = 0
-    rounds: int = 0
-    kinds: set[str] = field(default_factory=set)
-    ends: Counter[tuple[int, bool]] = field(default_factory=Counter)
-    _random: Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Seed the random choices."""
-        self._random = Random(self.seed)  # noqa: S311 - not for secrets
-
-    def run(self) -> None:
-        """Run until it completes, and check that every row was loaded."""
-        random = self._random
-        newest = datetime.now(UTC) - timedelta(hours=1)
-        counts = {stream: random.randint(20, 50) for stream in STREAMS}
-        with Simulator(Dataset(counts, seed=self.rounds, newest=newest, span=7 * DAY)) as simulator:
-            target = FakeTarget(simulator)
-            config = settings_for(
-                simulator,
-                start_date=(newest - 8 * DAY).isoformat(),
-                export_window_days=random.choice((1, 2)),
-                lookback_hours=random.choice((0, 6, 30)),
-                page_size=random.choice((1, 5, 20)),
-                max_concurrent_exports=random.choice((1, 4)),
-                **random.choice(({}, ROW_BY_ROW)),
-            )
-            furthest = 30
-            for _ in range(60):
-                before = target.state
-                started = datetime.now(UTC).replace(microsecond=0)
-                if self._round(simulator, target, config, furthest):
+def interrupt_backfill(folder: Path, random: Random, *, unbuffered: bool) -> int:
+    """Run a backfill until it completes, check its rows, and return the number of interruptions."""
+    newest = datetime.now(UTC) - timedelta(hours=1)
+    counts = {stream: random.randint(10, 25) for stream in STREAMS}
+    with Simulator(Dataset(counts, newest=newest, span=7 * DAY)) as simulator:
+        target = FakeTarget(simulator)
+        settings: dict[str, Any] = {
+            "start_date": (newest - 8 * DAY).isoformat(),
+            "export_window_days": random.choice((1, 2)),
+            "lookback_hours": random.choice((0, 6, 30)),
+            "page_size": random.choice((1, 5, 20)),
+            "max_concurrent_exports": random.choice((1, 4)),
+            **random.choice(({}, ROW_BY_ROW)),
+        }
+        furthest = 60
+        for interruptions in range(60):
+            number = random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL))
+            at = random.randint(1, furthest)
+            is_at_request = random.random() < 0.5
+            simulator.clear_faults()
+            for fault in random.sample((FailQuery(), EmptyPage()), random.randint(0, 2)):
+                simulator.inject(fault.on(None, "later_page", after=random.randint(0, 20)))
+            # The process sends its first request long after its start.
+            processes: list[TapProcess] = []
+            if is_at_request:
+                send = partial(lambda to, what: to[0].send(what), processes, number)
+                simulator.inject(CallAtRequest(send).on(after=at))
+            before, started = target.state, datetime.now(UTC).replace(microsecond=0)
+            with TapProcess(
+                folder,
+                settings_for(simulator, **settings),
+                catalog=CATALOG,
+                state=before,
+                pipe_size=PIPE_SIZE,
+                unbuffered=unbuffered,
+            ) as process:
+                processes.append(process)
+                if is_complete(process, target, number, None if is_at_request else at):
                     assert target.missing(started) == set()
-                    return
-                if target.state == before:
-                    furthest += furthest // 3
-                self._change_something(simulator)
-            pytest.fail("no run has completed")
-
-    def _round(
-        self, simulator: Simulator, target: FakeTarget, config: dict[str, Any], furthest: int
-    ) -> bool:
-        """Run the tap once; return whether it completed."""
-        random = self._random
-        self.rounds += 1
-        number = random.choice((signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
-        moment = random.choice(("line", "request", "time", "log", "log"))
-        at = random.randint(1, furthest)
-        reads_on = number is not signal.SIGKILL or random.random() < 0.5
-        simulator.clear_faults()
-        for fault in random.sample((FailQuery(), EmptyPage()), random.randint(0, 2)):
-            simulator.inject(fault.on(None, "later_page", after=random.randint(0, 20)))
-        # The process sends its first request long after its start.
-        processes: list[TapProcess] = []
-        if moment == "request":
-            simulator.inject(CallAtRequest(lambda: processes[0].send(number)).on(after=at))
-        after_line = SignalAfterLine(
-            random.choice([None, *sorted(self.kinds)]) if moment == "log" else "no such line",
-            random.choice((0, 0, 1, 2, 5)),
-            random.uniform(0.0, 0.005),
-            number,
-            self.kinds,
-        )
-        with TapProcess(
-            self.home,
-            config,
-            catalog=catalog_of(STREAMS),
-            state=target.state,
-            pipe_size=PIPE_SIZE,
-            unbuffered=self.is_unbuffered,
-            on_log_line=after_line,
-        ) as process:
-            processes.append(process)
-            timer = threading.Timer(random.uniform(0.0, 0.9), process.send, [number])
-            if moment == "time":
-                timer.start()
-            lines = 0
-            try:
-                for line in process.stdout:
-                    if number is signal.SIGKILL and not line.endswith(b"\n"):
-                        break
-                    # Signals with a handler do not cut a line.
-                    assert line.endswith(b"\n")
-                    target.load_line(line)
-                    lines += 1
-                    if moment == "line" and lines == at:
-                        process.send(number)
-                        if not reads_on:
-                            break  # like a target that was killed, too
-                code = process.wait()
-            finally:
-                timer.cancel()
-                if moment == "time":
-                    timer.join()
-        self.ends[code, bool(process.log)] += 1
-        return self._is_complete(code, process, number)
-
-    def _is_complete(self, code: int, process: TapProcess, number: signal.Signals) -> bool:
-        """Check how a run ended; return whether it completed."""
-        log = process.log
-        assert "Exception ignored" not in log, log
-        assert log.count(messages.SUMMARY) <= 1, log
-        if code == 0:
-            return True
-        assert process.is_signalled, log
-        self.interruptions += 1
-        if code == -signal.SIGKILL:
-            return False
-        if code == EXIT_CODES[number] and "Traceback" not in log:
-            assert messages.stopped_by(number.name) in log.splitlines()[-1], log
-            return False
-        # During the tap's imports, the signal ends the process as it ends any program. Before them,
-        # SIGINT ends Python's own start with a traceback.
-        assert " | INFO " not in log, log
-        assert not re.search(r'tap_campusgroups/__main__\.py", line \d+, in main', log), log
-        assert code == -number or (code == 1 and "KeyboardInterrupt" in log), (code, log)
-        return False
-
-    def _change_something(self, simulator: Simulator) -> None:
-        """Add a row to the service, change one, or neither."""
-        stream = self._random.choice(STREAMS)
-        rows = simulator.dataset[stream]
-        now = canonical(datetime.now(UTC))
-        match self._random.randrange(3):
-            case 0:
-                rows.append(simulator.dataset.row(stream, len(rows) + 1) | {"updatedOn": now})
-            case 1:
-                self._random.choice(rows)["updatedOn"] = now
-
-
-@pytest.fixture
-def _busy() -> Iterator[None]:
-    """Keep as many processors busy as INTERRUPTIONS_BUSY says."""
-    count = int(os.environ.get("INTERRUPTIONS_BUSY", "0"))
-    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    yield
-    for burner in burners:
-        burner.kill()
-        burner.wait()
+                    return interruptions
+            if target.state == before:
+                furthest += furthest // 3
+            # The service adds a row, or changes one.
+            rows = simulator.dataset[stream := random.choice(STREAMS)]
+            new = simulator.dataset.row(stream, len(rows) + 1)
+            rows += [new] if (is_added := random.random() < 0.5) else []
+            (new if is_added else random.choice(rows))["updatedOn"] = canonical(datetime.now(UTC))
+    pytest.fail("no run has completed")
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_busy")
-def test_backfill_interrupted_again_and_again_has_every_row(
-    tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_backfill_interrupted_again_and_again_has_every_row(tmp_path: Path) -> None:
     """Two backfills at the same time, one of them with PYTHONUNBUFFERED."""
     wanted = int(os.environ.get("INTERRUPTIONS", "12")) / 2
     seed = os.environ.get("INTERRUPTIONS_SEED", "1")
 
-    def work(unbuffered: bool) -> Backfill:  # noqa: FBT001 - for `map`
-        home = tmp_path / str(unbuffered)
-        home.mkdir()
-        backfill = Backfill(home, f"{seed}:{unbuffered}", unbuffered)
-        while backfill.interruptions < wanted:
-            backfill.run()
-        return backfill
+    def work(unbuffered: bool) -> None:  # noqa: FBT001 - for `map`
+        (folder := tmp_path / str(unbuffered)).mkdir()
+        random, interruptions = Random(f"{seed}:{unbuffered}"), 0  # noqa: S311 - not for secrets
+        while interruptions < wanted:
+            interruptions += interrupt_backfill(folder, random, unbuffered=unbuffered)
 
     with ThreadPoolExecutor(2) as pool:
-        backfills = list(pool.map(work, (False, True)))
-    interruptions = sum(backfill.interruptions for backfill in backfills)
-    record_property("interruptions", interruptions)
-    ends = sum((backfill.ends for backfill in backfills), Counter())
-    print(f"{interruptions} interruptions; exit codes: {dict(ends)}")  # noqa: T201 - with pytest -s
-    assert interruptions >= 2 * wanted
+        assert list(pool.map(work, (False, True))) == [None, None]

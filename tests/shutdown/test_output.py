@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.simulator import Dataset, Simulator
-from tests.support.harness import NEWEST, settings_for
+from tests.support.harness import NEWEST, environment_for
 from tests.support.messages import OUTPUT_FAILED
 
 if TYPE_CHECKING:
@@ -22,14 +22,9 @@ if TYPE_CHECKING:
 
 FULL = Path("/dev/full")
 RUN = ("--config", "ENV")
+SCHEMAS = (*RUN, "--test=schema")
 LIMIT = 50_000
-"""Maximum size of a file in bytes; each command writes more."""
-
-each_command = pytest.mark.parametrize(
-    "arguments",
-    [RUN, ("--discover",), (*RUN, "--test=schema"), ("--about",), ("--help",), ("--version",)],
-    ids=" ".join,
-)
+"""Maximum size of a file in bytes; a run and `--discover` write more."""
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +49,9 @@ def tap(
         prepare: Called in the new process.
         **files: `stdout` and `stderr`, by default pipes.
     """
-    config = settings_for(service).items()
     return subprocess.run(
         [Path(sys.executable).with_name("tap-campusgroups"), *arguments],
-        env={**os.environ, **{f"TAP_CAMPUSGROUPS_{key.upper()}": text for key, text in config}},
+        env=os.environ | environment_for(service),
         stdout=files.get("stdout", subprocess.PIPE),
         stderr=files.get("stderr", subprocess.PIPE),
         preexec_fn=prepare,
@@ -66,66 +60,68 @@ def tap(
     )
 
 
-def error_of(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the only line with an error."""
-    log = done.stderr.decode()
-    assert "Traceback" not in log
-    assert "Exception ignored" not in log
-    (line,) = [line for line in log.splitlines() if " | ERROR " in line]
-    return line
-
-
-@each_command
-def test_read_only_output_is_one_error_line(service: Simulator, arguments: tuple[str, ...]) -> None:
-    with Path(os.devnull).open("rb") as unwritable:
-        done = tap(service, arguments, stdout=unwritable)
-    assert done.returncode == 1
-    assert f"{OUTPUT_FAILED}Bad file descriptor. " in error_of(done)
-
-
 def limit_files() -> None:
     """Limit the size of files, as on a disk that fills up during the run."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
 
 
-@pytest.mark.parametrize("arguments", [RUN, ("--discover",), (*RUN, "--test=schema")], ids=" ".join)
-def test_disk_that_fills_up_is_one_error_line_and_nothing_follows_the_cut(
-    service: Simulator, tmp_path: Path, arguments: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("arguments", "output", "reason"),
+    [
+        (RUN, "limited", "File too large"),
+        (RUN, "closed", "standard output is closed"),
+        (SCHEMAS, "limited", "File too large"),
+        (("--discover",), "limited", "File too large"),
+        (("--discover",), "closed", "standard output is closed"),
+        pytest.param(
+            *(("--about",), "full", "No space left on device"),
+            marks=pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full"),
+        ),
+        (("--help",), "read-only", "Bad file descriptor"),
+        (("--version",), "read-only", "Bad file descriptor"),
+    ],
+    ids=str,
+)
+def test_output_that_cannot_be_written_is_one_error_line_and_nothing_follows_the_cut(
+    service: Simulator, tmp_path: Path, arguments: tuple[str, ...], output: str, reason: str
 ) -> None:
-    path = tmp_path / "output"
-    with path.open("wb") as file:
-        done = tap(service, arguments, stdout=file, prepare=limit_files)
+    path = FULL if output == "full" else tmp_path / "output"
+    path.touch()
+    prepare = {"limited": limit_files, "closed": lambda: os.close(1)}.get(output)
+    with path.open("rb" if output == "read-only" else "wb") as file:
+        done = tap(service, arguments, stdout=file, prepare=prepare)
     assert done.returncode == 1
-    assert f"{OUTPUT_FAILED}File too large. " in error_of(done)
-    assert path.stat().st_size == LIMIT
-    if "--discover" not in arguments:
+    log = done.stderr.decode()
+    assert "Traceback" not in log
+    assert "Exception ignored" not in log
+    (line,) = [line for line in log.splitlines() if " | ERROR " in line]
+    assert f"{OUTPUT_FAILED}{reason}. " in line
+    assert path.stat().st_size == (LIMIT if output == "limited" else 0)
+    if output == "limited" and arguments != ("--discover",):
         *whole, _ = path.read_bytes().split(b"\n")
-        assert all(json.loads(line)["type"] in {"SCHEMA", "RECORD", "STATE"} for line in whole)
+        assert {json.loads(line)["type"] for line in whole} <= {"SCHEMA", "RECORD", "STATE"}
 
 
-def closed_log() -> None:
-    """Close stderr."""
-    os.close(2)
+def closed_reader() -> int:
+    """Return the writing end of a pipe that nothing reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
 
-@pytest.mark.parametrize("arguments", [RUN, (*RUN, "--test"), ("--discover",)], ids=" ".join)
-@pytest.mark.parametrize("log", ["full", "closed", "not read"])
+@pytest.mark.parametrize(
+    ("arguments", "log"),
+    [(RUN, "closed"), (RUN, "not read"), ((*RUN, "--test"), "closed"), (("--discover",), "closed")],
+    ids=str,
+)
 def test_log_that_cannot_be_written_does_not_affect_the_run(
     service: Simulator, arguments: tuple[str, ...], log: str
 ) -> None:
-    if log == "closed":
-        done = tap(service, arguments, stderr=None, prepare=closed_log)
-    elif log == "full":
-        if not FULL.exists():
-            pytest.skip("this system has no /dev/full")
-        with FULL.open("wb") as full:
-            done = tap(service, arguments, stderr=full)
-    else:
-        reader, writer = os.pipe()
-        os.close(reader)
-        done = tap(service, arguments, stderr=writer)
-        os.close(writer)
+    writer = closed_reader()
+    prepare = (lambda: os.close(2)) if log == "closed" else None
+    done = tap(service, arguments, stderr=writer, prepare=prepare)
+    os.close(writer)
     assert done.returncode == 0
     if arguments == RUN:
         kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
@@ -133,7 +129,7 @@ def test_log_that_cannot_be_written_does_not_affect_the_run(
         assert kinds[-1] == "STATE"
 
 
-@each_command
+@pytest.mark.parametrize("arguments", [RUN, ("--discover",)], ids=str)
 def test_closed_output_and_log_end_with_exit_code_1(
     service: Simulator, arguments: tuple[str, ...]
 ) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import CampusGroupsError, InputError
-from tap_campusgroups.state import FullRead, removal_problem
+from tap_campusgroups.exceptions import CampusGroupsError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
 from tests.support import messages
@@ -25,13 +24,13 @@ from tests.support.harness import (
     read_in_full,
     settings_for,
     state_of,
-    stream_metadata,
     sync,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tap_campusgroups.state import FullRead
     from tests.simulator import Row
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
@@ -80,15 +79,9 @@ def test_complete_full_read_activates_the_version_of_its_records(
     assert [one["type"] for one in of_stream] == ["SCHEMA", *["RECORD"] * 5, "ACTIVATE_VERSION"]
     assert {one["version"] for one in of_stream[1:]} == {VERSION}
     assert remembered(output) == {"rows": 5, "start": None, "version": VERSION}
-
-
-def test_state_follows_the_activation(simulator: Simulator) -> None:
-    kinds = [one["type"] for one in full_read(simulator).messages if one.get("stream") != OTHER]
+    kinds = [one["type"] for one in output.messages]
     assert kinds[kinds.index("ACTIVATE_VERSION") + 1] == "STATE"
-
-
-def test_incremental_stream_has_no_version(simulator: Simulator) -> None:
-    output = full_read(simulator)
+    # The incremental stream has no version.
     assert len(output.records[OTHER]) == 5
     assert all("version" not in one for one in output.messages if one.get("stream") == OTHER)
     assert list(activated(output)) == [FULL]
@@ -101,10 +94,15 @@ def test_version_is_later_than_the_last_one_even_if_the_clock_is_not(simulator: 
     assert remembered(output) == LAST | {"version": ahead + 1}
 
 
-def test_bookmark_of_earlier_incremental_runs_stays(simulator: Simulator) -> None:
-    catalog = read_in_full(only(FULL), FULL)
+@pytest.mark.parametrize("place", ["metadata", "entry"])
+def test_bookmark_of_earlier_incremental_runs_stays(simulator: Simulator, place: str) -> None:
+    catalog = read_in_full(only(FULL), FULL if place == "metadata" else "")
+    if place == "entry":
+        catalog["streams"][0]["replication_method"] = "FULL_TABLE"
     state = state_of(events="2025-01-01T00:00:00.000000Z")
-    output = sync(settings_for(simulator), FULL, catalog=catalog, state=state)
+    config = settings_for(simulator, start_date="2020-01-01")
+    output = sync(config, FULL, catalog=catalog, state=state)
+    assert simulator.requests[0].query["updatedStart"] == "2020-01-01T00:00:00Z"
     assert len(output.records[FULL]) == 5
     assert output.bookmarks == {FULL: "2025-01-01T00:00:00.000000Z"}
 
@@ -292,30 +290,32 @@ def test_rows_stay_unless_the_read_is_complete_and_plausible(
         assert len(output.records[OTHER]) == 5
 
 
-def test_two_streams_with_one_alias_activate_nothing(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("maps", "warning"),
+    [
+        # The rows of the incremental stream in the same table have no version.
+        (
+            {FULL: {"__alias__": "both"}, OTHER: {"__alias__": "both"}},
+            "another stream has the same alias",
+        ),
+        ({"copy": {"__source__": FULL, "__filter__": "id < 0"}}, "the read returned no rows"),
+        ({FULL: None}, None),
+    ],
+    ids=["one alias of two streams", "copy without rows", "removed stream"],
+)
+def test_stream_map_keeps_the_rows_of_each_table(
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    maps: Mapping[str, Any],
+    warning: str | None,
 ) -> None:
-    """The rows of the incremental stream in the same table have no version."""
-    maps = {FULL: {"__alias__": "both"}, OTHER: {"__alias__": "both"}}
-    assert activated(full_read(simulator, stream_maps=maps)) == {}
-    assert f"{messages.ROWS_STAY}another stream has the same alias" in caplog.text
-
-
-def test_copy_without_rows_keeps_both_tables(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    maps = {"copy": {"__source__": FULL, "__filter__": "id < 0"}}
     output = full_read(simulator, last=LAST, stream_maps=maps)
-    assert len(output.records[FULL]) == 5
+    assert output.error is None
     assert activated(output) == {}
-    assert f"{messages.ROWS_STAY}the read returned no rows" in caplog.text
-
-
-def test_removed_stream_is_not_warned_about(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert activated(full_read(simulator, stream_maps={FULL: None})) == {}
-    assert messages.ROWS_STAY not in caplog.text
+    if warning is None:
+        assert messages.ROWS_STAY not in caplog.text
+    else:
+        assert f"{messages.ROWS_STAY}{warning}" in caplog.text
 
 
 def test_read_of_more_than_a_day_activates_nothing(
@@ -364,40 +364,7 @@ def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
     assert activated(output) == {}
 
 
-@pytest.mark.parametrize(
-    ("rows", "start", "last", "is_removed"),
-    [
-        (5, None, LAST | {"rows": 10}, True),  # exactly half
-        (5, None, LAST | {"start": START}, True),  # a longer range
-        (5, START, LAST | {"start": START}, True),
-        (1, None, None, True),
-        (1, START, None, False),
-    ],
-)
-def test_removal_rule(rows: int, start: str | None, last: Any, is_removed: bool) -> None:  # noqa: FBT001
-    read: FullRead = {"rows": rows, "start": start, "version": 2}
-    assert (removal_problem(read, last) is None) is is_removed
-
-
 def test_second_read_with_the_same_start_date_activates(simulator: Simulator) -> None:
     first = full_read(simulator, start_date="2024-01-01")
     second = full_read(simulator, start_date="2024-01-01", last=remembered(first))
     assert activated(second)
-
-
-# Catalog and state
-
-
-@pytest.mark.parametrize("method", ["LOG_BASED", "full_table", ""])
-def test_unknown_replication_method_is_an_error(simulator: Simulator, method: str) -> None:
-    catalog = only(FULL)
-    stream_metadata(catalog["streams"][0])["replication-method"] = method
-    output = sync(settings_for(simulator), FULL, catalog=catalog)
-    assert isinstance(output.error, InputError)
-    assert "replication-method'] must be one of FULL_TABLE, INCREMENTAL" in str(output.error)
-
-
-def test_invalid_full_read_in_the_state_is_an_error(simulator: Simulator) -> None:
-    output = full_read(simulator, last={"rows": "many", "start": None, "version": 1})
-    assert isinstance(output.error, InputError)
-    assert "bookmarks.events.full_read.rows must be an integer" in str(output.error)

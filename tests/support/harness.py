@@ -15,6 +15,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from click.testing import CliRunner
+
 from tap_campusgroups import tap
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from click.testing import Result
 
     from tests.simulator import Simulator
 
@@ -33,17 +36,19 @@ NEWEST = datetime(2025, 6, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 STARTED = NEWEST + timedelta(hours=1)
 """Start of the tests' runs, as the tap sees it."""
 
-MAX_RETRY_DELAY = 60.0
+WAIT_LIMIT = 60.0
 """Seconds after which a test that waits for an event fails instead of hanging."""
+
+MAX_RETRY_DELAY = WAIT_LIMIT  # the name in other folders of tests
 
 ROW_BY_ROW = {"flattening_enabled": True, "flattening_max_depth": 1}
 """Settings with which the SDK writes records one by one instead of the fast path in pages."""
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds; fail after `MAX_RETRY_DELAY`."""
+    """Wait until a condition holds; fail after `WAIT_LIMIT`."""
     # `monotonic` by name: tests replace `time.monotonic`.
-    deadline = monotonic() + MAX_RETRY_DELAY
+    deadline = monotonic() + WAIT_LIMIT
     while not condition():
         assert monotonic() < deadline
         Event().wait(0.001)
@@ -65,7 +70,7 @@ def time_out_when_held(simulator: Simulator, patch: pytest.MonkeyPatch) -> list[
         timeout = connection.gettimeout()
         if timeout is None:  # the simulator's side
             return readinto(raw, buffer)
-        deadline = monotonic() + MAX_RETRY_DELAY
+        deadline = monotonic() + WAIT_LIMIT
         connection.settimeout(0.01)
         try:
             while True:
@@ -250,3 +255,29 @@ def sync(
             error = caught
         stdout.flush()
     return Output([json.loads(line) for line in written.getvalue().splitlines()], error)
+
+
+def invoke(folder: Path, *options: str, **files: Any) -> Result:
+    """Run the command line in this process.
+
+    Args:
+        folder: Folder for the files.
+        *options: Options, after those that name files.
+        **files: Content of the files of `--config`, `--catalog` and `--state`: a JSON value, or
+            bytes.
+    """
+    arguments: list[str] = []
+    for name, content in files.items():
+        path = folder / f"{name}.json"
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        arguments += [f"--{name}", str(path)]
+    result = CliRunner().invoke(TapCampusGroups.get_singer_command(), [*arguments, *options])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def only_error(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the only log line with an error."""
+    (line,) = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert len(line.splitlines()) == 1
+    return line

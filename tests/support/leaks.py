@@ -137,17 +137,21 @@ class LogLines(logging.Handler):
 
     Attributes:
         lines: The lines.
+        errors: The exceptions among the arguments of log calls.
     """
 
     def __init__(self) -> None:
         """Start without lines."""
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
+        self.errors: list[BaseException] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Add a record in both formats."""
         for formatter in (ConsoleFormatter(), StructuredFormatter()):
             self.lines += formatter.format(record).splitlines()
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        self.errors += [one for one in arguments if isinstance(one, BaseException)]
 
 
 def texts_of(error: BaseException) -> list[str]:

@@ -15,16 +15,25 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.support.harness import MAX_RETRY_DELAY, wait_until
+from tests.support.harness import WAIT_LIMIT, wait_until
 from tests.support.messages import ABANDONED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 SECONDS_TO_END = 5.0
 """The promise: a process ends within so many seconds of a signal."""
 
-EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}
+EXIT_CODES = {
+    signal.SIGTERM: 143,
+    signal.SIGINT: 130,
+    signal.SIGHUP: 129,
+    signal.SIGKILL: -signal.SIGKILL,
+}
+
+each_signal = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name
+)
 
 
 class ExitWatch:
@@ -105,7 +114,6 @@ class TapProcess:
         state: Mapping[str, Any] | None = None,
         pipe_size: int = -1,
         unbuffered: bool = False,
-        on_log_line: Callable[[TapProcess, str], object] = lambda _process, _line: None,
     ) -> None:
         """Start the process.
 
@@ -116,7 +124,6 @@ class TapProcess:
             state: The state.
             pipe_size: Capacity of the pipe in bytes, which limits how far the tap is ahead.
             unbuffered: Whether the process has PYTHONUNBUFFERED.
-            on_log_line: Called with each line of the log as it arrives.
         """
         arguments: list[str | Path] = []
         files = {"config": config, "catalog": catalog, "state": state}
@@ -140,7 +147,6 @@ class TapProcess:
         self.stdout = self._process.stdout
         self._watch: ExitWatch | None = None
         self._lines: list[str] = []
-        self._on_log_line = on_log_line
         self._reader = Thread(target=self._read_log)
         self._reader.start()
 
@@ -149,7 +155,6 @@ class TapProcess:
         with self._process.stderr as log:
             for line in log:
                 self._lines.append(line.decode())
-                self._on_log_line(self, self._lines[-1])
 
     def __enter__(self) -> Self:
         """Return the process."""
@@ -167,18 +172,15 @@ class TapProcess:
         """Whether a signal was sent."""
         return self._watch is not None
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals, *, must_end: bool = True) -> None:
         """Send a signal; from then on the process must end in time."""
-        self.expect_end()
+        if must_end:
+            self._watch = self._watch or ExitWatch(self._process)
         self._process.send_signal(number)
-
-    def expect_end(self) -> None:
-        """Require that the process ends in time from now on."""
-        self._watch = self._watch or ExitWatch(self._process)
 
     def close_output(self) -> None:
         """Stop reading for good, like a target that exits; the process must end in time."""
-        self.expect_end()
+        self._watch = ExitWatch(self._process)
         self.stdout.close()
 
     def pause_and_resume(self) -> None:
@@ -193,7 +195,7 @@ class TapProcess:
 
     def rest(self) -> bytes:
         """Return the rest of the output up to its end."""
-        watch = Timer(MAX_RETRY_DELAY, self._process.kill)
+        watch = Timer(WAIT_LIMIT, self._process.kill)
         watch.start()
         try:
             return self.stdout.read()
@@ -204,7 +206,7 @@ class TapProcess:
     def wait(self) -> int:
         """Wait for the end of the process and return the exit code."""
         try:
-            code = self._watch.wait() if self._watch else self._process.wait(MAX_RETRY_DELAY)
+            code = self._watch.wait() if self._watch else self._process.wait(WAIT_LIMIT)
         except AssertionError as error:
             self._reader.join()
             pytest.fail(f"{error}:\n{self.log[-10_000:]}")

@@ -1,94 +1,81 @@
-"""The command line as a process: options, exit codes and log lines."""
+"""The command line: options, exit codes and log lines."""
 
 from __future__ import annotations
 
 import json
-from itertools import permutations
+from itertools import chain, permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.simulator import Simulator, Status
-from tests.support.harness import catalog_of, state_of, structured_logging
+from tests.support.harness import (
+    catalog_of,
+    environment_for,
+    invoke,
+    only_error,
+    settings_for,
+    state_of,
+)
+from tests.support.messages import CONNECTION_TEST, connection_test_started
 from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.simulator import Simulator
+
 SECRET = "s3cr3t-sentinel"  # noqa: S105 - not a real one
 VALID: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
-
-
-FILES = {
-    "valid.json": json.dumps(VALID),
-    "invalid.json": json.dumps(VALID | {"page_size": 1000}),
-    "list.json": "[1]",
-    "empty.json": "",
-    "state.json": json.dumps(state_of(events="soon")),
-}
+INVALID = VALID | {"page_size": 1000}
+NO_OBJECT = "config.json: the file does not exist or does not contain a JSON object"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "problem"),
+    ("options", "files", "problem"),
     [
-        (["--config", "invalid.json"], {}, "Invalid settings: page_size must be an integer from 1"),
-        (["--config", "invalid.json", "--test"], {}, "Invalid settings: page_size must be an int"),
-        (["--config", "missing.json"], {}, "missing.json: the file does not exist or does not con"),
-        (["--config", "list.json"], {}, "list.json: the file does not exist or does not contain"),
-        (["--config", "valid.json", "--state", "empty.json"], {}, "empty.json: the file must"),
-        (["--config", "valid.json", "--state", "state.json"], {}, "replication_key_value is not"),
-        (["--config", "valid.json", "--catalog", "list.json"], {}, "list.json: the file must"),
-        (
-            ["--config", "ENV"],
-            {"TAP_CAMPUSGROUPS_PAGE_SIZE": "9x"},
-            "_PAGE_SIZE must be an integer",
-        ),
         ([], {}, "api_secret is required; school_code is required"),
+        ([], {"config": INVALID}, "Invalid settings: page_size must be an integer from 1"),
+        (["--test"], {"config": INVALID}, "Invalid settings: page_size must be an integer from 1"),
+        (["--config", "missing.json"], {}, "missing.json: the file does not exist or does not con"),
+        ([], {"config": [1]}, NO_OBJECT),
+        ([], {"config": b""}, NO_OBJECT),
+        (["--config", "ENV"], {}, "TAP_CAMPUSGROUPS_PAGE_SIZE must be an integer from 1"),
+        ([], {"config": VALID, "state": state_of(events="soon")}, "replication_key_value is not"),
+        ([], {"config": VALID, "catalog": [1]}, "catalog.json: the file must contain"),
     ],
-    ids=repr,
 )
 def test_invalid_input_is_one_line_and_exit_code_1(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], problem: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    options: list[str],
+    files: dict[str, Any],
+    problem: str,
 ) -> None:
-    for name, content in FILES.items():
-        (tmp_path / name).write_text(content)
-    done = run(
-        *(
-            tmp_path / argument if argument.endswith(".json") else argument
-            for argument in arguments
-        ),
-        **environment,
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    (line,) = errors(done)
-    assert problem in line
-    assert SECRET not in done.stderr
+    monkeypatch.setenv("TAP_CAMPUSGROUPS_PAGE_SIZE", "9x")
+    done = invoke(tmp_path, *options, **files)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert problem in only_error(caplog)
+    assert SECRET not in caplog.text + done.output
 
 
-def test_discovery_about_and_version_without_settings_succeed() -> None:
+def test_discovery_about_and_version_without_settings_succeed(tmp_path: Path) -> None:
     discovery = run("--discover")
     assert len(json.loads(discovery.stdout)["streams"]) == 23
     assert errors(discovery) == []
-    about = json.loads(run("--about", "--format", "json").stdout)
+    about = json.loads(invoke(tmp_path, "--about", "--format", "json").stdout)
     assert about["settings"]["properties"]["api_secret"]["secret"] is True
-    assert run("--version").stdout.startswith("tap-campusgroups v")
+    assert "batch" not in about["capabilities"]
+    assert "batch_config" not in about["settings"]["properties"]
+    assert invoke(tmp_path, "--version").stdout.startswith("tap-campusgroups v")
+    text = " ".join(invoke(tmp_path, "--help").stdout.split())
+    assert "a small export of each selected stream to check access" in text
+    assert "sync a single record" not in text
 
 
-@pytest.fixture
-def config_json(config: dict[str, Any], tmp_path: Path) -> Path:
-    """A file with settings for the simulator."""
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps(config))
-    return path
-
-
-def test_wrong_secret_ends_run_after_one_request(
-    simulator: Simulator, config: dict[str, Any], tmp_path: Path
-) -> None:
-    path = tmp_path / "wrong.json"
-    path.write_text(json.dumps(config | {"api_secret": SECRET}))
-    done = run("--config", path, TAP_CAMPUSGROUPS_LOGLEVEL="DEBUG")
+def test_wrong_secret_ends_run_after_one_request(simulator: Simulator) -> None:
+    environment = environment_for(simulator, api_secret=SECRET, loglevel="DEBUG")
+    done = run("--config", "ENV", **environment)
     assert done.returncode == 1
     (line,) = [line for line in errors(done) if " DEBUG " not in line]
     assert " ERROR " in line
@@ -99,109 +86,37 @@ def test_wrong_secret_ends_run_after_one_request(
     assert {json.loads(line)["type"] for line in done.stdout.splitlines()} == {"SCHEMA"}
 
 
-def test_failed_stream_is_one_error_and_exit_code_1(
-    simulator: Simulator, config_json: Path
-) -> None:
-    simulator.inject(Status(404).on("badges", times=None))
-    done = run("--config", config_json)
-    assert done.returncode == 1
-    (line,) = [line for line in errors(done) if " ERROR " in line]
-    assert "Stream 'badges': the export of " in line
-    assert "Traceback" not in done.stderr
-
-
-def test_connection_test_without_catalog_exports_every_stream(
-    simulator: Simulator, config_json: Path
-) -> None:
-    done = run("--config", config_json, "--test")
-    assert done.returncode == 0
-    assert " ERROR " not in done.stderr
-    assert {request.stream for request in simulator.requests} == set(simulator.dataset.streams)
-
-
-@pytest.fixture
-def catalog_json(tmp_path: Path) -> Path:
-    """A catalog with two selected streams."""
-    path = tmp_path / "catalog.json"
-    path.write_text(json.dumps(catalog_of(["events", "rooms"])))
-    return path
-
-
-ORDERS = list(permutations(["--config", "--catalog", "--test"]))
-
-
-def options_in(order: tuple[str, ...], test: str, **files: Path) -> list[str | Path]:
-    """Return the options in an order, with `test` in place of `--test`."""
-    options: list[str | Path] = []
-    for option in order:
-        options += [test] if option == "--test" else [option, files[option.removeprefix("--")]]
-    return options
-
-
-@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
-def test_connection_test_with_catalog_exports_selected_streams_in_any_order(
-    simulator: Simulator, config_json: Path, catalog_json: Path, order: tuple[str, ...]
-) -> None:
-    done = run(*options_in(order, "--test", config=config_json, catalog=catalog_json))
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "Connection test: 2 of 2 streams readable" in done.stderr
-    exports = [request.stream for request in simulator.requests if request.method == "POST"]
-    assert sorted(map(str, exports)) == ["events", "rooms"]
-
-
-@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
-def test_schema_test_with_catalog_writes_selected_schemas_in_any_order(
-    simulator: Simulator, config_json: Path, catalog_json: Path, order: tuple[str, ...]
-) -> None:
-    done = run(*options_in(order, "--test=schema", config=config_json, catalog=catalog_json))
-    assert done.returncode == 0
-    messages = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(message["type"], message["stream"]) for message in messages] == [
-        ("SCHEMA", "events"),
-        ("SCHEMA", "rooms"),
-    ]
-    assert simulator.requests == []
-
-
-def test_connection_test_with_settings_from_environment_last(
-    simulator: Simulator, config: dict[str, Any], catalog_json: Path
-) -> None:
-    environment = {f"TAP_CAMPUSGROUPS_{name.upper()}": text for name, text in config.items()}
-    done = run("--test", "--catalog", catalog_json, "--config", "ENV", **environment)
-    assert done.returncode == 0
-    exports = [request.stream for request in simulator.requests if request.method == "POST"]
-    assert sorted(map(str, exports)) == ["events", "rooms"]
-
-
-@pytest.mark.parametrize("option", ["--catalog", "--state"])
-@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff"], ids=repr)
-@pytest.mark.parametrize("is_test_first", [True, False])
-def test_connection_test_with_invalid_file_sends_no_request(
+@pytest.mark.parametrize("test", ["--test", "--test=schema"])
+@pytest.mark.parametrize("config", ["config.json", "ENV"])
+def test_connection_test_with_options_in_any_order_is_about_the_selected_streams(
     simulator: Simulator,
-    config_json: Path,
     tmp_path: Path,
-    option: str,
-    content: bytes,
-    *,
-    is_test_first: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    test: str,
+    config: str,
 ) -> None:
-    path = tmp_path / "invalid.json"
-    path.write_bytes(content)
-    file: list[str | Path] = [option, path]
-    done = run(
-        "--config", config_json, *(["--test", *file] if is_test_first else [*file, "--test"])
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = errors(done)
-    assert f"{option} {path}: the file must contain one JSON object " in line
-    assert simulator.requests == []
-
-
-def test_log_config_with_structured_formatter_is_used(config_json: Path, tmp_path: Path) -> None:
-    done = run("--config", config_json, SINGER_SDK_LOG_CONFIG=structured_logging(tmp_path))
-    assert done.returncode == 0
-    messages = [json.loads(line)["message"] for line in done.stderr.splitlines()]
-    assert any("Export submitted: stream=events window=" in message for message in messages)
+    for name, text in environment_for(simulator).items():
+        monkeypatch.setenv(name, text)
+    if config != "ENV":
+        config = str(tmp_path / config)
+        (tmp_path / "config.json").write_text(json.dumps(settings_for(simulator)))
+    catalog = tmp_path / "catalog.json"
+    catalog.write_text(json.dumps(catalog_of(["events", "rooms"])))
+    for order in permutations([["--config", config], ["--catalog", str(catalog)], [test]]):
+        caplog.clear()
+        simulator.reset_log()
+        done = invoke(tmp_path, *chain.from_iterable(order))
+        assert done.exit_code == 0
+        exports = sorted(str(one.stream) for one in simulator.requests if one.method == "POST")
+        written = [json.loads(line) for line in done.stdout.splitlines()]
+        if test == "--test":
+            assert f"{connection_test_started(2, 23)}{catalog}" in caplog.messages
+            assert f"{CONNECTION_TEST}2 of 2 streams readable" in caplog.text
+            assert (exports, written) == (["events", "rooms"], [])
+        else:
+            kinds = [(message["type"], message["stream"]) for message in written]
+            assert (exports, kinds) == ([], [("SCHEMA", "events"), ("SCHEMA", "rooms")])
 
 
 METRICS = """
@@ -215,22 +130,22 @@ root: {level: INFO, handlers: [console]}
 @pytest.mark.parametrize(
     ("log_config", "count"),
     [
-        (None, 0),
         (METRICS, 0),
         (METRICS + "loggers: {singer_sdk.metrics: {propagate: true}}", 1),
         (METRICS + "loggers: {singer_sdk.metrics: {handlers: [console], level: INFO}}", 1),
     ],
-    ids=["no log config", "logger not named", "with propagation", "with a handler"],
+    ids=["logger not named", "with propagation", "with a handler"],
 )
 def test_metrics_are_logged_only_if_log_config_names_their_logger(
-    config_json: Path, catalog_json: Path, tmp_path: Path, log_config: str | None, count: int
+    simulator: Simulator, tmp_path: Path, log_config: str, count: int
 ) -> None:
-    environment = {}
-    if log_config is not None:
-        path = tmp_path / "logging.yaml"
-        path.write_text(log_config)
-        environment["SINGER_SDK_LOG_CONFIG"] = str(path)
-    done = run("--config", config_json, "--catalog", catalog_json, **environment)
+    (tmp_path / "logging.yaml").write_text(log_config)
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog_of(["events", "rooms"])))
+    done = run(
+        *("--config", "ENV", "--catalog", tmp_path / "catalog.json"),
+        SINGER_SDK_LOG_CONFIG=str(tmp_path / "logging.yaml"),
+        **environment_for(simulator),
+    )
     assert done.returncode == 0
     assert "tap-campusgroups v" in done.stderr
     metrics = [line for line in done.stderr.splitlines() if '"metric":"record_count"' in line]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 from datetime import UTC, datetime, timedelta
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from tap_campusgroups.config import CONFIG, EARLIEST, Settings
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.tap import TapCampusGroups
+from tests.support.leaks import leaks_in, texts_of
 
 SECRET = "s3cr3t-sentinel"  # noqa: S105 - not a real one
 VALID: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
@@ -50,12 +51,7 @@ def test_date_in_any_form_is_converted_to_utc(text: str, timestamp: datetime) ->
 
 @pytest.mark.parametrize(
     "url",
-    [
-        "https://eu.example.org/data/v1/",
-        "http://127.0.0.1:8080/data/v1",
-        "http://localhost/x",
-        "http://[::1]:5/x",
-    ],
+    ["https://eu.example.org/v1/", "http://127.0.0.1:80/x", "http://localhost", "http://[::1]:5"],
 )
 def test_api_url_with_https_or_loopback_is_accepted(url: str) -> None:
     assert Settings.from_config(VALID | {"api_url": url}).api_url == url.rstrip("/")
@@ -68,7 +64,8 @@ WITH_PARTS = "api_url must not contain a user, a password, a query or a fragment
 INVALID: list[tuple[dict[str, Any], str]] = [
     ({"api_secret": None}, "api_secret must be non-empty text."),
     ({"api_secret": ""}, "api_secret must be non-empty text."),
-    ({"api_secret": 5}, "api_secret must be non-empty text."),
+    ({"api_secret": [SECRET]}, "api_secret must be non-empty text."),
+    ({"api_secret": {"is": SECRET}}, "api_secret must be non-empty text."),
     ({"api_secret": f"{SECRET}\n"}, f"api_secret {NOT_A_HEADER_VALUE}"),
     ({"api_secret": f" {SECRET}"}, f"api_secret {NOT_A_HEADER_VALUE}"),
     ({"api_secret": f"{SECRET}é"}, f"api_secret {NOT_A_HEADER_VALUE}"),
@@ -77,7 +74,6 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"school_code": f"{SECRET}!"}, "school_code is invalid: "),
     ({"start_date": "yesterday"}, f'start_date "yesterday" {NOT_A_DATE}'),
     ({"start_date": "two\nlines"}, rf'start_date "two\nlines" {NOT_A_DATE}'),
-    ({"start_date": ""}, f'start_date "" {NOT_A_DATE}'),
     ({"start_date": 2024}, "start_date must be text."),
     ({"end_date": "2024-13-01"}, f'end_date "2024-13-01" {NOT_A_DATE}'),
     (
@@ -87,9 +83,7 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"api_version": "2"}, 'api_version must be "1.0" or "1.1".'),
     ({"api_version": 1.1}, 'Invalid settings: api_version must be "1.0" or "1.1".'),
     ({"unknown_fields": SECRET}, 'unknown_fields must be "capture", "ignore" or "fail".'),
-    ({"page_size": 0}, "page_size must be an integer from 1 to 999."),
     ({"page_size": 1000}, "page_size must be an integer from 1 to 999."),
-    ({"page_size": "999"}, "page_size must be an integer from 1 to 999."),
     ({"page_size": 10.5}, "page_size must be an integer from 1 to 999."),
     ({"page_size": True}, "page_size must be an integer from 1 to 999."),
     ({"lookback_hours": -1}, "lookback_hours must be an integer from 0 to 8784."),
@@ -102,12 +96,16 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"api_url": "example.org"}, "api_url is not a valid https URL."),
     ({"api_url": "https://[::1/"}, "api_url is not a valid https URL."),
     ({"api_url": "https://example.org:port/"}, "api_url is not a valid https URL."),
-    ({"api_url": "https://user:word@example.org/"}, WITH_PARTS),
-    ({"api_url": "https://example.org/?x=1"}, WITH_PARTS),
+    ({"api_url": "https://user:sentinel@example.org/"}, WITH_PARTS),
+    ({"api_url": f"http://example.org/?key={SECRET}"}, WITH_PARTS),
     ({"api_secretx": SECRET}, "Invalid settings: api_secretx is not a known setting."),
     ({"two\nlines": SECRET}, r"'two\nlines' is not a known setting."),
     ({"batch_config": {}}, "batch_config is not a known setting."),
     ({"stream_map_config": [SECRET]}, "stream_map_config must be an object."),
+    (
+        {"stream_map_config": {"a\nkey": SECRET}},
+        r"stream_map_config.'a\nkey' must be text of at least 16 characters; check that its env",
+    ),
     ({"stream_maps": {"users": [SECRET]}}, "stream_maps.users is invalid."),
     ({"stream_maps": {"users": {"__filter__": [SECRET]}}}, "stream_maps.users is invalid."),
     ({"flattening_enabled": SECRET}, "flattening_enabled must be a boolean."),
@@ -115,15 +113,16 @@ INVALID: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "problem"), INVALID, ids=repr)
-def test_invalid_setting_is_one_line_without_secrets(change: dict[str, Any], problem: str) -> None:
+def test_invalid_setting_is_one_line_without_secrets(
+    caplog: pytest.LogCaptureFixture, change: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         TapCampusGroups(config=VALID | change)
     line = str(caught.value)
     assert problem in line
     assert line.startswith("Invalid settings: ")
     assert "\n" not in line
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
-    assert "word@" not in line
+    assert leaks_in([*texts_of(caught.value), caplog.text]) == []
 
 
 def test_several_invalid_settings_are_one_line() -> None:
@@ -164,16 +163,12 @@ def test_variable_that_cannot_be_converted_is_named(
     with pytest.raises(SettingsError) as caught:
         TapCampusGroups(config=dict(VALID), parse_env_config=True)
     assert str(caught.value) == f"Invalid settings: TAP_CAMPUSGROUPS_{variable} {problem}."
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert leaks_in(format_exception(caught.value)) == []
 
 
-def test_every_setting_has_a_title_and_a_description() -> None:
+def test_every_setting_has_a_title_and_a_description_with_its_default() -> None:
     for name, definition in CONFIG["properties"].items():
         assert definition["title"], name
         assert definition["description"].endswith("."), name
-
-
-def test_every_default_is_in_the_description() -> None:
-    for name, definition in CONFIG["properties"].items():
         if "default" in definition:
             assert f"default {definition['default']})" in definition["description"], name

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 
-from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator, Status
-from tests.support.harness import NEWEST, catalog_of, settings_for
+from tests.support.harness import NEWEST, catalog_of, invoke, only_error, settings_for
 from tests.support.messages import CHECK_SECRET, CONNECTION_TEST, DENIED
-from tests.support.processes import errors, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from click.testing import Result
 
     from tests.support.fake_time import FakeTime
 
@@ -35,17 +29,6 @@ def service() -> Iterator[Simulator]:
         yield simulator
 
 
-def check(tmp_path: Path, config: dict[str, Any], *arguments: str, catalog: Any = None) -> Result:
-    """Run `tap-campusgroups --config ... [--catalog ...] --test` in this process."""
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    options = ["--config", str(tmp_path / "config.json")]
-    if catalog is not None:
-        (tmp_path / "catalog.json").write_text(json.dumps(catalog))
-        options += ["--catalog", str(tmp_path / "catalog.json")]
-    command = TapCampusGroups.get_singer_command()
-    return CliRunner().invoke(command, [*options, *(arguments or ["--test"])])
-
-
 def verdicts(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
     """Return the result of each stream."""
     (record,) = (r for r in caplog.records if r.getMessage().startswith(CONNECTION_TEST))
@@ -54,23 +37,17 @@ def verdicts(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_secret_with_full_access_reads_all_streams(
+def test_small_export_of_each_stream_shows_that_it_is_readable(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    result = check(tmp_path, settings_for(service))
+    before = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=50)
+    result = invoke(tmp_path, "--test", config=settings_for(service, lookback_hours=50))
     assert (result.exit_code, result.stdout) == (0, "")
     assert verdicts(caplog) == dict.fromkeys(STREAMS, "readable")
     assert f"{CONNECTION_TEST}23 of 23 streams readable (" in caplog.text
     (record,) = (r for r in caplog.records if hasattr(r, "readable"))
     assert (record.readable, record.unreadable) == (STREAMS, [])  # type: ignore[attr-defined]
-
-
-@pytest.mark.usefixtures("impatient")
-def test_each_export_has_a_window_of_one_hour_before_the_lookback(
-    tmp_path: Path, service: Simulator
-) -> None:
-    before = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=50)
-    check(tmp_path, settings_for(service, lookback_hours=50))
+    # One hour before the lookback.
     posted = [request for request in service.requests if request.method == "POST"]
     assert sorted(request.stream or "" for request in posted) == STREAMS
     for request in posted:
@@ -83,25 +60,9 @@ def test_each_export_has_a_window_of_one_hour_before_the_lookback(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_deselected_streams_are_not_tested(
-    tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    result = check(tmp_path, settings_for(service), catalog=catalog_of(["events", "rooms"]))
-    assert result.exit_code == 0
-    assert verdicts(caplog) == dict.fromkeys(["events", "rooms"], "readable")
-    assert {request.stream for request in service.requests} == {"events", "rooms"}
-
-
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("status", "streams"),
-    [
-        (403, ["payments", "users"]),
-        (403, STREAMS[:2]),
-        (404, ["payments", "users"]),
-        (404, STREAMS[:2]),
-        (500, ["payments", "users"]),
-    ],
+    [(403, STREAMS[:2]), (404, ["payments", "users"]), (500, ["payments", "users"])],
 )
 def test_streams_without_access_are_listed_in_the_error(
     tmp_path: Path,
@@ -112,7 +73,7 @@ def test_streams_without_access_are_listed_in_the_error(
 ) -> None:
     for stream in streams:
         service.inject(Status(status).on(stream, "submit", times=None))
-    result = check(tmp_path, settings_for(service))
+    result = invoke(tmp_path, "--test", config=settings_for(service))
     assert result.exit_code == 1
     assert (
         "2 of 23 streams cannot be read: " + ", ".join(streams) + ". See the lines above for the "
@@ -123,15 +84,17 @@ def test_streams_without_access_are_listed_in_the_error(
     assert all(f"HTTP {status}" in found[stream] for stream in streams)
 
 
-def test_wrong_secret_is_one_request_and_one_line(service: Simulator) -> None:
+def test_wrong_secret_is_one_request_and_one_line(
+    tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
     config = settings_for(service, api_secret="not-the-secret")  # noqa: S106 - not a secret
-    done = run("--config", "ENV", "--test", **environment(config))
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = errors(done)
+    done = invoke(tmp_path, "--test", config=config)
+    assert (done.exit_code, done.stdout) == (1, "")
+    line = only_error(caplog)
     assert f"{DENIED}401" in line
     assert CHECK_SECRET in line
     assert len(service.requests) == 1
-    assert "not-the-secret" not in done.stderr
+    assert "not-the-secret" not in caplog.text
 
 
 @pytest.mark.usefixtures("impatient")
@@ -139,14 +102,9 @@ def test_secret_without_access_to_any_stream_tests_all_streams(
     tmp_path: Path, service: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.inject(Status(403).on(None, "submit", times=None))
-    assert check(tmp_path, settings_for(service)).exit_code == 1
+    assert invoke(tmp_path, "--test", config=settings_for(service)).exit_code == 1
     assert f"{CONNECTION_TEST}0 of 23 streams readable" in caplog.text
     assert len(service.requests) == 23
-
-
-def environment(config: dict[str, Any]) -> dict[str, str]:
-    """Return settings as environment variables."""
-    return {f"TAP_CAMPUSGROUPS_{name.upper()}": str(value) for name, value in config.items()}
 
 
 def unknown_host(*_: object, **__: object) -> list[Any]:
@@ -154,31 +112,30 @@ def unknown_host(*_: object, **__: object) -> list[Any]:
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-def test_unknown_host_fails_after_seconds(
+@pytest.mark.parametrize(
+    ("is_host_known", "error"), [(False, "NameResolutionError"), (True, "NewConnectionError")]
+)
+def test_connection_that_cannot_be_made_fails_after_seconds(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     fake_time: FakeTime,
+    error: str,
+    *,
+    is_host_known: bool,
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", unknown_host)
-    result = check(tmp_path, {"api_secret": "s", "school_code": "no-such-school"})
-    assert result.exit_code == 1
-    assert caplog.messages[-1] == (
-        "Stream 'academic_experiences': POST /academic_experiences failed after 2 attempts: "
-        "ConnectionError (NameResolutionError). Check the network, school_code and api_url."
-    )
-    assert sum(fake_time.slept) < 3
-
-
-def test_refused_connection_fails_after_seconds(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, fake_time: FakeTime
-) -> None:
+    if not is_host_known:
+        monkeypatch.setattr(socket, "getaddrinfo", unknown_host)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/data/v1"
-        result = check(tmp_path, {"api_secret": "s", "school_code": "x", "api_url": url})
+        config = {"api_secret": "s", "school_code": "x", "api_url": url}
+        result = invoke(tmp_path, "--test", config=config)
     assert result.exit_code == 1
-    assert "failed after 2 attempts" in caplog.messages[-1]
+    assert caplog.messages[-1] == (
+        "Stream 'academic_experiences': POST /academic_experiences failed after 2 attempts: "
+        f"ConnectionError ({error}). Check the network, school_code and api_url."
+    )
     assert sum(fake_time.slept) < 3
 
 
@@ -186,7 +143,9 @@ def test_slow_export_is_readable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fake_time: FakeTime
 ) -> None:
     with Simulator(Dataset(3, newest=NEWEST), running_polls=10_000) as service:
-        result = check(tmp_path, settings_for(service), catalog=catalog_of(["events"]))
+        result = invoke(
+            tmp_path, "--test", config=settings_for(service), catalog=catalog_of(["events"])
+        )
     assert result.exit_code == 0
     assert verdicts(caplog) == {"events": "readable (the export did not finish within 15 s)"}
     assert 15 <= sum(fake_time.slept) < 16
@@ -198,24 +157,17 @@ def test_busy_service_fails_after_seconds(
     with Simulator(Dataset(3, newest=NEWEST)) as service:
         busy = Status(503, headers={"Retry-After": "300"})
         service.inject(busy.on("events", "submit", times=None))
-        result = check(tmp_path, settings_for(service), catalog=catalog_of(["events"]))
+        result = invoke(
+            tmp_path, "--test", config=settings_for(service), catalog=catalog_of(["events"])
+        )
     assert result.exit_code == 1
     assert "HTTP 503" in caplog.messages[-1]
     assert sum(fake_time.slept) < 6
 
 
-def test_schema_option_writes_the_schemas_of_all_streams(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_schema_option_writes_the_schemas_of_all_streams(tmp_path: Path) -> None:
     config = {"api_secret": "s", "school_code": "x"}
-    result = check(tmp_path, config, "--test=schema")
+    result = invoke(tmp_path, "--test=schema", config=config)
     messages = [json.loads(line) for line in result.stdout.splitlines()]
     assert [message["stream"] for message in messages] == STREAMS
     assert {message["type"] for message in messages} == {"SCHEMA"}
-    assert not [record for record in caplog.records if record.levelno > logging.WARNING]
-
-
-def test_help_describes_the_connection_test(tmp_path: Path) -> None:
-    text = " ".join(check(tmp_path, {}, "--help").stdout.split())
-    assert "a small export of each selected stream to check access" in text
-    assert "sync a single record" not in text

@@ -16,15 +16,12 @@ import pytest
 
 from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.tap import TapCampusGroups
-from tests.support.harness import catalog_of, settings_for
+from tests.support.harness import ROW_BY_ROW, catalog_of, environment_for, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from tests.simulator import Simulator
-
-ROW_BY_ROW = {"flattening_enabled": True, "flattening_max_depth": 1}
-"""Settings with which the SDK processes each record."""
 
 each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 
@@ -33,13 +30,6 @@ def tap_for(simulator: Simulator, **more: Any) -> TapCampusGroups:
     """Return a tap with one selected stream."""
     config = settings_for(simulator, page_size=2, **more)
     return TapCampusGroups(config=config, catalog=catalog_of(["events"]))
-
-
-def stream_of(tap: TapCampusGroups) -> CampusGroupsStream:
-    """Return the selected stream."""
-    stream = tap.streams["events"]
-    assert isinstance(stream, CampusGroupsStream)
-    return stream
 
 
 def written_by(call: Callable[[], object]) -> list[dict[str, Any]]:
@@ -58,43 +48,16 @@ def ids(rows: Iterable[dict[str, Any]]) -> list[int]:
 
 
 @each_path
-def test_get_records_yields_every_row_and_writes_nothing(
-    simulator: Simulator, more: dict[str, Any]
+@pytest.mark.parametrize("read", ["get_records", "_sync_records"])
+def test_reading_records_yields_every_row_and_writes_nothing(
+    simulator: Simulator, more: dict[str, Any], read: str
 ) -> None:
-    tap = tap_for(simulator, **more)
+    """The SDK reads the records of a batch with `_sync_records`."""
+    stream = tap_for(simulator, **more).streams["events"]
+    options = {"write_messages": False} if read == "_sync_records" else {}
     records: list[dict[str, Any]] = []
-    assert written_by(lambda: records.extend(stream_of(tap).get_records(None))) == []
+    assert written_by(lambda: records.extend(getattr(stream, read)(None, **options))) == []
     assert ids(records) == ids(simulator.dataset["events"])
-    assert tap.state == {}
-
-
-@each_path
-def test_sync_without_messages_yields_every_record_and_writes_nothing(
-    simulator: Simulator, more: dict[str, Any]
-) -> None:
-    stream = stream_of(tap_for(simulator, **more))
-    records: list[dict[str, Any]] = []
-
-    def sync() -> None:
-        records.extend(stream._sync_records(None, write_messages=False))  # noqa: SLF001
-
-    assert written_by(sync) == []
-    assert ids(records) == ids(simulator.dataset["events"])
-    assert {record["_extra"] for record in records if not record["_extra"]} <= {None}
-
-
-@each_path
-def test_sync_writes_every_row(simulator: Simulator, more: dict[str, Any]) -> None:
-    tap = tap_for(simulator, **more)
-    messages = written_by(tap.sync_all)
-    assert Counter(message["type"] for message in messages) == {
-        "SCHEMA": 1,
-        "RECORD": len(simulator.dataset["events"]),
-        "STATE": 1,
-    }
-    records = [message["record"] for message in messages if message["type"] == "RECORD"]
-    assert ids(records) == ids(simulator.dataset["events"])
-    assert messages[-1]["type"] == "STATE"
 
 
 def test_sync_calls_our_override_of_sync_records(
@@ -133,9 +96,8 @@ def test_invoke_calls_our_override_of_sync_all(
         calls.append(tap)
 
     monkeypatch.setattr(TapCampusGroups, "sync_all", sync_all)
-    config = settings_for(simulator)
-    for name, value in config.items():
-        monkeypatch.setenv(f"TAP_CAMPUSGROUPS_{name.upper()}", str(value))
+    for name, value in environment_for(simulator).items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
         TapCampusGroups.cli(["--config", "ENV"])
     assert ended.value.code == 0
