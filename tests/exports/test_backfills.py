@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
-from tap_campusgroups.exports.retry import RetryPolicy
+from tap_campusgroups.exceptions import ExportFailedError
 from tap_campusgroups.records.values import format_timestamp
 from tests.simulator import (
     CancelQuery,
@@ -17,12 +16,10 @@ from tests.simulator import (
     FailQuery,
     Phase,
     Simulator,
-    Status,
 )
 from tests.support.harness import (
     NEWEST,
     STARTED,
-    catalog_of,
     settings_for,
     state_of,
     sync,
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.simulator.request_context import RequestContext
-    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)
@@ -197,22 +193,6 @@ def test_failed_window_leaves_the_bookmark_of_the_window_before(
     assert ids(output) | ids(again) == in_range(simulator, "events", START, STARTED)
 
 
-def test_window_that_cannot_be_submitted_leaves_the_bookmark_of_the_window_before(
-    fake_time: FakeTime,
-) -> None:
-    dataset = Dataset({"events": ROWS}, newest=NEWEST, span=11 * DAY)
-    with Simulator(dataset, clock=fake_time.monotonic) as simulator:
-        fault = simulator.inject(Status(503).on("events", "submit", after=3, times=None))
-        config = settings_for(simulator, **BACKFILL, max_concurrent_exports=1)
-        output = sync(config, "events")
-        assert isinstance(output.error, ServiceUnavailableError)
-        assert fault.fired == RetryPolicy().max_attempts
-        assert successive_bookmarks(output) == [
-            format_timestamp(START + day * DAY) for day in range(1, 4)
-        ]
-        assert ids(output) == in_range(simulator, "events", START, START + 3 * DAY)
-
-
 # Resubmitted windows
 
 
@@ -283,23 +263,6 @@ def test_old_range_read_again_does_not_move_the_bookmark_back(
     )
     assert late.records
     assert late.states[-1] == state
-
-
-def test_old_range_read_as_full_table_leaves_the_bookmark_unchanged(
-    simulator: Simulator,
-) -> None:
-    """This is how to read a range again without a second state."""
-    catalog = catalog_of(["events"])
-    for stream in catalog["streams"]:
-        stream["replication_method"] = "FULL_TABLE"
-    state = state_of(events=format_timestamp(NEWEST))
-    until = START + 5 * DAY
-    config = settings_for(simulator, **BACKFILL, end_date=until.isoformat())
-    output = sync(config, catalog=catalog, state=state)
-    assert output.error is None
-    assert ids(output) == in_range(simulator, "events", START, until)
-    assert len(submitted(simulator)) == 5
-    assert set(successive_bookmarks(output)) == {format_timestamp(NEWEST)}
 
 
 def test_earlier_start_date_with_a_bookmark_reads_no_older_rows(simulator: Simulator) -> None:

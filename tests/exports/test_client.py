@@ -13,11 +13,9 @@ import pytest
 
 from tap_campusgroups.exceptions import (
     ExportFailedError,
-    ExportTimeoutError,
     ServiceUnavailableError,
 )
 from tap_campusgroups.exports.retry import RetryPolicy
-from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import (
     ConnectionReset,
     Dataset,
@@ -65,25 +63,6 @@ def ids(records: list[dict[str, Any]]) -> list[int]:
 # Requests
 
 
-def test_request_of_any_step_has_headers_and_parameters(simulator: Simulator) -> None:
-    simulator.timing.queued_polls = 1
-    output = sync(settings_for(simulator, page_size=10), "events", "rsvp")
-    assert output.error is None
-    assert len(simulator.requests) == 2 * (1 + 1 + 3)
-    version = TapCampusGroups.get_plugin_version()
-    for request in simulator.requests:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        assert headers["x-cg-api-secret"] == simulator.api_secret
-        assert headers["x-cg-school"] == simulator.school_code
-        assert headers["user-agent"] == f"tap-campusgroups/{version}"
-        assert headers["accept"] == "application/json"
-        if request.method == "GET":
-            assert request.query["size"] == "10"
-        else:
-            assert set(request.query) == {"updatedStart", "updatedEnd"}
-            assert headers["content-length"] == "0"
-
-
 def test_upper_bound_of_all_streams_is_the_start_of_the_run(simulator: Simulator) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     sync(settings_for(simulator, start_date="2025-01-01T05:00:00+05:00"), started=None)
@@ -93,11 +72,6 @@ def test_upper_bound_of_all_streams_is_the_start_of_the_run(simulator: Simulator
     (bounds,) = {(query["updatedStart"], query["updatedEnd"]) for query in submitted}
     assert bounds[0] == "2025-01-01T00:00:00Z"
     assert before <= datetime.fromisoformat(bounds[1]) <= after
-
-
-def test_run_with_future_start_date_sends_no_request(simulator: Simulator) -> None:
-    output = sync(settings_for(simulator, start_date="2999-01-01"), "events")
-    assert (output.error, output.records, simulator.requests) == (None, {}, [])
 
 
 @pytest.mark.parametrize("size", [1, 7, 25, 999])
@@ -165,18 +139,6 @@ def test_redirect_to_another_host_is_not_followed(simulator: Simulator) -> None:
         simulator.inject(Redirect(f"{elsewhere.url}/events", 307).on("events"))
         assert isinstance(sync(settings_for(simulator), "events").error, ExportFailedError)
         assert elsewhere.requests == []
-
-
-def test_export_queued_until_its_timeout_is_submitted_once(
-    simulator: Simulator, fake_time: FakeTime
-) -> None:
-    simulator.timing.queued_seconds = 1e9
-    output = sync(settings_for(simulator, export_timeout_minutes=2), "events")
-    assert isinstance(output.error, ExportTimeoutError)
-    assert "still queued after 2 minutes" in str(output.error)
-    assert "Raise export_timeout_minutes" in str(output.error)
-    assert sum(fake_time.slept) == pytest.approx(120)
-    assert len([r for r in simulator.requests if r.method == "POST"]) == 1
 
 
 # Retries

@@ -22,10 +22,8 @@ from tests.simulator import (
     Dataset,
     EndlessBody,
     EndlessPages,
-    ExtraKeys,
     Fault,
     FaultType,
-    JsonBody,
     Phase,
     RepeatQueryId,
     Simulator,
@@ -91,44 +89,6 @@ def submitted(simulator: Simulator, stream: str | None = None) -> list[RecordedR
 # Messages, tokens and queryIds
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"Results": [], "message": "Query still running"},
-        {"Results": None, "message": "Query still running"},
-        {"Results": [], "Message": "Query is queued"},
-    ],
-    ids=repr,
-)
-def test_running_message_beside_empty_results_is_polled(simulator: Simulator, body: Any) -> None:
-    fault = simulator.inject(JsonBody(body).on(FAULTY, "first_page", times=3))
-    output = sync_three(simulator)
-    assert_complete(output)
-    assert fault.fired == 3
-    assert len(submitted(simulator, FAULTY)) == 1
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"Results": [], "message": "Error parsing query result"},
-        {"Results": [], "error": "boom"},
-        {"Results": [{"id": 1}], "message": "Query failed after 1 row"},
-    ],
-    ids=repr,
-)
-def test_error_beside_results_is_resubmitted_until_the_limit(
-    simulator: Simulator, body: Any
-) -> None:
-    simulator.inject(JsonBody(body).on(FAULTY, "first_page"))
-    output = sync_three(simulator)
-    assert_complete(output)
-    assert len(submitted(simulator, FAULTY)) == 3  # the export, and its two halves
-
-    simulator.inject(JsonBody(body).on(FAULTY, "first_page", times=None))
-    assert_only_faulty_failed(sync_three(simulator), ExportFailedError, "the query failed")
-
-
 @pytest.mark.parametrize("key", ["NextToken", "nextToken"])
 def test_token_beside_an_empty_one_is_followed(simulator: Simulator, key: str) -> None:
     other = {"NextToken": "nextToken", "nextToken": "NextToken"}[key]
@@ -141,18 +101,6 @@ def test_token_beside_an_empty_one_is_followed(simulator: Simulator, key: str) -
     simulator.inject(Both(key).on(FAULTY, times=None))
     output = sync_three(simulator)
     assert_complete(output)
-
-
-def test_undocumented_keys_of_all_pages_are_one_warning_without_names_of_people(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    more = {"HasMore": True, "Zoe Sentinel": 1, "zoe.sentinel@uni.example": 2}
-    simulator.inject(ExtraKeys(more).on(times=None))
-    assert sync_three(simulator).error is None
-    lines = [record.getMessage() for record in caplog.records]
-    (line,) = [line for line in lines if "Undocumented keys" in line]
-    assert "keys=HasMore, (a name). " in line
-    assert "Sentinel" not in caplog.text
 
 
 @pytest.mark.parametrize("windows", [{}, {"export_window_days": 100}])
@@ -229,26 +177,6 @@ def test_endpoint_down_from_the_start_fails_its_stream_only(
     output = sync_three(simulator)
     assert isinstance(output.error, ServiceUnavailableError)
     assert output.bookmarks == {BEFORE: OLD, FAULTY: NEW, AFTER: NEW}
-
-
-def test_page_failing_at_all_attempts_is_resubmitted_in_halves(
-    simulator: Simulator, fake_time: FakeTime
-) -> None:
-    """The query is broken, not the request: a new query returns the rows."""
-    broken: set[str] = set()
-
-    class BrokenQuery(Status):
-        def applies(self, context: Any) -> bool:
-            if context.phase != "first_page":
-                return False
-            broken.add(context.existing_query.id)
-            return context.existing_query.id in sorted(broken)[:1] and len(broken) == 1
-
-    simulator.inject(BrokenQuery(500, "Error parsing query result").on(FAULTY, times=None))
-    output = sync_three(simulator)
-    assert_complete(output)
-    assert len(submitted(simulator, FAULTY)) == 3
-    assert 5.0 in fake_time.slept
 
 
 def test_export_running_at_its_timeout_is_bisected_and_keeps_its_slot(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from urllib3.exceptions import NameResolutionError
 
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
@@ -244,23 +242,6 @@ def test_denied_request_after_the_secret_has_worked_has_four_attempts_and_names_
         "attempts. The secret has worked in this run, so either it may not read this data (ask "
         "CampusGroups, or deselect the stream), or a firewall or rate limit of the service refuses "
         "the requests (run again later, or lower max_concurrent_exports)."
-    )
-
-
-@pytest.mark.parametrize(("number", "attempts"), [(socket.EAI_NONAME, 3), (socket.EAI_AGAIN, 8)])
-def test_unknown_host_has_few_attempts_unless_the_name_server_is_down(
-    fake_time: FakeTime, number: int, attempts: int
-) -> None:
-    """A wrong school code shows within seconds."""
-    reason = NameResolutionError("host", None, socket.gaierror(number, ""))  # type: ignore[arg-type]
-    reason.__cause__ = socket.gaierror(number, "no address")
-    error = requests.exceptions.ConnectionError(type("Reason", (), {"reason": reason})())
-    job = ScriptedJob(fake_time, [Answer(error=error)] * attempts)
-    with pytest.raises(ServiceUnavailableError) as raised:
-        job.send()
-    assert str(raised.value) == (
-        f"Stream 'events': POST /events failed after {attempts} attempts: ConnectionError "
-        "(NameResolutionError). Check the network, school_code and api_url."
     )
 
 

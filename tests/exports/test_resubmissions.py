@@ -19,10 +19,8 @@ from tests.simulator import (
     TruncatedBody,
 )
 from tests.support.three_streams import (
-    AFTER,
     FAULTY,
     ROWS,
-    by_id,
     make_dataset,
     result,
     submissions,
@@ -89,17 +87,6 @@ class FailWindows(FailQuery):
 
 
 # Limits
-
-
-def test_submission_above_the_service_s_limit_is_retried_when_another_export_ends(
-    simulator: Simulator, complete: Output
-) -> None:
-    fault = simulator.inject(Status(429).on(FAULTY, "submit", times=None))
-    output = sync_three(simulator)
-    assert result(output, complete) == "failed"
-    assert by_id(output.records[AFTER]) == by_id(complete.records[AFTER])
-    # 8 attempts without another export at the service, and two per export that was there before.
-    assert 8 <= fault.fired <= 8 + 4
 
 
 def test_slow_export_with_passing_faults_is_submitted_once(

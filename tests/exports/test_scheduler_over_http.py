@@ -17,7 +17,6 @@ import pytest
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     CampusGroupsError,
-    ExportFailedError,
 )
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, FailQuery, FaultType, Hang, Phase, Simulator, Status
@@ -87,20 +86,6 @@ def test_export_that_has_run_frees_its_slot_before_its_pages_are_fetched() -> No
             simulator.release()
             assert_complete(running.result(SECONDS))
         assert simulator.peak_active == 2
-
-
-@pytest.mark.usefixtures("impatient")
-def test_requests_with_a_limit_of_one_are_those_of_a_sequential_tap(simulator: Simulator) -> None:
-    simulator.timing.running_polls = {"events": 1}
-    assert_complete(sync(settings_for(simulator, page_size=2, max_concurrent_exports=1)))
-    requests = [(request.stream, request.phase) for request in simulator.requests]
-    assert requests == [
-        (stream, phase)
-        for stream in NAMES
-        for phase in ("submit", "poll", "first_page", "later_page", "later_page")
-        if phase != "poll" or stream == "events"
-    ]
-    assert simulator.peak_active == 1
 
 
 # What is submitted
@@ -196,20 +181,6 @@ def test_rejected_export_that_waited_for_a_place_has_all_its_attempts(
     assert re.findall(r"attempt=(\d)/8", caplog.text) == list("22345678")
 
 
-@pytest.mark.usefixtures("fake_time")
-def test_429_without_another_export_does_not_lower_the_limit(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nor does one to a poll."""
-    first, second, *_ = NAMES
-    simulator.timing.running_polls = {second: 2}
-    simulator.inject(Status(429).on(first, "submit", times=3))
-    simulator.inject(Status(429).on(second, "poll", times=3))
-    assert_complete(sync(settings_for(simulator)))
-    assert submitted(simulator, 429) == [first] * 3
-    assert LOWERED not in caplog.text
-
-
 # Failures
 
 
@@ -269,23 +240,6 @@ def test_failed_stream_submits_nothing_more(clock: SimulatorClock, *, is_current
     }
 
 
-@pytest.mark.parametrize("limit", [1, 4])
-def test_failed_stream_submits_no_later_window(simulator: Simulator, limit: int) -> None:
-    bad, *good = NAMES[:4]
-    simulator.inject(Status(400).on(bad, "submit"))
-    config = settings_for(
-        simulator,
-        start_date="2025-01-01",
-        end_date=END,
-        export_window_days=100,
-        max_concurrent_exports=limit,
-    )
-    with background(lambda: sync(config, bad, *good), release=simulator.close) as running:
-        output = running.result(SECONDS)
-    assert str(output.error).startswith(f"Stream '{bad}': ")
-    assert sorted(submitted(simulator)) == sorted(2 * good)
-
-
 @pytest.mark.parametrize("limit", [1, 4, 23])
 def test_wrong_secret_costs_one_request(simulator: Simulator, limit: int) -> None:
     simulator.inject(Hang().on(NAMES[0]))
@@ -328,27 +282,6 @@ def test_403_for_six_seconds_after_the_secret_has_worked_fails_no_stream(
         fault = simulator.inject(Firewall(403).on(times=None))
         assert_complete(sync(settings_for(simulator, max_concurrent_exports=limit)))
         assert fault.fired >= 3
-
-
-@pytest.mark.usefixtures("impatient")
-def test_failure_of_a_later_stream_is_raised_at_its_turn(simulator: Simulator) -> None:
-    simulator.inject(FailQuery().on("badges", times=None))
-    simulator.inject(Hang().on(NAMES[0], "later_page"))
-    config = settings_for(
-        simulator, page_size=2, max_concurrent_exports=23, on_stream_error="abort"
-    )
-    with background(lambda: sync(config), release=simulator.release) as running:
-        wait_until(lambda: submitted(simulator).count("badges") == 3)
-        wait_until(lambda: simulator.hanging == 1)
-        assert not running.done()
-        simulator.release()
-        output = running.result(SECONDS)
-    assert isinstance(output.error, ExportFailedError)
-    assert str(output.error).startswith("Stream 'badges': ")
-    assert output.error.__notes__ == ["In the export of stream 'badges'."]
-    assert {name: len(rows) for name, rows in output.records.items()} == dict.fromkeys(
-        NAMES[: NAMES.index("badges")], ROWS
-    )
 
 
 # Output
