@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import socket
 import threading
 from datetime import UTC, datetime
@@ -17,25 +16,15 @@ from tap_campusgroups.exceptions import (
 )
 from tap_campusgroups.exports.retry import RetryPolicy
 from tests.simulator import (
-    ConnectionReset,
     Dataset,
-    EmptyPage,
-    EmptyToken,
     FailQuery,
-    Fault,
-    JsonBody,
-    MessageOnly,
-    NullToken,
     Redirect,
     Simulator,
-    Status,
-    TokenKey,
 )
 from tests.support.harness import (
     MAX_RETRY_DELAY,
     NEWEST,
     settings_for,
-    state_of,
     sync,
 )
 
@@ -45,7 +34,6 @@ if TYPE_CHECKING:
     from tests.support.fake_time import FakeTime
 
 ROWS = 25
-STATE = state_of(events="2024-06-01T00:00:00Z")
 
 
 @pytest.fixture
@@ -84,56 +72,6 @@ def test_rows_for_any_page_size_are_emitted_once(simulator: Simulator, size: int
 # Responses
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        EmptyPage().on("events", "first_page"),
-        EmptyPage().on("events", "later_page"),
-        TokenKey().on("events", times=None),
-        NullToken().on("events", times=None),
-        EmptyToken().on("events", times=None),
-        MessageOnly().on("events", times=None),
-        MessageOnly("Query is still running").on("events", times=None),
-    ],
-    ids=lambda fault: f"{fault.type} {fault.phase}",
-)
-def test_unusual_response_that_is_not_an_error_is_accepted(
-    simulator: Simulator, fault: Fault
-) -> None:
-    simulator.timing.running_polls = 2
-    simulator.inject(fault)
-    output = sync(settings_for(simulator, page_size=10), "events")
-    assert output.error is None
-    assert fault.fired
-    assert ids(output.records["events"]) == list(range(1, ROWS + 1))
-
-
-@pytest.mark.parametrize(
-    ("fault", "text"),
-    [
-        (JsonBody({"id": "q"}).on("events", "submit"), "an object of (another key): string"),
-        (Status(404).on("events", "submit"), "Check api_url and school_code, or deselect"),
-        (
-            Status(404).on("events", "first_page", times=None),
-            "query or the page no longer exists",
-        ),
-        (Redirect("https://elsewhere.example/").on("events", "submit"), "Check api_url."),
-    ],
-    ids=lambda value: f"{value.type} {value.phase}" if isinstance(value, Fault) else "",
-)
-def test_permanent_fault_fails_the_stream_with_bookmark_unmoved(
-    simulator: Simulator, fault: Fault, text: str
-) -> None:
-    simulator.timing.queued_polls = 1
-    simulator.inject(fault)
-    output = sync(settings_for(simulator, page_size=10), "events", state=STATE)
-    assert isinstance(output.error, ExportFailedError)
-    assert text in str(output.error)
-    assert str(output.error).startswith("Stream 'events': ")
-    assert "\n" not in str(output.error)
-    assert output.bookmarks["events"] == "2024-06-01T00:00:00.000000Z"
-
-
 def test_redirect_to_another_host_is_not_followed(simulator: Simulator) -> None:
     with Simulator(Dataset(1, newest=NEWEST)) as elsewhere:
         simulator.inject(Redirect(f"{elsewhere.url}/events", 307).on("events"))
@@ -165,27 +103,6 @@ def test_service_without_a_listener_is_an_error_with_advice(simulator: Simulator
 
 
 # Log lines
-
-
-def test_retry_is_one_log_line_without_personal_data(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    simulator.inject(ConnectionReset().on("events", "later_page"))
-    simulator.inject(Status(503, "jane.doe@uni.example").on("events", "later_page"))
-    sync(settings_for(simulator, page_size=10), "events")
-    lines = [
-        r.getMessage()
-        for r in caplog.records
-        if r.levelno >= logging.WARNING and "Retrying" in r.getMessage()
-    ]
-    assert len(lines) == 2
-    assert lines[0] == (
-        "Retrying request: stream=events reason=ConnectionError attempt=2/8 delay=1.0s"
-    )
-    assert "HTTP 503, a hidden message of 20 characters" in lines[1]
-    assert "token" not in caplog.text
-    assert "jane" not in caplog.text
-    assert simulator.api_secret not in caplog.text
 
 
 # Host names

@@ -29,10 +29,8 @@ from tests.simulator import (
     Simulator,
     SlowResponse,
     Status,
-    TokenKey,
     WrongContentLength,
 )
-from tests.simulator.responses import CompleteResponse
 from tests.support.exports import NAMES
 from tests.support.harness import NEWEST, settings_for, state_of, sync
 from tests.support.three_streams import (
@@ -87,20 +85,6 @@ def submitted(simulator: Simulator, stream: str | None = None) -> list[RecordedR
 
 
 # Messages, tokens and queryIds
-
-
-@pytest.mark.parametrize("key", ["NextToken", "nextToken"])
-def test_token_beside_an_empty_one_is_followed(simulator: Simulator, key: str) -> None:
-    other = {"NextToken": "nextToken", "nextToken": "NextToken"}[key]
-
-    class Both(TokenKey):
-        def respond(self, context: Any) -> Any:
-            body = context.page().response(key=self.key).body
-            return CompleteResponse(200, body[:-1] + f',"{other}":""}}'.encode())
-
-    simulator.inject(Both(key).on(FAULTY, times=None))
-    output = sync_three(simulator)
-    assert_complete(output)
 
 
 @pytest.mark.parametrize("windows", [{}, {"export_window_days": 100}])

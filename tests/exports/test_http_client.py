@@ -294,6 +294,24 @@ def test_request_of_a_job_that_is_over_is_not_sent(fake_time: FakeTime) -> None:
     assert job.sent == []
 
 
+ADVICE = {
+    400: "rejected the request (HTTP 400, an object of no keys). Check api_url and school_code, or "
+    "deselect the stream.",
+    302: "sent a redirect, which is not followed (HTTP 302, an object of no keys). Check api_url.",
+}
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_submission_that_is_not_accepted_fails_the_stream_with_advice(
+    fake_time: FakeTime, code: int
+) -> None:
+    job = ScriptedJob(fake_time, [status(code)])
+    with pytest.raises(ExportFailedError) as raised:
+        list(job.pages())
+    text = f"Stream 'events': the export of {job.slot.window} failed: the service "
+    assert str(raised.value) == text + ADVICE[code]
+
+
 # Paths
 
 

@@ -311,10 +311,16 @@ def output_of(config: dict[str, Any]) -> tuple[bytes, str]:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
-    ("fault", "on_stream_error"),
-    [(fault, "continue") for fault in FAULTS] + [("query fails always", "abort")],
+    ("fault", "on_stream_error", "windows"),
+    [
+        *((fault, "continue", {}) for fault in FAULTS),
+        ("query fails always", "abort", {}),
+        ("query fails once", "continue", {"start_date": "2024-05-01", "export_window_days": 100}),
+    ],
 )
-def test_output_for_any_limit_is_the_same(fault: str, on_stream_error: str) -> None:
+def test_output_for_any_limit_is_the_same(
+    fault: str, on_stream_error: str, windows: dict[str, Any]
+) -> None:
     outputs = []
     for limit in (1, 4, 23):
         # The first streams take longest.
@@ -329,6 +335,7 @@ def test_output_for_any_limit_is_the_same(fault: str, on_stream_error: str) -> N
                 page_size=2,
                 max_concurrent_exports=limit,
                 on_stream_error=on_stream_error,
+                **windows,
             )
             outputs.append(output_of(config))
     assert outputs[0] == outputs[1] == outputs[2]
