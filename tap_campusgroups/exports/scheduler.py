@@ -492,7 +492,8 @@ class Scheduler:
                 for page in pages:
                     job.store(page)
         except ExportsStoppedError:
-            pass
+            if job.status is JobStatus.ACTIVE and job.query_id is not None:
+                job.log_left_running()
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")
             job.error = caught
