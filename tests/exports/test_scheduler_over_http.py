@@ -315,7 +315,7 @@ def output_of(config: dict[str, Any]) -> tuple[bytes, str]:
     [
         *((fault, "continue", {}) for fault in FAULTS),
         ("query fails always", "abort", {}),
-        ("query fails once", "continue", {"start_date": "2024-05-01", "export_window_days": 100}),
+        ("query fails once", "continue", {"start_date": "2024-04-01", "export_window_days": 100}),
     ],
 )
 def test_output_for_any_limit_is_the_same(
