@@ -219,13 +219,3 @@ def test_404_on_both_paths_fails_the_stream(simulator: Simulator, stream: str, o
     assert requested_paths(simulator, "POST", stream, other) == [stream, other]
     assert output.bookmarks[stream] == OLD
     assert set(output.records) == {"badges", "rooms"}
-
-
-def test_other_streams_have_one_path(simulator: Simulator) -> None:
-    streams = set(NAMES) - {stream for stream, _ in TWO_PATHS}
-    simulator.paths.update(dict.fromkeys(streams - {"badges"}, "elsewhere"))
-    output = sync(settings_for(simulator), *streams, state=STATE)
-    assert isinstance(output.error, StreamsFailedError)
-    assert set(output.records) == {"badges"}
-    posts = requested_paths(simulator, "POST", *NAMES)
-    assert sorted(posts) == sorted(streams)
