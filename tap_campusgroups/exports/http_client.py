@@ -109,6 +109,7 @@ class HttpClient:
                 failures >= outcome.max_attempts
                 or history.fault_seconds + delay >= self.fault_limit
             ):
+                history.retry_after = outcome.retry_after or 0.0
                 raise self._final_error(outcome, failures, f"{request.method} {path}", slot.stream)
             self.logger.warning(
                 "Retrying request: stream=%s reason=%s attempt=%d/%d delay=%.1fs",

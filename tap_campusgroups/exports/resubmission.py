@@ -108,6 +108,7 @@ class WindowExporter:
             # A POST that failed at all attempts may not have arrived at all.
             if slot.query_id is None or not left:
                 raise error
+            delay = max(delay, history.retry_after)
             history.fault_seconds += delay
             if (
                 isinstance(error, ConnectionSetupError)

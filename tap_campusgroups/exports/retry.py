@@ -52,10 +52,12 @@ class RangeHistory:
     Attributes:
         accepted: Exports that the service has accepted.
         fault_seconds: Time that faults have taken while the process was running.
+        retry_after: Delay that the service asked for when the last attempt of a request failed.
     """
 
     accepted: int = 0
     fault_seconds: float = 0.0
+    retry_after: float = 0.0
 
 
 def retry_delay(failures: int, requested: float | None) -> float:

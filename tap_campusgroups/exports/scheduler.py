@@ -196,7 +196,16 @@ class Slot:
             self.check()
             if not self._reserved:
                 size = self._page_size or shared.max_page
-                self._wait_until(lambda: shared.has_room(size) or self._must_proceed)
+                # Its place may be the one that the current job waits for.
+                self._wait_until(
+                    lambda: (
+                        shared.has_room(size)
+                        or self._must_proceed
+                        or (
+                            self.status is JobStatus.ACTIVE and shared.current_job in shared.waiting
+                        )
+                    )
+                )
                 self._reserve(size)
 
     def count(self, name: str) -> None:
@@ -212,6 +221,7 @@ class Slot:
             if self.status is JobStatus.ACTIVE:
                 return
             shared.waiting.add(self)
+            shared.changed.notify_all()
             try:
                 self._wait_until(lambda: shared.free_places > 0 and self._is_first_waiting)
             finally:
@@ -488,7 +498,8 @@ class Scheduler:
                 for page in pages:
                     job.store(page)
         except ExportsStoppedError:
-            pass
+            if job.status is JobStatus.ACTIVE and job.query_id is not None:
+                job.log_left_running()
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")
             job.error = caught

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
-from tap_campusgroups.exports.retry import RetryPolicy
+from tap_campusgroups.exceptions import ExportFailedError
 from tap_campusgroups.records.values import format_timestamp
 from tests.simulator import (
     CancelQuery,
@@ -17,13 +16,10 @@ from tests.simulator import (
     FailQuery,
     Phase,
     Simulator,
-    Status,
-    StillRunning,
 )
 from tests.support.harness import (
     NEWEST,
     STARTED,
-    catalog_of,
     settings_for,
     state_of,
     sync,
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.simulator.request_context import RequestContext
-    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 DAY = timedelta(days=1)
@@ -160,14 +155,6 @@ def test_state_after_each_window_has_the_newest_timestamp_so_far(simulator: Simu
     assert position == len(ends)
 
 
-def test_row_on_a_shared_bound_is_emitted_with_both_windows(simulator: Simulator) -> None:
-    row = simulator.dataset["events"][0]
-    row["updatedOn"] = format_timestamp(START + 3 * DAY)
-    output = sync(settings_for(simulator, **BACKFILL), "events")
-    assert output.error is None
-    assert [record["id"] for record in output.records["events"]].count(row["id"]) == 2
-
-
 def test_window_without_rows_moves_the_bookmark_to_its_end(simulator: Simulator) -> None:
     simulator.dataset["events"].clear()
     output = sync(settings_for(simulator, **BACKFILL), "events")
@@ -206,22 +193,6 @@ def test_failed_window_leaves_the_bookmark_of_the_window_before(
     assert ids(output) | ids(again) == in_range(simulator, "events", START, STARTED)
 
 
-def test_window_that_cannot_be_submitted_leaves_the_bookmark_of_the_window_before(
-    fake_time: FakeTime,
-) -> None:
-    dataset = Dataset({"events": ROWS}, newest=NEWEST, span=11 * DAY)
-    with Simulator(dataset, clock=fake_time.monotonic) as simulator:
-        fault = simulator.inject(Status(503).on("events", "submit", after=3, times=None))
-        config = settings_for(simulator, **BACKFILL, max_concurrent_exports=1)
-        output = sync(config, "events")
-        assert isinstance(output.error, ServiceUnavailableError)
-        assert fault.fired == RetryPolicy().max_attempts
-        assert successive_bookmarks(output) == [
-            format_timestamp(START + day * DAY) for day in range(1, 4)
-        ]
-        assert ids(output) == in_range(simulator, "events", START, START + 3 * DAY)
-
-
 # Resubmitted windows
 
 
@@ -249,39 +220,6 @@ def test_failed_window_is_resubmitted_in_halves(
     # The halves count as one window: no state between them.
     undisturbed = sync(config, "events")
     assert successive_bookmarks(output) == successive_bookmarks(undisturbed)
-
-
-def test_failed_half_is_resubmitted_in_quarters_and_then_fails_the_stream(
-    simulator: Simulator,
-) -> None:
-    bad = move_row_to_noon(simulator, 2)
-    simulator.inject(FailWindow(bad).on("events", "first_page", times=None))
-    output = sync(
-        settings_for(simulator, **BACKFILL, max_concurrent_exports=1, on_stream_error="abort"),
-        "events",
-    )
-    assert isinstance(output.error, ExportFailedError)
-    day = START + 2 * DAY
-    # The row is at noon, where the halves meet: the first half has it, and its second quarter.
-    assert submitted(simulator)[2:] == [
-        (day, day + DAY),
-        (day, day + DAY / 2),
-        (day, day + DAY / 4),
-        (day + DAY / 4, day + DAY / 2),
-    ]
-    assert successive_bookmarks(output)[-1] >= format_timestamp(day)
-    assert successive_bookmarks(output)[-1] < format_timestamp(day + DAY / 4)
-
-
-def test_failed_window_of_an_hour_is_resubmitted_unchanged(simulator: Simulator) -> None:
-    fault = simulator.inject(FailQuery().on("events", "submit", times=2))
-    hour = {"start_date": (STARTED - timedelta(hours=1)).isoformat()}
-    output = sync(settings_for(simulator, **BACKFILL | hour), "events")
-    assert output.error is None
-    assert fault.fired == 2
-    assert len(submitted(simulator)) == 3
-    assert len(set(submitted(simulator))) == 1
-    assert output.bookmarks == {"events": format_timestamp(NEWEST)}
 
 
 # Other ranges
@@ -325,34 +263,6 @@ def test_old_range_read_again_does_not_move_the_bookmark_back(
     )
     assert late.records
     assert late.states[-1] == state
-
-
-def test_old_range_read_as_full_table_leaves_the_bookmark_unchanged(
-    simulator: Simulator,
-) -> None:
-    """This is how to read a range again without a second state."""
-    catalog = catalog_of(["events"])
-    for stream in catalog["streams"]:
-        stream["replication_method"] = "FULL_TABLE"
-    state = state_of(events=format_timestamp(NEWEST))
-    until = START + 5 * DAY
-    config = settings_for(simulator, **BACKFILL, end_date=until.isoformat())
-    output = sync(config, catalog=catalog, state=state)
-    assert output.error is None
-    assert ids(output) == in_range(simulator, "events", START, until)
-    assert len(submitted(simulator)) == 5
-    assert set(successive_bookmarks(output)) == {format_timestamp(NEWEST)}
-
-
-def test_full_table_in_windows_emits_every_row_and_no_bookmark(simulator: Simulator) -> None:
-    catalog = catalog_of(["events"])
-    for stream in catalog["streams"]:
-        stream["replication_method"] = "FULL_TABLE"
-    output = sync(settings_for(simulator, **BACKFILL), catalog=catalog)
-    assert output.error is None
-    assert len(submitted(simulator)) == 12  # a full read goes a day beyond its start
-    assert ids(output) == in_range(simulator, "events", START, STARTED)
-    assert set(successive_bookmarks(output)) <= {"", None}
 
 
 def test_earlier_start_date_with_a_bookmark_reads_no_older_rows(simulator: Simulator) -> None:
@@ -406,30 +316,3 @@ def test_state_of_a_run_with_windows_resumes_a_run_without_and_vice_versa(
         since = datetime.fromisoformat(bookmark) - 2 * DAY
         start = max(START, since.replace(microsecond=0))
         assert ids(output) == in_range(simulator, "events", start, STARTED)
-
-
-def output_of(limit: int, failures: int) -> list[dict[str, Any]]:
-    """Run a backfill of three streams against a new service, and return its messages."""
-    counts = {"events": ROWS, "rooms": ROWS, "tags": 7}
-    with Simulator(Dataset(counts, newest=NEWEST, span=11 * DAY)) as simulator:
-        bad = move_row_to_noon(simulator, 4)
-        # No export ends before another one runs beside it.
-        together = StillRunning(lambda: simulator.peak_active >= min(limit, 2))
-        simulator.inject(together.on(times=None))
-        if failures:
-            simulator.inject(FailWindow(bad).on("events", "first_page", times=failures))
-        config = settings_for(simulator, **BACKFILL, max_concurrent_exports=limit, page_size=2)
-        output = sync(config, "events", "rooms", "tags")
-        assert output.error is None
-        assert min(limit, 2) <= simulator.peak_active <= limit
-    for message in output.messages:
-        message.pop("time_extracted", None)
-    return output.messages
-
-
-@pytest.mark.parametrize("failures", [0, 2])
-def test_output_of_many_windows_for_any_limit_is_the_same(failures: int) -> None:
-    one = output_of(1, failures)
-    assert sum(message["type"] == "STATE" for message in one) > 30
-    for limit in (2, 4, 16):
-        assert output_of(limit, failures) == one

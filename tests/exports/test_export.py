@@ -2,114 +2,156 @@
 
 from __future__ import annotations
 
+import logging
 import random
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportTimeoutError
-from tap_campusgroups.exports.export import PollPolicy, run_export
-from tap_campusgroups.exports.pagination import ExportEnded, ExportPaginator, Fetch, Submit
+from tap_campusgroups.exceptions import ExportsStoppedError, ExportTimeoutError
+from tap_campusgroups.exports.export import PollPolicy
+from tap_campusgroups.exports.pagination import ExportEnded
 from tap_campusgroups.exports.response import ResponseKind
+from tap_campusgroups.exports.scheduler import JobStatus
 from tap_campusgroups.records.json_codec import decode_rows
-from tests.support.exports import WINDOW, make_response
+from tests.support.exports import WINDOW
+from tests.support.scripted_service import QUEUED, RUNNING, Answer, ScriptedJob, accepted, page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import requests
-
-    from tap_campusgroups.exports.export import Page
-    from tap_campusgroups.exports.pagination import Step
     from tests.support.fake_time import FakeTime
 
-SUBMITTED = (200, {"queryId": "q"}, "POST")
-QUEUED = (201, {"message": "Query is queued and waiting to be executed"}, "GET")
-RUNNING = (202, {"message": "Accepted query and is running"}, "GET")
 
-
-class Service:
-    """Sends given responses in turn.
-
-    Attributes:
-        waits: Arguments of each call of `log_wait`.
-        steps: Steps sent.
-    """
-
-    def __init__(self, *responses: tuple[int, object, str]) -> None:
-        """Plan the responses: status, body and method of each."""
-        self._responses: Iterator[tuple[int, object, str]] = iter(responses)
-        self.waits: list[tuple[ResponseKind, float, float]] = []
-        self.steps: list[Step] = []
-
-    def send(self, paginator: ExportPaginator) -> requests.Response:
-        """Return the response to the current step."""
-        self.steps.append(paginator.current_value)
-        status, body, method = next(self._responses)
-        return make_response(status, body, method)
-
-    def log_wait(self, kind: ResponseKind, waited: float, interval: float) -> None:
-        """Record a wait."""
-        self.waits.append((kind, round(waited, 3), round(interval, 3)))
-
-    def run(self, policy: PollPolicy, time: FakeTime) -> list[Page]:
-        """Run an export and return its pages."""
-        return list(
-            run_export(
-                ExportPaginator(WINDOW),
-                self.send,
-                policy,
-                self.log_wait,
-                clock=time.monotonic,
-                sleep=time.sleep,
-            )
-        )
-
-
-def page(*ids: int, next_page: str | None = None) -> tuple[int, object, str]:
-    """Return the response with a page; `next_page` is the token of the next one."""
-    return 200, {"Results": [{"id": i} for i in ids], "NextToken": next_page}, "GET"
-
-
-def test_poll_intervals_grow_to_the_maximum_and_restart_after_a_page(fake_time: FakeTime) -> None:
-    service = Service(
-        SUBMITTED, QUEUED, QUEUED, *[RUNNING] * 5, page(1, next_page="t"), RUNNING, page(2)
-    )
-    pages = service.run(PollPolicy(max_interval=5, timeout=1800), fake_time)
+def test_poll_intervals_grow_to_the_maximum_and_restart_after_a_page(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    answers = [accepted(), QUEUED, QUEUED, *[RUNNING] * 5, page(1, next_page="t"), RUNNING, page(2)]
+    job = ScriptedJob(fake_time, answers, poll=PollPolicy(max_interval=5, timeout=1800))
+    pages = list(job.export())
     assert [decode_rows(page.results)[0] for page in pages] == [[{"id": 1}], [{"id": 2}]]
-    assert [page.is_last for page in pages] == [False, True]
+    assert [(page.is_first, page.is_last) for page in pages] == [(True, False), (False, True)]
     assert pages[1].size == len(b'[{"id":2}]')
     assert fake_time.slept == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0, 5.0, 1.0]
-    assert service.waits[0] == (ResponseKind.QUEUED, 0.0, 1.0)
-    assert service.waits[2] == (ResponseKind.RUNNING, 2.5, 2.25)
+    lines = [(one.levelname, one.getMessage()) for one in caplog.records]
+    assert lines[:4] == [
+        ("INFO", f"Export submitted: stream=events window={WINDOW} query_id=q"),
+        ("INFO", "Export queued: stream=events elapsed=0s next_poll=1.0s"),
+        ("DEBUG", "Export queued: stream=events elapsed=1s next_poll=1.5s"),
+        ("DEBUG", "Export running: stream=events elapsed=2s next_poll=2.2s"),
+    ]
+    assert lines[-1] == ("INFO", "Export running: stream=events elapsed=0s next_poll=1.0s")
+
+
+def test_requests_of_export_follow_its_query_and_tokens(fake_time: FakeTime) -> None:
+    job = ScriptedJob(fake_time, [accepted("q7"), RUNNING, page(1, next_page="t"), page(2)])
+    assert len(list(job.export())) == 2
+    assert job.methods() == ["POST", "GET", "GET", "GET"]
+    assert [(one.query.get("queryId"), one.query.get("token")) for one in job.sent[1:]] == [
+        *(("q7", None), ("q7", None), ("q7", "t"))
+    ]
+    assert job.slot.exports.counts == Counter(requests=4, exports=1)
 
 
 def test_export_that_has_run_is_fetched_without_delay(fake_time: FakeTime) -> None:
-    service = Service(SUBMITTED, page(1, next_page="t"), page())
-    assert len(service.run(PollPolicy(30, 1800), fake_time)) == 2
+    job = ScriptedJob(fake_time, [accepted(), page(1, next_page="t"), page()])
+    assert len(list(job.export())) == 2
     assert fake_time.slept == []
 
 
 def test_page_after_an_empty_page_is_fetched_after_one_second(fake_time: FakeTime) -> None:
-    service = Service(SUBMITTED, page(next_page="t"), page(next_page="u"), page(1))
-    assert len(service.run(PollPolicy(30, 1800), fake_time)) == 3
+    answers = [accepted(), page(next_page="t"), page(next_page="u"), page(1)]
+    assert len(list(ScriptedJob(fake_time, answers).export())) == 3
     assert fake_time.slept == [1.0, 1.0]
 
 
-def test_poll_interval_with_short_maximum_starts_at_the_maximum(fake_time: FakeTime) -> None:
-    service = Service(SUBMITTED, QUEUED, QUEUED, page())
-    service.run(PollPolicy(max_interval=0.5, timeout=10), fake_time)
-    assert fake_time.slept == [0.5, 0.5]
+@pytest.mark.parametrize(
+    ("maximum", "timeout", "slept"),
+    [(0.5, 2, [0.5] * 4), (30, 3, [1.0, 1.5, 0.5]), (30, 1, [1.0])],
+    ids=["short maximum", "rest of the timeout", "timeout after one interval"],
+)
+def test_poll_intervals_until_the_timeout(
+    fake_time: FakeTime, maximum: float, timeout: float, slept: list[float]
+) -> None:
+    job = ScriptedJob(fake_time, [accepted(), *[RUNNING] * 9], poll=PollPolicy(maximum, timeout))
+    with pytest.raises(ExportTimeoutError):
+        list(job.export())
+    assert fake_time.slept == slept
+    assert len(job.sent) == 2 + len(slept)
 
 
-def test_export_cancelled_while_running_raises_export_ended(fake_time: FakeTime) -> None:
-    service = Service(
-        SUBMITTED, RUNNING, (410, {"message": "Query execution was cancelled"}, "GET")
-    )
+@pytest.mark.parametrize(
+    ("answer", "minutes", "words"),
+    [(QUEUED, 60, "still queued after 60 minutes"), (RUNNING, 1, "still running after 1 minute")],
+)
+def test_export_at_its_timeout_raises_error_with_state_and_duration(
+    fake_time: FakeTime, answer: Answer, minutes: int, words: str
+) -> None:
+    job = ScriptedJob(fake_time, [accepted(), *[answer] * 300], poll=PollPolicy(60, 60 * minutes))
+    with pytest.raises(ExportTimeoutError) as raised:
+        list(job.export())
+    assert str(raised.value) == words
+    assert raised.value.is_running == (answer is RUNNING)
+    assert sum(fake_time.slept) == pytest.approx(60 * minutes)
+
+
+def test_timeout_starts_again_after_a_page(fake_time: FakeTime) -> None:
+    waits = [RUNNING] * 5
+    answers = [accepted(), *waits, page(1, next_page="t"), *waits, page(2)]
+    job = ScriptedJob(fake_time, answers, poll=PollPolicy(10, 30))
+    assert len(list(job.export())) == 2
+    assert sum(fake_time.slept) > 30 / 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([Answer(400, {})], ResponseKind.REJECTED),
+        ([accepted("earlier")], ResponseKind.QUERY_ID_REPEATED),
+        ([accepted(), RUNNING, Answer(410, {})], ResponseKind.CANCELLED),
+    ],
+)
+def test_export_that_ends_early_raises_export_ended(
+    fake_time: FakeTime, answers: list[Answer], kind: ResponseKind
+) -> None:
     with pytest.raises(ExportEnded) as ended:
-        service.run(PollPolicy(30, 60), fake_time)
-    assert ended.value.kind is ResponseKind.CANCELLED
+        list(ScriptedJob(fake_time, answers).export())
+    assert ended.value.kind is kind
+
+
+def test_second_export_of_a_range_is_counted_as_resubmission_once_accepted(
+    fake_time: FakeTime,
+) -> None:
+    failed = Answer(500, {"message": "Query execution failed"})
+    job = ScriptedJob(fake_time, [accepted("q1"), failed, Answer(400, {}), accepted("q2"), page()])
+    counts = job.slot.exports.counts
+    for resubmissions in (0, 0):
+        with pytest.raises(ExportEnded):
+            list(job.export())
+        assert counts["resubmissions"] == resubmissions
+    list(job.export())
+    assert (counts["exports"], counts["resubmissions"]) == (2, 1)
+
+
+def test_export_takes_a_place_and_none_after_its_job_is_over(fake_time: FakeTime) -> None:
+    job = ScriptedJob(fake_time, [accepted(), page(1)])
+    export = job.export()
+    next(export)
+    assert (job.slot.status, job.slot.query_id) == (JobStatus.ACTIVE, "q")
+    job.end()
+    with pytest.raises(ExportsStoppedError):
+        next(job.export())
+    assert job.methods() == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("has_invalid_unicode", [False, True])
+def test_page_with_or_without_invalid_unicode_is_marked_accordingly(
+    fake_time: FakeTime, *, has_invalid_unicode: bool
+) -> None:
+    body = b'{"Results": [{"name": "%s"}]}' % (b"\\ud83d" if has_invalid_unicode else b"Zoe")
+    (only,) = ScriptedJob(fake_time, [accepted(), Answer(body=body)]).export()
+    assert only.has_invalid_unicode == has_invalid_unicode
 
 
 def test_jitter_lengthens_poll_intervals_by_ten_percent_at_most(
@@ -119,44 +161,3 @@ def test_jitter_lengthens_poll_intervals_by_ten_percent_at_most(
     assert list(islice(PollPolicy(30, 60).intervals(), 3)) == pytest.approx([1.05, 1.575, 2.3625])
     monkeypatch.setattr(random, "random", lambda: 1.0)
     assert list(islice(PollPolicy(2, 60).intervals(), 4)) == pytest.approx([1.1, 1.65, 2.2, 2.2])
-
-
-def test_steps_of_export_with_two_pages_are_sent_in_order(fake_time: FakeTime) -> None:
-    service = Service(SUBMITTED, RUNNING, page(1, next_page="t"), page(2))
-    service.run(PollPolicy(30, 60), fake_time)
-    assert service.steps == [
-        Submit(WINDOW),
-        Fetch("q"),
-        Fetch("q", polls=1),
-        Fetch("q", "t"),
-    ]
-
-
-@pytest.mark.parametrize("has_invalid_unicode", [False, True])
-def test_page_with_or_without_invalid_unicode_is_marked_accordingly(
-    fake_time: FakeTime, *, has_invalid_unicode: bool
-) -> None:
-    body = b'{"Results": [{"name": "%s"}]}' % (b"\\ud83d" if has_invalid_unicode else b"Zoe")
-    service = Service(SUBMITTED, (200, body, "GET"))
-    (only,) = service.run(PollPolicy(30, 60), fake_time)
-    assert only.has_invalid_unicode == has_invalid_unicode
-
-
-@pytest.mark.parametrize(("response", "is_running"), [(QUEUED, False), (RUNNING, True)])
-def test_export_at_its_timeout_raises_error_with_state_and_duration(
-    fake_time: FakeTime, response: tuple[int, object, str], *, is_running: bool
-) -> None:
-    service = Service(SUBMITTED, *[response] * 300)
-    with pytest.raises(ExportTimeoutError) as raised:
-        service.run(PollPolicy(max_interval=60, timeout=3600), fake_time)
-    assert raised.value.is_running == is_running
-    state = "running" if is_running else "queued"
-    assert str(raised.value) == f"still {state} after 60 minutes"
-    assert sum(fake_time.slept) == pytest.approx(3600)
-
-
-def test_last_interval_before_the_timeout_is_cut_to_the_time_left(fake_time: FakeTime) -> None:
-    service = Service(SUBMITTED, *[RUNNING] * 10)
-    with pytest.raises(ExportTimeoutError):
-        service.run(PollPolicy(max_interval=30, timeout=3), fake_time)
-    assert fake_time.slept == [1.0, 1.5, 0.5]

@@ -56,22 +56,6 @@ def summary(caplog: pytest.LogCaptureFixture) -> list[str]:
 # Denied access
 
 
-def test_401_on_the_first_request_ends_the_run(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    simulator.inject(Status(401).on(times=None))
-    output = sync(settings_for(simulator), state=STATE)
-    assert isinstance(output.error, AccessDeniedError)
-    assert str(output.error) == (
-        f"Stream '{NAMES[0]}': {messages.DENIED}401, \"Unauthorized\"). "
-        f"{messages.CHECK_SECRET}, and that the secret may read this data."
-    )
-    assert [request.stream for request in simulator.requests] == NAMES[:1]
-    assert output.records == {}
-    assert set(output.bookmarks.values()) == {OLD}
-    assert messages.SUMMARY not in caplog.text
-
-
 def test_403_on_the_first_two_streams_ends_the_run(simulator: Simulator) -> None:
     simulator.inject(Status(403).on(times=None))
     output = sync(settings_for(simulator), state=STATE)
@@ -235,22 +219,3 @@ def test_404_on_both_paths_fails_the_stream(simulator: Simulator, stream: str, o
     assert requested_paths(simulator, "POST", stream, other) == [stream, other]
     assert output.bookmarks[stream] == OLD
     assert set(output.records) == {"badges", "rooms"}
-
-
-@pytest.mark.parametrize(("stream", "other"), TWO_PATHS)
-def test_404_to_a_get_is_about_the_query(simulator: Simulator, stream: str, other: str) -> None:
-    simulator.inject(Status(404).on(stream, "first_page"))
-    output = sync(settings_for(simulator), stream, state=STATE)
-    assert output.error is None
-    assert requested_paths(simulator, "POST", stream, other) == [stream] * 3
-    assert set(ids(output.records[stream])) == set(range(1, ROWS + 1))
-
-
-def test_other_streams_have_one_path(simulator: Simulator) -> None:
-    streams = set(NAMES) - {stream for stream, _ in TWO_PATHS}
-    simulator.paths.update(dict.fromkeys(streams - {"badges"}, "elsewhere"))
-    output = sync(settings_for(simulator), *streams, state=STATE)
-    assert isinstance(output.error, StreamsFailedError)
-    assert set(output.records) == {"badges"}
-    posts = requested_paths(simulator, "POST", *NAMES)
-    assert sorted(posts) == sorted(streams)

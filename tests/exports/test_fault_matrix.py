@@ -48,7 +48,7 @@ DATASET = make_dataset(timedelta(days=365))
 RETRY_DELAYS = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
 POLL_INTERVALS = [1.0, 1.5]
 RESUBMISSION_DELAYS = [5.0, 20.0]
-ATTEMPTS_AFTER_401 = 4
+ATTEMPTS_AFTER_DENIAL = 4
 
 
 @pytest.fixture
@@ -136,15 +136,13 @@ def expected_waits(
     if is_once:
         retries = 1
     elif expected is DENIED_FOR_A_MOMENT:
-        retries = ATTEMPTS_AFTER_401 - 1
+        retries = ATTEMPTS_AFTER_DENIAL - 1
     else:
         retries = len(RETRY_DELAYS)
-    delays = RETRY_DELAYS[:retries]
-    if case.retry_after is not None:
-        delays = [case.retry_after] * retries
-    delays = delays + POLL_INTERVALS[:polls]
+    requested = case.retry_after or 0.0
+    delays = [max(delay, requested) for delay in RETRY_DELAYS[:retries]] + POLL_INTERVALS[:polls]
     if expected is RETRIED_AND_RESUBMITTED and not is_once:
-        return delays * 3 + RESUBMISSION_DELAYS
+        return delays * 3 + [max(delay, requested) for delay in RESUBMISSION_DELAYS]
     return delays
 
 

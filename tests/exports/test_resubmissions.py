@@ -19,13 +19,8 @@ from tests.simulator import (
     TruncatedBody,
 )
 from tests.support.three_streams import (
-    AFTER,
-    BEFORE,
     FAULTY,
-    NEW,
     ROWS,
-    by_id,
-    ids,
     make_dataset,
     result,
     submissions,
@@ -94,17 +89,6 @@ class FailWindows(FailQuery):
 # Limits
 
 
-def test_submission_above_the_service_s_limit_is_retried_when_another_export_ends(
-    simulator: Simulator, complete: Output
-) -> None:
-    fault = simulator.inject(Status(429).on(FAULTY, "submit", times=None))
-    output = sync_three(simulator)
-    assert result(output, complete) == "failed"
-    assert by_id(output.records[AFTER]) == by_id(complete.records[AFTER])
-    # 8 attempts without another export at the service, and one per export that was there before.
-    assert 8 <= fault.fired <= 8 + 2
-
-
 def test_slow_export_with_passing_faults_is_submitted_once(
     simulator: Simulator, fake_time: FakeTime, complete: Output
 ) -> None:
@@ -153,16 +137,6 @@ def test_window_that_is_too_long_is_complete_in_quarters(
     assert windows(simulator) == IN_QUARTERS
 
 
-def test_half_that_fails_is_halved_again_and_the_other_is_not(
-    simulator: Simulator, complete: Output
-) -> None:
-    simulator.inject(FailWindows(timedelta(days=184), LAST_DAY).on(FAULTY, times=2))
-    assert result(sync_three(simulator), complete) == "complete"
-    assert windows(simulator) == [
-        *((START, END), (START, MIDDLE), (MIDDLE, END), (MIDDLE, THIRD), (THIRD, END))
-    ]
-
-
 def test_window_that_always_fails_ends_with_an_error_after_seven_exports(
     simulator: Simulator, complete: Output
 ) -> None:
@@ -197,27 +171,4 @@ def test_window_of_an_hour_or_less_is_resubmitted_as_a_whole(
     assert submitted == [
         (start + timedelta(minutes=first), start + timedelta(minutes=last))
         for first, last in expected
-    ]
-
-
-def test_window_of_an_hour_is_complete_after_two_resubmissions(simulator: Simulator) -> None:
-    simulator.inject(FailQuery().on(FAULTY, times=2))
-    settings = {"start_date": "2025-06-01T11:30:00Z", "end_date": "2025-06-01T12:30:00Z"}
-    output = sync_three(simulator, {}, **settings)
-    assert output.error is None
-    assert 1 in ids(output.records[FAULTY])  # the newest row
-    assert len(set(windows(simulator))) == 1
-    assert len(windows(simulator)) == 3
-
-
-def test_bookmark_after_a_failed_window_is_the_end_of_the_window_before(
-    simulator: Simulator,
-) -> None:
-    simulator.inject(FailQuery().on(FAULTY, "submit", after=1, times=None))
-    output = sync_three(simulator, export_window_days=100, max_concurrent_exports=1)
-    assert isinstance(output.error, ExportFailedError)
-    assert output.bookmarks == {BEFORE: NEW, FAULTY: "2024-09-07T00:00:00.000000Z", AFTER: NEW}
-    assert windows(simulator)[:2] == [
-        (START, "2024-09-07T00:00:00Z"),
-        ("2024-09-07T00:00:00Z", "2024-12-16T00:00:00Z"),
     ]

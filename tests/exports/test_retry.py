@@ -2,109 +2,99 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_campusgroups.exports.retry import (
-    MAX_RETRY_AFTER,
+    RangeHistory,
     RetryPolicy,
-    retry_after,
-    retry_delays,
+    parse_retry_after,
+    retry_delay,
 )
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
 
-def response(retry_after: str | None = None) -> requests.Response:
-    """Create a response with a `Retry-After` header."""
-    created = requests.Response()
-    if retry_after is not None:
-        created.headers["Retry-After"] = retry_after
-    return created
-
-
-def test_delays_of_one_request_double_to_a_minute_and_add_up_to_two_minutes() -> None:
-    delay = retry_delays()
-    seconds = [delay(response()) for _ in range(RetryPolicy().max_attempts - 1)]
+@pytest.mark.usefixtures("fake_time")
+def test_delays_double_to_a_minute_and_add_up_to_two_minutes() -> None:
+    seconds = [retry_delay(number, None) for number in range(1, RetryPolicy().max_attempts)]
     assert seconds == [1, 2, 4, 8, 16, 32, 60]
-    assert 110 < sum(seconds) < 130
 
 
-def test_delays_of_another_request_start_again() -> None:
-    assert [retry_delays()(response()), retry_delays()(response())] == [1, 1]
+@pytest.mark.usefixtures("fake_time")
+@pytest.mark.parametrize(
+    ("failures", "requested", "delay"),
+    [(1, 7, 7), (4, 7, 8), (3, 0, 4), (1, 0.5, 1), (9, 600, 600)],
+)
+def test_delay_is_the_longer_one(failures: int, requested: float, delay: float) -> None:
+    assert retry_delay(failures, requested) == delay
 
 
-def test_delays_after_failures_without_response_are_the_usual_ones() -> None:
-    delay = retry_delays()
-    assert [delay(None), delay(None)] == [1, 2]
-
-
-def test_delay_with_retry_after_is_the_requested_one() -> None:
-    delay = retry_delays()
-    assert [delay(response("7")), delay(response("0")), delay(response())] == [7, 0, 4]
-
-
-def test_delay_with_retry_after_as_date_lasts_until_that_date() -> None:
-    at = datetime.now(UTC) + timedelta(seconds=300)
-    seconds = retry_delays()(response(format_datetime(at, usegmt=True)))
-    assert (datetime.now(UTC) + timedelta(seconds=seconds) - at).total_seconds() > -1.1
-    assert 0 < seconds <= 300
-
-
-@given(limit=st.floats(0, MAX_RETRY_AFTER), requested=st.integers(0, 10_000))
-def test_delay_with_retry_after_never_exceeds_the_limit(limit: float, requested: int) -> None:
-    assert retry_delays(limit)(response(str(requested))) == min(requested, limit)
-
-
-def test_delay_without_other_limit_is_ten_minutes_at_most() -> None:
-    assert retry_delays()(response("86400")) == MAX_RETRY_AFTER == 600
+@pytest.mark.parametrize("requested", [None, 7.0])
+def test_jitter_adds_up_to_a_second(
+    monkeypatch: pytest.MonkeyPatch, requested: float | None
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.25)
+    assert retry_delay(1, requested) == (requested or 1) + 0.25
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("0", 0.0),
-        ("120", 120.0),
-        (" 120 ", 120.0),
-        ("601", 600.0),
+        *(("0", 0.0), ("120", 120.0), (" 120 ", 120.0), ("86400", 86_400.0)),
+        *(("9" * 400, float("inf")), ("\u0663", 3.0)),
         ("Wed, 01 Jan 2025 12:02:00 GMT", 120.0),
+        ("Wed, 01 Jan 2025 12:02:00 -0000", 120.0),
+        ("Wed, 01 Jan 2025 17:02:00 +0500", 120.0),
         ("Tue, 31 Dec 2024 12:00:00 GMT", 0.0),
+        *((None, None), ("", None), ("soon", None), ("1.5", None), ("-5", None)),
+        *(("Fri, 31 Dec 9999 23:59:59 -2359", None), ("Mon, 01 Jan 99999 00:00:00 GMT", None)),
     ],
 )
-def test_retry_after_in_any_form_is_parsed_to_seconds(value: str, seconds: float) -> None:
-    assert retry_after(response(value), now=NOW) == seconds
-
-
-def test_retry_after_without_zone_is_parsed_as_utc() -> None:
-    east = NOW.astimezone(timezone(timedelta(hours=5)))
-    assert retry_after(response("Wed, 01 Jan 2025 12:02:00 -0000"), now=east) == 120
-    assert retry_after(response("Wed, 01 Jan 2025 17:02:00 +0500"), now=NOW) == 120
+def test_retry_after_in_any_form_is_parsed_to_seconds(
+    value: str | None, seconds: float | None
+) -> None:
+    for zone in (UTC, timezone(timedelta(hours=5))):
+        assert parse_retry_after(value, now=NOW.astimezone(zone)) == seconds
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - `timezones` adds it
-def test_retry_after_with_any_date_is_between_zero_and_ten_minutes(
-    at: datetime,
-) -> None:
-    seconds = retry_after(response(format_datetime(at, usegmt=True)), now=NOW)
+def test_retry_after_with_any_date_is_the_time_until_then(at: datetime) -> None:
+    at = at.replace(microsecond=0)
+    seconds = parse_retry_after(format_datetime(at, usegmt=True), now=NOW)
+    assert seconds == max((at - NOW).total_seconds(), 0)
+
+
+def test_retry_after_with_a_date_is_relative_to_the_current_time() -> None:
+    at = datetime.now(UTC) + timedelta(seconds=300)
+    seconds = parse_retry_after(format_datetime(at, usegmt=True))
     assert seconds is not None
-    assert 0 <= seconds <= MAX_RETRY_AFTER
-
-
-@pytest.mark.parametrize("value", [None, "", "soon", "1.5", "-5", "tomorrow"])
-def test_retry_after_absent_or_invalid_returns_none(value: str | None) -> None:
-    assert retry_after(response(value), now=NOW) is None
-
-
-def test_retry_after_without_response_returns_none() -> None:
-    assert retry_after(None, now=NOW) is None
+    left = (at - datetime.now(UTC)).total_seconds()  # a date has whole seconds
+    assert left - 1 <= seconds <= 300
 
 
 def test_delays_before_resubmissions_quadruple() -> None:
-    retry_policy = RetryPolicy()
-    assert [retry_policy.resubmission_delay(left) for left in (1, 0)] == [5.0, 20.0]
+    policy = RetryPolicy()
+    assert [policy.resubmission_delay(left) for left in (1, 0)] == [5.0, 20.0]
     assert RetryPolicy(resubmissions=1).resubmission_delay(0) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("request_timeout", "seconds"),
+    [(1, 300), (20, 300), (21, 315), (40, 600), (60, 900), (61, 900), (600, 900)],
+)
+def test_limit_of_faults_follows_the_request_timeout(
+    request_timeout: float, seconds: float
+) -> None:
+    policy = RetryPolicy.for_timeout(request_timeout)
+    assert policy == RetryPolicy(fault_seconds=seconds)
+    assert RetryPolicy() == RetryPolicy(8, 3, 4, 900, 300, 2)
+
+
+def test_history_of_a_new_range_is_empty() -> None:
+    assert RangeHistory() == RangeHistory(0, 0.0, 0.0)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import ExportJob
+from tap_campusgroups.exports.scheduler import Capacity, Slot, StreamExports
+from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import (
+    LOGGER,
     SECONDS,
     WINDOW,
     BufferProbe,
     background,
     fake_job,
     page_texts,
+    pages,
     scheduled,
     take_all,
     text_page,
@@ -23,12 +27,12 @@ from tests.support.exports import (
     with_timeout,
 )
 from tests.support.harness import wait_until
+from tests.support.scripted_service import make_slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tap_campusgroups.exports.export import Page
-    from tap_campusgroups.exports.scheduler import Scheduler
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -43,10 +47,10 @@ def test_pages_that_are_not_taken_fill_the_buffer_up_to_its_limit(small_buffer: 
 
     jobs = [fake_job(name, itertools.repeat(100), probe=probe, before=begin) for name in "abc"]
     with scheduled(*jobs) as scheduler:
-        pages = scheduler.pages(jobs[0])
+        taken = pages(scheduler, jobs[0])
         for _ in range(20):
             probe.take(100)
-            next(pages)
+            next(taken)
             wait_until(lambda: probe.buffered >= small_buffer)
     assert probe.peak <= small_buffer + 100
     assert probe.fetched.total() <= 20 + small_buffer / 100 + 1
@@ -68,7 +72,7 @@ def test_first_pages_of_many_exports_stay_within_the_buffer(small_buffer: int) -
 
     def take() -> None:
         for job in jobs:
-            for page in scheduler.pages(job):
+            for page in pages(scheduler, job):
                 probe.take(page.size)
 
     with (
@@ -87,23 +91,25 @@ def test_parts_of_a_job_stay_within_the_buffer(small_buffer: int) -> None:
     """Each part is an export of one page, as in a full read of a long range."""
     probe = BufferProbe()
 
-    def fetch(scheduler: Scheduler, job: ExportJob) -> Iterator[Page]:
+    def run(slot: Slot) -> Generator[Page, None, None]:
         for number in range(1, 101):
-            scheduler.acquire_slot(job)
-            scheduler.accept(job, f"{job.stream} {number}")
-            probe.fetch(job.stream, 100)
-            yield text_page(job.stream, number, 100, is_last=True)
+            slot.acquire()
+            slot.accept(f"{slot.stream} {number}", is_resubmission=False)
+            slot.reserve()
+            probe.fetch(slot.stream, 100)
+            yield text_page(slot.stream, number, 100, is_last=True)
 
-    jobs = [fake_job("a", [100] * 3, probe=probe), ExportJob("b", WINDOW, fetch)]  # type: ignore[arg-type]
+    parts = StreamExports("b", iter([WINDOW]), 1, run)
+    jobs = [fake_job("a", [100] * 3, probe=probe), parts]
     with scheduled(*jobs) as scheduler:
-        first = scheduler.pages(jobs[0])
+        first = pages(scheduler, jobs[0])
         probe.take(100)
         next(first)
         wait_until(lambda: probe.buffered >= small_buffer - 100)
 
         def take() -> int:
             count = 0
-            for page in itertools.chain(first, scheduler.pages(jobs[1])):
+            for page in itertools.chain(first, pages(scheduler, jobs[1])):
                 probe.take(page.size)
                 count += 1
             return count
@@ -127,11 +133,11 @@ def test_current_job_with_full_buffer_still_fetches(small_buffer: int) -> None:
     ]
 
     def take() -> Iterator[Page]:
-        pages = scheduler.pages(first)
+        taken = pages(scheduler, first)
         for size in sizes:
             probe.take(size)
-            yield next(pages)
-        yield from pages
+            yield next(taken)
+        yield from taken
 
     with scheduled(*jobs) as scheduler:
         assert with_timeout(lambda: texts(take()), scheduler) == page_texts("a", 10)
@@ -139,8 +145,9 @@ def test_current_job_with_full_buffer_still_fetches(small_buffer: int) -> None:
 
 
 def test_page_larger_than_the_buffer_is_fetched(small_buffer: int) -> None:
-    with scheduled(*(fake_job(name, [5 * small_buffer] * 4) for name in "abc")) as scheduler:
-        found = with_timeout(lambda: take_all(scheduler), scheduler)
+    jobs = [fake_job(name, [5 * small_buffer] * 4) for name in "abc"]
+    with scheduled(*jobs) as scheduler:
+        found = with_timeout(lambda: take_all(scheduler, jobs), scheduler)
     assert found == [text for name in "abc" for text in page_texts(name, 4)]
 
 
@@ -167,12 +174,39 @@ def test_dropped_jobs_free_the_buffer_and_do_not_start() -> None:
     def take() -> list[str]:
         found: list[str] = []
         with pytest.raises(ValueError, match="broken"):
-            found.extend(bytes(page.results).decode() for page in scheduler.pages(jobs[0]))
-        scheduler.drop(jobs[:3])
-        return found + [text for job in jobs[3:] for text in texts(scheduler.pages(job))]
+            found.extend(bytes(page.results).decode() for page in pages(scheduler, jobs[0]))
+        for job in jobs[:3]:
+            scheduler.drop(job)
+        return found + take_all(scheduler, jobs[3:])
 
     with scheduled(*jobs, max_concurrent=2) as scheduler:
         found = with_timeout(take, scheduler)
     assert found == ["a 1", *page_texts("d", 9), *page_texts("e", 9)]
     assert probe.fetched["b"] <= 2
     assert probe.fetched["c"] == 0
+
+
+def test_current_job_that_waits_for_a_place_gets_that_of_a_job_without_room(
+    small_buffer: int,
+) -> None:
+    """Its export failed, and a later job has taken its place; pages of others fill the buffer."""
+    monitor = ServiceMonitor(datetime.now(UTC), LOGGER)
+    capacity = Capacity(1, monitor, LOGGER)
+    current, later = make_slot(capacity, 1), make_slot(capacity, 2)
+    later.acquire()
+    with capacity.changed:
+        capacity.current_job = current
+        capacity.buffered_bytes = small_buffer
+
+    def release() -> None:
+        with capacity.changed:
+            current.end()
+            later.end()
+
+    with background(later.reserve, release=release) as reserving:
+        assert not reserving.done()
+        with background(current.acquire, release=release) as acquiring:
+            reserving.result(SECONDS)
+            later.store(text_page("later", 1, 100, is_last=True))
+            acquiring.result(SECONDS)
+    assert current in capacity.active

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import ExportJob
+from tap_campusgroups.exceptions import ExportsStoppedError
+from tap_campusgroups.exports.scheduler import (
+    PAGE_ESTIMATE,
+    Capacity,
+    JobStatus,
+    Slot,
+    StreamExports,
+)
+from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import (
+    LOGGER,
     SECONDS,
     WINDOW,
     background,
     fake_job,
     page_texts,
+    pages,
     scheduled,
     take_all,
     text_page,
@@ -22,20 +32,230 @@ from tests.support.exports import (
     with_timeout,
     workers,
 )
-from tests.support.harness import wait_until
+from tests.support.harness import STARTED, wait_until
+from tests.support.scripted_service import ScriptedJob, accepted, make_slot, status
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import Scheduler
+    from tests.support.fake_time import FakeTime
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 
 def has_limit(caplog: pytest.LogCaptureFixture, limit: int) -> bool:
-    """Return whether the log has the line about a reduced limit."""
-    return f"Concurrency reduced for this run: max_concurrent_exports={limit} " in caplog.text
+    """Return whether the log has the line about a lowered limit."""
+    return f"Concurrency changed: max_concurrent_exports={limit} reason=HTTP 429" in caplog.messages
+
+
+# The places at the service
+
+
+@pytest.fixture
+def capacity(caplog: pytest.LogCaptureFixture) -> Capacity:
+    """Four places of a service that has accepted an export before."""
+    caplog.set_level("INFO")
+    monitor = ServiceMonitor(STARTED, LOGGER)
+    monitor.accept("earlier")
+    return Capacity(4, monitor, LOGGER)
+
+
+def at_service(capacity: Capacity, *numbers: int) -> list[Slot]:
+    """Return jobs whose exports the service has accepted."""
+    slots = [make_slot(capacity, number, stream=f"s{number}") for number in numbers]
+    for slot in slots:
+        slot.acquire()
+        slot.accept(f"q{slot.number}", is_resubmission=False)
+    return slots
+
+
+def test_job_has_a_place_from_its_start_until_its_export_has_run(capacity: Capacity) -> None:
+    slot, _ = at_service(capacity, 1, 2)
+    assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.ACTIVE, "q1", 2)
+    slot.reserve()
+    slot.reserve()  # has room already
+    assert capacity.buffered_bytes == PAGE_ESTIMATE
+    slot.acquire()  # has one already
+    assert capacity.free_places == 2
+    slot.store(text_page("s1", 1, 10, is_last=True))
+    assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.FETCHING, "q1", 3)
+    assert capacity.buffered_bytes == 10
+    slot.reserve()  # for a page like the last one
+    assert capacity.buffered_bytes == 20
+    slot.finish()
+    assert (slot.status, slot.query_id) == (JobStatus.DONE, None)
+    with capacity.changed:
+        assert slot.take() is not None
+        assert slot.take() is None
+    assert capacity.buffered_bytes == 0
+
+
+def test_released_job_has_no_export(capacity: Capacity) -> None:
+    (slot,) = at_service(capacity, 1)
+    slot.release()
+    assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.PENDING, None, 4)
+
+
+def test_export_with_the_query_id_of_another_is_not_new(capacity: Capacity) -> None:
+    (slot,) = at_service(capacity, 1)
+    assert not slot.accept("earlier", is_resubmission=True)
+    assert slot.query_id is None
+    assert slot.exports.counts == {"exports": 2, "resubmissions": 1}
+
+
+def test_abandoned_export_keeps_its_place_for_the_rest_of_the_run(
+    capacity: Capacity, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *others = at_service(capacity, 1, 2, 3)
+    assert all(slot.abandon() for slot in (first, *others))
+    assert caplog.messages == [f"Export abandoned: stream=s{n} query_id=q{n}" for n in (1, 2, 3)]
+    assert (first.status, first.query_id, capacity.free_places) == (JobStatus.PENDING, None, 1)
+    (last,) = at_service(capacity, 4)
+    assert not last.abandon()
+    assert (last.status, capacity.abandoned, capacity.free_places) == (JobStatus.ACTIVE, 3, 0)
+
+
+def test_job_that_is_over_changes_nothing_also_with_a_free_place(
+    capacity: Capacity, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, over = at_service(capacity, 1, 2)
+    pending = make_slot(capacity, 3)
+    with capacity.changed:
+        over.end()
+        pending.end()
+    before = (capacity.limit, capacity.free_places, capacity.abandoned)
+    calls: list[Callable[[], object]] = [over.abandon, over.yield_to_others, over.check]
+    calls += [over.acquire, pending.acquire, lambda: over.pause(600)]
+    for call in calls:
+        with pytest.raises(ExportsStoppedError):
+            call()
+    assert (capacity.limit, capacity.free_places, capacity.abandoned) == before
+    assert (pending.status, other.status) == (JobStatus.PENDING, JobStatus.ACTIVE)
+    assert over.is_over
+    assert not other.is_over
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("is_current", "has_accepted_job", "max_concurrent", "taken", "buffered", "may_start"),
+    [
+        (True, False, 1, 0, 2**40, True),
+        (True, True, 4, 4, 0, False),
+        (False, True, 4, 3, 0, True),
+        (False, True, 4, 4, 0, False),
+        (False, False, 4, 0, 0, False),
+        (False, True, 1, 0, 0, False),
+        (False, True, 2, 0, 0, True),
+        (False, True, 4, 0, 2**40, False),
+        (False, True, 4, 0, 15 * 2**20, True),
+        (False, True, 4, 0, 15 * 2**20 + 1, False),
+    ],
+)
+def test_job_may_start_at_its_turn_or_ahead_with_a_place_and_room(
+    *,
+    is_current: bool,
+    has_accepted_job: bool,
+    max_concurrent: int,
+    taken: int,
+    buffered: int,
+    may_start: bool,
+) -> None:
+    monitor = ServiceMonitor(STARTED, LOGGER)
+    monitor.has_accepted_job = has_accepted_job
+    capacity = Capacity(max_concurrent, monitor, LOGGER)
+    job = make_slot(capacity, 9)
+    capacity.current_job = job if is_current else None
+    capacity.active = {make_slot(capacity, number) for number in range(taken)}
+    capacity.buffered_bytes = buffered
+    assert capacity.may_start(job) == may_start
+
+
+# HTTP 429
+
+
+def refused_job(fake_time: FakeTime, *retry_after: str | None) -> ScriptedJob:
+    """Return a job whose submission is refused some times, beside an export at the service."""
+    return ScriptedJob(fake_time, [*(status(429, one) for one in retry_after), accepted("q")])
+
+
+def test_refused_submission_is_sent_again_after_the_requested_delay(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rate limit ends with the delay: the limit stays."""
+    caplog.set_level("INFO")
+    job = refused_job(fake_time, "20")
+    at_service(job.capacity, 2)
+    job.slot.acquire()
+    assert job.send().query_id == "q"
+    assert [one.at for one in job.sent] == [0, 20]
+    assert job.capacity.limit == 4
+    assert "Concurrency" not in caplog.text
+
+
+def test_submission_refused_after_the_requested_delay_waits_until_another_export_ends(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A limit on exports does not end with the delay: it becomes the limit of the run."""
+    caplog.set_level("INFO")
+    job = refused_job(fake_time, "20", "20", "5", None)
+    first, second = at_service(job.capacity, 2, 3)
+    unaccepted = make_slot(job.capacity, 4)
+    unaccepted.acquire()
+    job.slot.acquire()
+
+    def release() -> None:
+        for one in (first, second, unaccepted, job.slot):
+            one.release()
+
+    with background(job.send, release=release) as sending:
+        wait_until(lambda: has_limit(caplog, 2))
+        unaccepted.release()  # not one of those that the service runs
+        assert [one.at for one in job.sent] == [0, 20]
+        assert not sending.done()
+        assert (job.capacity.limit, job.capacity.free_places) == (2, 0)
+        first.release()
+        wait_until(lambda: has_limit(caplog, 1))
+        # Refused again, and after the delay once more.
+        assert [one.at for one in job.sent] == [0, 20, 20, 25]
+        second.release()
+        assert sending.result(SECONDS).query_id == "q"
+    assert job.history.fault_seconds == 25
+    assert fake_time.slept == [20, 5]
+
+
+def test_limit_rises_by_one_after_each_interval_without_429(
+    fake_time: FakeTime, capacity: Capacity, caplog: pytest.LogCaptureFixture
+) -> None:
+    slots = at_service(capacity, *range(1, 5))
+    capacity.set_limit(2, "HTTP 429")
+    limits = []
+    for seconds in (119, 1, 0, 120, 120):
+        fake_time.advance(seconds)
+        slots[0].release()
+        limits.append(capacity.limit)
+    assert limits == [2, 3, 3, 4, 4]
+    assert caplog.messages == [
+        "Concurrency changed: max_concurrent_exports=2 reason=HTTP 429",
+        "Concurrency changed: max_concurrent_exports=3 reason=time without HTTP 429",
+        "Concurrency changed: max_concurrent_exports=4 reason=time without HTTP 429",
+    ]
+
+
+def test_another_429_postpones_the_rise_of_the_limit(
+    fake_time: FakeTime, capacity: Capacity
+) -> None:
+    (slot,) = at_service(capacity, 1)
+    capacity.set_limit(2, "HTTP 429")
+    fake_time.advance(60)
+    capacity.set_limit(2, "HTTP 429")
+    fake_time.advance(60)
+    slot.release()
+    assert capacity.limit == 2
+
+
+# The order of submissions
 
 
 class HeldExports:
@@ -44,28 +264,30 @@ class HeldExports:
     Attributes:
         begun: Numbers of the accepted exports, in order.
         reject: Events that make the service reject an export at first, by its number.
-        jobs: The jobs.
+        jobs: The exports of one stream each.
+        slots: Those that have started, by number.
     """
 
     def __init__(self, count: int, *, rejected: Sequence[int] = ()) -> None:
         """Plan some exports, some of which the service rejects at first."""
         self.begun: list[int] = []
         self.reject = {number: threading.Event() for number in rejected}
+        self.slots: dict[int, Slot] = {}
         self._released = [threading.Event() for _ in range(count)]
         self.jobs = [
-            ExportJob(str(number), WINDOW, partial(self._fetch, number)) for number in range(count)
+            StreamExports(str(number), iter([WINDOW]), 1, partial(self._run, number))
+            for number in range(count)
         ]
 
-    def _fetch(
-        self, number: int, scheduler: Scheduler, job: ExportJob
-    ) -> Generator[Page, None, None]:
+    def _run(self, number: int, slot: Slot) -> Generator[Page, None, None]:
+        self.slots[number] = slot
         if number in self.reject:
             assert self.reject[number].wait(SECONDS)
-            assert scheduler.reduce_concurrency(job)
+            assert slot.yield_to_others()
+        slot.accept(str(number), is_resubmission=False)
         self.begun.append(number)
-        scheduler.accept(job, str(number))
         assert self._released[number].wait(SECONDS)
-        yield text_page(job.stream, 1, is_last=True)
+        yield text_page(slot.stream, 1, is_last=True)
 
     def release(self, *numbers: int) -> None:
         """End the execution of exports."""
@@ -76,9 +298,13 @@ class HeldExports:
         """Wait until a number of exports have been accepted."""
         wait_until(lambda: len(self.begun) == count)
 
+    def wait_for_yield(self, number: int) -> None:
+        """Wait until a rejected export waits for a place."""
+        wait_until(lambda: self.slots[number].status is JobStatus.PENDING)
+
     def take(self, scheduler: Scheduler) -> int:
         """Take the pages of all jobs; return how many."""
-        return sum(len(list(scheduler.pages(job))) for job in self.jobs)
+        return sum(len(list(pages(scheduler, job))) for job in self.jobs)
 
 
 def test_exports_begin_in_job_order_one_for_each_that_has_run() -> None:
@@ -107,10 +333,11 @@ def test_rejected_exports_are_submitted_before_later_ones_in_job_order(
             scheduled(*exports.jobs, max_concurrent=4) as scheduler,
             background(partial(exports.take, scheduler), release=scheduler.close) as taking,
         ):
-            for number, limit in ((3, 3), (2, 2)):
-                exports.wait_for_begun(2)
-                exports.reject[number].set()
-                wait_until(partial(has_limit, caplog, limit))
+            exports.wait_for_begun(2)
+            exports.reject[3].set()
+            wait_until(partial(has_limit, caplog, 2))
+            exports.reject[2].set()
+            exports.wait_for_yield(2)
             assert sorted(exports.begun) == [0, 1]
             exports.release(1)
             exports.wait_for_begun(3)
@@ -131,7 +358,7 @@ def test_job_dropped_while_it_waits_for_a_slot_is_not_submitted(
             exports.wait_for_begun(2)
             exports.reject[1].set()
             wait_until(partial(has_limit, caplog, 2))
-            scheduler.drop([dropped])
+            scheduler.drop(dropped)
             exports.release(*range(5))
             assert taking.result(SECONDS) == 4
     assert sorted(exports.begun) == [0, 2, 3, 4]
@@ -141,9 +368,9 @@ def test_exports_with_a_limit_of_one_start_at_their_turn() -> None:
     requested: set[str] = set()
     early: list[str] = []
 
-    def export(stream: str) -> ExportJob:
+    def export(stream: str) -> StreamExports:
         def check(_number: int) -> None:
-            if stream not in requested or len(workers()) > 2:  # one thread logs progress
+            if stream not in requested:
                 early.append(stream)
 
         return fake_job(stream, [1] * 3, before=check)
@@ -152,7 +379,7 @@ def test_exports_with_a_limit_of_one_start_at_their_turn() -> None:
     with scheduled(*jobs, max_concurrent=1) as scheduler:
         for job in jobs:
             requested.add(job.stream)
-            assert texts(scheduler.pages(job)) == page_texts(job.stream, 3)
+            assert texts(pages(scheduler, job)) == page_texts(job.stream, 3)
     assert early == []
 
 
@@ -165,6 +392,6 @@ def test_workers_of_many_exports_are_limited(monkeypatch: pytest.MonkeyPatch) ->
 
     jobs = [fake_job(str(number), [1] * 3, before=count) for number in range(8)]
     with scheduled(*jobs, max_concurrent=8) as scheduler:
-        found = with_timeout(lambda: take_all(scheduler), scheduler)
+        found = with_timeout(lambda: take_all(scheduler, jobs), scheduler)
     assert found == [text for number in range(8) for text in page_texts(str(number), 3)]
     assert peak == [2]

@@ -1,20 +1,25 @@
-"""The order of pages: by job, whatever is fetched first, for any schedule."""
+"""The order of pages: by stream and window, whatever is fetched first, for any schedule."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import ExportJob
+from tap_campusgroups.exceptions import ExportsStoppedError
+from tap_campusgroups.exports.scheduler import Slot, StreamExports
+from tap_campusgroups.exports.window import Window
 from tests.support.exports import (
     SECONDS,
     WINDOW,
     fake_job,
     page_texts,
+    pages,
     scheduled,
     take_all,
     text_page,
@@ -49,13 +54,36 @@ def test_pages_of_later_job_fetched_first_come_after_those_of_earlier_job() -> N
         fake_job("b", [1] * 3, before=announce),
     ]
     with scheduled(*jobs) as scheduler:
-        assert take_all(scheduler) == page_texts("a", 3) + page_texts("b", 3)
+        assert take_all(scheduler, jobs) == page_texts("a", 3) + page_texts("b", 3)
+        wait_until(lambda: workers() == ["tap-campusgroups-progress"])
 
 
-def test_workers_after_pages_of_last_job_have_ended() -> None:
-    with scheduled(*(fake_job(name, [1, 1]) for name in "abc"), max_concurrent=3) as scheduler:
-        take_all(scheduler)
-        wait_until(lambda: workers() == [])
+def test_windows_are_made_when_their_turn_comes() -> None:
+    """A stream with a window per day of all centuries takes no more memory than another."""
+    made: list[Window] = []
+
+    def run(slot: Slot) -> Generator[Page, None, None]:
+        slot.accept(str(slot.number), is_resubmission=False)
+        if slot.number > 1:
+            slot.pause(SECONDS)
+        yield text_page(slot.stream, slot.number, is_last=True)
+
+    def windows() -> Generator[Window, None, None]:
+        for window in Window(WINDOW.start, WINDOW.start + timedelta(days=200_000)).split(1):
+            made.append(window)
+            yield window
+
+    exports = StreamExports("a", windows(), 200_000, run)
+    with scheduled(exports, max_concurrent=2) as scheduler:
+        taken = scheduler.windows(exports)
+        first, first_pages = next(taken)
+        found = texts(first_pages)
+        second, _ = next(taken)
+        # Beside the one that was taken: two at the service, and one that waits for a place.
+        wait_until(lambda: len(made) == 4)
+    assert [first, second] == made[:2]
+    assert found == ["a 1"]
+    assert exports.created == len(made) == 4
 
 
 # Random schedules
@@ -66,7 +94,6 @@ class Service:
 
     Attributes:
         peak: Maximum number of exports at a time.
-        rejections: Number of exports rejected.
     """
 
     def __init__(self, limit: int) -> None:
@@ -74,18 +101,18 @@ class Service:
         self._lock = threading.Lock()
         self._limit = limit
         self._active = 0
+        self._count = 0
         self.peak = 0
-        self.rejections = 0
 
-    def submit(self) -> bool:
+    def submit(self, slot: Slot) -> bool:
         """Start an export; return whether it is accepted."""
         with self._lock:
             if self._active == self._limit:
-                self.rejections += 1
                 return False
             self._active += 1
+            self._count += 1
             self.peak = max(self.peak, self._active)
-            return True
+            return slot.accept(str(self._count), is_resubmission=False)
 
     def end(self) -> None:
         """End an export."""
@@ -93,81 +120,120 @@ class Service:
             self._active -= 1
 
 
+@dataclass
 class RandomExport:
-    """An export with random pages, delays, rejections, resubmissions and failures.
+    """The export of a window with random pages, delays, resubmissions and failures.
 
     Attributes:
-        pages: Texts of its pages.
+        name: Its stream and the number of its window.
+        texts: Texts of its pages.
         fails: Whether it fails after them.
-        job: The job.
     """
 
-    def __init__(self, stream: str, service: Service, random: Random) -> None:
+    name: str
+    service: Service
+    random: Random
+    texts: list[str] = field(init=False)
+    fails: bool = field(init=False)
+
+    def __post_init__(self) -> None:
         """Choose what happens to the export."""
-        self._stream = stream
-        self._service = service
-        self._sizes = [random.choice((1, 50, 100, 400, 2500)) for _ in range(random.randint(1, 6))]
-        self._delays = [random.choice((0.0, 0.0, 0.0003, 0.001)) for _ in self._sizes]
-        self._resubmitted_before = {number for number in range(2, 6) if random.random() < 0.1}
-        self._failing_queries = random.choice((0, 0, 0, 1, 2))
-        self.pages = page_texts(stream, len(self._sizes))
-        self.fails = random.random() < 0.1
-        self.job = ExportJob(stream, WINDOW, self._fetch)
+        chance = self.random
+        self._sizes = [chance.choice((1, 50, 100, 400, 2500)) for _ in range(chance.randint(1, 6))]
+        self._delays = [chance.choice((0.0, 0.0, 0.0003, 0.001)) for _ in self._sizes]
+        self._resubmitted_before = {number for number in range(2, 6) if chance.random() < 0.1}
+        self._failing_queries = chance.choice((0, 0, 0, 1, 2))
+        self.texts = page_texts(self.name, len(self._sizes))
+        self.fails = chance.random() < 0.1
 
-    def _submit(self, scheduler: Scheduler, job: ExportJob) -> None:
-        scheduler.acquire_slot(job)
-        while not self._service.submit():
-            if not scheduler.reduce_concurrency(job):
-                scheduler.pause(0.001)
-        scheduler.accept(job, self._stream)
+    def _submit(self, slot: Slot) -> None:
+        slot.acquire()
+        while not self.service.submit(slot):
+            if not slot.yield_to_others():
+                slot.pause(0.001)
 
-    def _fetch(self, scheduler: Scheduler, job: ExportJob) -> Generator[Page, None, None]:
-        for number, (size, delay) in enumerate(zip(self._sizes, self._delays, strict=True), 1):
-            is_submitted = number == 1 or number in self._resubmitted_before
-            if is_submitted:
-                self._submit(scheduler, job)
-                for _ in range(self._failing_queries):
-                    self._service.end()
-                    scheduler.release_slot(job)
-                    self._submit(scheduler, job)
-            scheduler.pause(delay)
-            if is_submitted:
-                self._service.end()
-            is_last = number == len(self._sizes) and not self.fails
-            yield text_page(self._stream, number, size, is_last=is_last)
-        if self.fails:
-            raise ValueError(self._stream)
-
-
-def take_with_failures(scheduler: Scheduler, *, delay: float) -> list[str]:
-    """Take the pages of all jobs; after a failure, drop the next job if its number is odd."""
-    found: list[str] = []
-    dropped: list[ExportJob] = []
-    for job in scheduler.jobs:
-        if job in dropped:
-            continue
+    def run(self, slot: Slot) -> Generator[Page, None, None]:
+        """Run the export in a worker."""
+        is_active = False
         try:
-            for page in scheduler.pages(job):
+            for number, (size, delay) in enumerate(zip(self._sizes, self._delays, strict=True), 1):
+                if number == 1 or number in self._resubmitted_before:
+                    self._submit(slot)
+                    is_active = True
+                    for _ in range(self._failing_queries):
+                        self.service.end()
+                        is_active = False
+                        slot.release()
+                        self._submit(slot)
+                        is_active = True
+                slot.pause(delay)
+                slot.reserve()
+                if is_active:
+                    self.service.end()
+                    is_active = False
+                is_last = number == len(self._sizes) and not self.fails
+                yield text_page(self.name, number, size, is_last=is_last)
+        except ExportsStoppedError:
+            if is_active:
+                self.service.end()
+            raise
+        if self.fails:
+            raise ValueError(self.name)
+
+
+class RandomStream:
+    """A stream of one to four windows."""
+
+    def __init__(self, number: int, service: Service, random: Random) -> None:
+        """Choose what happens to its exports."""
+        days = [WINDOW.start + timedelta(days=day) for day in range(random.choice((1, 1, 2, 4)))]
+        self.windows = {
+            Window(day, day + timedelta(days=1)): RandomExport(f"{number}.{at}", service, random)
+            for at, day in enumerate(days)
+        }
+        self.exports = StreamExports(str(number), iter(self.windows), len(self.windows), self._run)
+
+    def _run(self, slot: Slot) -> Generator[Page, None, None]:
+        return self.windows[slot.window].run(slot)
+
+    def expected(self) -> list[str]:
+        """Return the texts of the pages up to the first failure, and the failure."""
+        expected: list[str] = []
+        for export in self.windows.values():
+            expected += export.texts
+            if export.fails:
+                return [*expected, f"{export.name} fails"]
+        return expected
+
+
+def take_with_failures(
+    scheduler: Scheduler, streams: list[RandomStream], *, delay: float
+) -> list[str]:
+    """Take the pages of all streams; after a failure, drop the stream and each second next one."""
+    found: list[str] = []
+    left = list(enumerate(streams))
+    while left:
+        number, stream = left.pop(0)
+        try:
+            for page in pages(scheduler, stream.exports):
                 found += texts([page])
-                scheduler.pause(delay)
+                threading.Event().wait(delay)
         except ValueError as error:
             found.append(f"{error} fails")
-            following = job.number + 1
-            dropped = [job, *scheduler.jobs[following : following + following % 2]]
-            scheduler.drop(dropped)
+            scheduler.drop(stream.exports)
+            if number % 2 == 0 and left:
+                scheduler.drop(left.pop(0)[1].exports)
     return found
 
 
-def expected_texts(exports: list[RandomExport]) -> list[str]:
+def expected_texts(streams: list[RandomStream]) -> list[str]:
     """Return what `take_with_failures` is to return."""
     expected: list[str] = []
-    numbers = iter(range(len(exports)))
+    numbers = iter(range(len(streams)))
     for number in numbers:
-        expected += exports[number].pages
-        if exports[number].fails:
-            expected.append(f"{number} fails")
-            if number % 2 == 0:
-                next(numbers, None)
+        expected += streams[number].expected()
+        if expected[-1].endswith(" fails") and number % 2 == 0:
+            next(numbers, None)
     return expected
 
 
@@ -177,14 +243,12 @@ def test_random_schedule_loses_no_page_and_never_deadlocks() -> None:
         random = Random(seed)  # noqa: S311 - not used for security
         max_concurrent = random.randint(1, 8)
         service = Service(random.randint(1, 8))
-        exports = [
-            RandomExport(str(number), service, random) for number in range(random.randint(1, 9))
-        ]
+        streams = [RandomStream(number, service, random) for number in range(random.randint(1, 9))]
         delay = 0.0005 if random.random() < 0.3 else 0.0
-        jobs = [export.job for export in exports]
-        with scheduled(*jobs, max_concurrent=max_concurrent) as scheduler:
-            found = with_timeout(partial(take_with_failures, scheduler, delay=delay), scheduler)
+        exports = [stream.exports for stream in streams]
+        with scheduled(*exports, max_concurrent=max_concurrent) as scheduler:
+            take = partial(take_with_failures, scheduler, streams, delay=delay)
+            found = with_timeout(take, scheduler)
         assert workers() == [], seed
-        assert found == expected_texts(exports), seed
+        assert found == expected_texts(streams), seed
         assert service.peak <= max_concurrent, seed
-        assert service.rejections <= max_concurrent, seed

@@ -2,178 +2,153 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.simulator import Hang, Simulator, Status
+from tap_campusgroups.exports.scheduler import PROGRESS_INTERVAL
 from tests.support.exports import (
-    LOGGER,
-    NAMES,
     SECONDS,
-    SimulatorClock,
-    assert_complete,
-    background,
-    frozen_simulator,
+    fake_job,
+    pages,
+    scheduled,
+    take_all,
 )
-from tests.support.harness import settings_for, sync, wait_until
+from tests.support.harness import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import logging
+    from collections.abc import Callable
+
+    from tap_campusgroups.exports.scheduler import Scheduler, StreamExports
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
-FIRST, SECOND = NAMES[:2]
 INTERVAL = "tap_campusgroups.exports.scheduler.PROGRESS_INTERVAL"
 
 
-class ExpectedRecords(logging.Handler):
-    """Waits for log records with a property.
-
-    Attributes:
-        records: The records.
-        complete: Set when there are enough.
-    """
-
-    def __init__(self, count: int, is_expected: Callable[[logging.LogRecord], bool]) -> None:
-        """Wait for a number of records."""
-        super().__init__()
-        self._count = count
-        self._is_expected = is_expected
-        self.records: list[logging.LogRecord] = []
-        self.complete = threading.Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record if it is expected."""
-        if not self.complete.is_set() and self._is_expected(record):
-            self.records.append(record)
-            if len(self.records) == self._count:
-                self.complete.set()
-
-
-def figures(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the fields that structured logs show of a progress line."""
-    names = {"stream", "rows", "seconds", "prefetched_bytes"}
-    return {
-        name: value
-        for name, value in vars(record).items()
-        if name in names or name.startswith("jobs_")
-    }
-
-
-@contextmanager
-def logged(handler: logging.Handler) -> Iterator[None]:
-    """Add a handler to the tap's logger."""
-    LOGGER.addHandler(handler)
-    try:
-        yield
-    finally:
-        LOGGER.removeHandler(handler)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_progress_of_a_waiting_run_is_logged_at_each_interval(
-    clock: SimulatorClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Callable[..., dict[str, Any]]:
+    """Log progress all the time; return a function that waits for figures."""
+    caplog.set_level("INFO")
     monkeypatch.setattr(INTERVAL, 0.01)
-    expected = ExpectedRecords(2, lambda record: getattr(record, "jobs_active", 0) == 2)
-    with frozen_simulator(clock) as simulator:
-        simulator.inject(Hang().on(FIRST, "poll"))
 
-        def release() -> None:
-            clock.finish_exports()
-            simulator.release()
+    def wait_for(**figures: Any) -> dict[str, Any]:
+        found: list[logging.LogRecord] = []
 
-        config = settings_for(simulator, max_concurrent_exports=2)
-        with logged(expected), background(lambda: sync(config), release=release) as running:
-            assert expected.complete.wait(SECONDS)
-            wait_until(lambda: simulator.hanging == 1)
-            release()
-            assert_complete(running.result(SECONDS))
-    times = [record.__dict__["seconds"] for record in expected.records]
-    assert 0 <= times[0] <= times[1] < SECONDS
-    for record in expected.records:
-        assert figures(record) | {"seconds": 0} == {
-            "stream": FIRST,
-            "rows": 0,
-            "seconds": 0,
-            "jobs_pending": len(NAMES) - 2,
-            "jobs_active": 2,
-            "jobs_done": 0,
-            "prefetched_bytes": 0,
-        }
-        assert record.levelno == logging.INFO
-        assert re.fullmatch(
-            rf"Sync progress: stream={FIRST} rows=0 seconds=\d+ jobs_pending=21 jobs_active=2 "
-            "jobs_done=0 prefetched_bytes=0",
-            record.getMessage(),
-        )
+        def has_figures() -> bool:
+            found[:] = [
+                record for record in list(caplog.records) if figures.items() <= vars(record).items()
+            ]
+            return bool(found)
+
+        wait_until(has_figures)
+        record = found[0]
+        names = (*FIGURES, *figures)
+        text = " ".join(f"{name}={getattr(record, name)}" for name in FIGURES)
+        assert (record.levelname, record.getMessage()) == ("INFO", f"Sync progress: {text}")
+        return {name: getattr(record, name) for name in names}
+
+    return wait_for
 
 
-@pytest.mark.usefixtures("impatient")
-def test_progress_counts_rows_of_all_streams_and_prefetched_bytes(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+FIGURES = (
+    *("stream", "rows", "seconds", "jobs_pending", "jobs_active", "jobs_done"),
+    "prefetched_bytes",
+)
+
+
+def test_progress_counts_jobs_rows_and_prefetched_bytes(
+    logged: Callable[..., dict[str, Any]],
 ) -> None:
-    """The second stream stops after its first page; by then the third is prefetched."""
-    monkeypatch.setattr(INTERVAL, 0.01)
-    expected = ExpectedRecords(
-        1,
-        lambda record: getattr(record, "rows", 0) == 7 and record.__dict__["jobs_done"] == 2,
-    )
-    simulator.inject(Hang().on(SECOND, "later_page"))
-    config = settings_for(simulator, page_size=2)
-    streams = NAMES[:3]
-    with (
-        logged(expected),
-        background(lambda: sync(config, *streams), release=simulator.release) as running,
-    ):
-        assert expected.complete.wait(SECONDS)
-        wait_until(lambda: simulator.hanging == 1)
-        simulator.release()
-        assert_complete(running.result(SECONDS), streams)
-    found = figures(expected.records[0])
-    assert (found["stream"], found["jobs_pending"], found["jobs_active"]) == (SECOND, 0, 0)
-    assert found["prefetched_bytes"] > 0
+    is_free = threading.Event()
+
+    def hold(number: int) -> None:
+        if number == 2:
+            assert is_free.wait(SECONDS)
+
+    first, second, third, *_ = jobs = [
+        fake_job("a", [10]),
+        fake_job("b", [20, 20], before=hold),
+        fake_job("c", [40, 40]),
+        fake_job("d", [1], before=lambda _: hold(2)),
+        *(fake_job(name, [1]) for name in "efg"),
+    ]
+
+    def take(scheduler: Scheduler, exports: StreamExports) -> None:
+        for _ in pages(scheduler, exports):
+            exports.rows += 3
+
+    with scheduled(*jobs, max_concurrent=1) as scheduler:
+        take(scheduler, first)
+        taken = pages(scheduler, second)
+        next(taken)
+        figures = logged(stream="b", rows=3, jobs_active=0)
+        assert 0 <= figures["seconds"] < SECONDS
+        assert (figures["jobs_pending"], figures["jobs_done"]) == (5, 1)
+        assert figures["prefetched_bytes"] == 0
+        is_free.set()
+        list(taken)
+        take(scheduler, third)
+        logged(stream=None, rows=9, jobs_pending=4, jobs_active=0, jobs_done=3)
+        take_all(scheduler, jobs[3:])
+        logged(stream=None, jobs_pending=0, jobs_active=0, jobs_done=7)
 
 
-@pytest.mark.usefixtures("impatient")
+def test_progress_counts_prefetched_bytes_and_exports_at_the_service(
+    logged: Callable[..., dict[str, Any]],
+) -> None:
+    is_free = threading.Event()
+
+    def hold(number: int) -> None:
+        if number == 2:
+            assert is_free.wait(SECONDS)
+
+    jobs = [
+        fake_job("a", [10, 10], before=hold),
+        fake_job("b", [40, 50]),
+        fake_job("c", [1], before=lambda _: hold(2)),
+        fake_job("d", [1], before=lambda _: hold(2)),
+        fake_job("e", [1]),
+    ]
+    with scheduled(*jobs, max_concurrent=2) as scheduler:
+        taken = pages(scheduler, jobs[0])
+        next(taken)
+        logged(stream="a", jobs_pending=1, jobs_active=2, jobs_done=1, prefetched_bytes=90)
+        is_free.set()
+        list(taken)
+        take_all(scheduler, jobs[1:])
+
+
 def test_progress_after_a_failure_counts_dropped_jobs_as_done(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    logged: Callable[..., dict[str, Any]],
 ) -> None:
-    monkeypatch.setattr(INTERVAL, 0.01)
-    expected = ExpectedRecords(
-        1,
-        lambda record: (
-            getattr(record, "stream", "") == SECOND and record.__dict__.get("jobs_active") == 1
-        ),
-    )
-    simulator.inject(Status(400).on(FIRST, "submit"))
-    simulator.inject(Hang().on(SECOND, "first_page"))
-    config = settings_for(
-        simulator,
-        start_date="2025-01-01",
-        end_date="2025-07-01",
-        export_window_days=100,
-        max_concurrent_exports=1,
-    )
-    with (
-        logged(expected),
-        background(lambda: sync(config, FIRST, SECOND), release=simulator.release) as running,
-    ):
-        assert expected.complete.wait(SECONDS)
-        wait_until(lambda: simulator.hanging == 1)
-        simulator.release()
-        assert str(running.result(SECONDS).error).startswith(f"Stream '{FIRST}': ")
-    found = figures(expected.records[0])
-    assert (found["jobs_pending"], found["jobs_active"], found["jobs_done"]) == (1, 1, 2)
+    is_free = threading.Event()
+
+    def hold(_number: int) -> None:
+        assert is_free.wait(SECONDS)
+
+    jobs = [
+        fake_job("a", [], error=ValueError("a")),
+        fake_job("b", [1], before=hold),
+        fake_job("c", [1]),
+    ]
+    with scheduled(*jobs, max_concurrent=1) as scheduler:
+        with pytest.raises(ValueError, match="a"):
+            list(pages(scheduler, jobs[0]))
+        scheduler.drop(jobs[0])
+        _, taken = next(scheduler.windows(jobs[1]))
+        logged(stream="b", jobs_pending=1, jobs_active=1, jobs_done=1)
+        is_free.set()
+        assert len(list(taken)) == 1
 
 
-def test_run_shorter_than_the_interval_logs_no_progress(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert_complete(sync(settings_for(simulator), *NAMES[:2]), NAMES[:2])
-    assert "Sync progress" not in caplog.text
+def test_run_shorter_than_a_minute_logs_no_progress(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert PROGRESS_INTERVAL == 60
+    with scheduled(job := fake_job("a", [1])) as scheduler:
+        take_all(scheduler, [job])
+    assert caplog.messages == []

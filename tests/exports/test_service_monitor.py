@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,8 +14,8 @@ from tap_campusgroups.exports.service_monitor import (
     parse_http_date,
 )
 from tap_campusgroups.records.values import format_timestamp
+from tests.support.exports import LOGGER
 
-LOGGER = logging.getLogger("tap-campusgroups")
 HOUR = timedelta(hours=1)
 
 
@@ -86,16 +85,18 @@ def test_undocumented_keys_of_several_pages_are_one_warning(
     )
 
 
-def test_query_id_accepted_before_is_not_new() -> None:
+def test_query_id_is_new_once_and_the_first_is_remembered() -> None:
     monitor = ServiceMonitor(now(), LOGGER)
+    assert monitor.has_accepted_job is False
     assert [monitor.accept(query_id) for query_id in ("q1", "q2", "q1")] == [True, True, False]
+    assert monitor.has_accepted_job is True
 
 
-def test_job_has_been_accepted_after_the_first_query_id() -> None:
+def test_service_has_answered_after_a_response_with_any_date() -> None:
     monitor = ServiceMonitor(now(), LOGGER)
-    before = monitor.has_accepted_job
-    monitor.accept("q1")
-    assert (before, monitor.has_accepted_job) == (False, True)
+    assert monitor.has_answered is False
+    monitor.observe_date(None)
+    assert monitor.has_answered is True
 
 
 @pytest.mark.parametrize(

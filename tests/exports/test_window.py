@@ -40,43 +40,35 @@ def assert_covered(window: Window, by: list[Window]) -> None:
 
 @given(window=WINDOWS, days=st.none() | st.integers(1, 36_600))
 def test_split_windows_cover_the_window_without_gaps(window: Window, days: int | None) -> None:
-    parts = window.split(days)
+    parts = list(window.split(days))
     assert_covered(window, parts)
     length = timedelta(days=days or 36_600)
     assert all(part.end - part.start == length for part in parts[:-1])
     assert parts[-1].end - parts[-1].start <= length
+    assert window.count(days) == len(parts)
 
 
 @pytest.mark.parametrize(
     ("hours", "days", "lengths"),
-    [(0, 1, [0]), (24, 1, [24]), (25, 1, [24, 1]), (72, 1, [24] * 3), (72, 2, [48, 24])],
+    [
+        *((0, 1, [0]), (0, None, [0]), (24, 1, [24]), (25, 1, [24, 1]), (72, 1, [24] * 3)),
+        *((72, 2, [48, 24]), (168, 7, [168]), (168, 6, [144, 24]), (24_000, None, [24_000])),
+        *((-1, 1, []), (-1, None, [])),
+    ],
 )
-def test_split_window_of_a_multiple_of_the_length_has_no_empty_rest(
-    hours: int, days: int, lengths: list[int]
+def test_split_window_has_no_empty_rest_and_an_empty_window_no_parts(
+    hours: int, days: int | None, lengths: list[int]
 ) -> None:
-    parts = Window(START, START + timedelta(hours=hours)).split(days)
+    window = Window(START, START + timedelta(hours=hours))
+    parts = list(window.split(days))
     assert [(part.end - part.start) / timedelta(hours=1) for part in parts] == lengths
+    assert window.count(days) == len(lengths)
 
 
-def test_split_of_window_of_the_maximum_length_is_one_window() -> None:
-    window = Window(START, START + timedelta(days=7))
-    assert window.split(7) == [window]
-    assert len(window.split(6)) == 2
-
-
-def test_split_without_maximum_length_is_one_window() -> None:
-    window = Window(START, START + timedelta(days=1000))
-    assert window.split(None) == [window]
-
-
-def test_split_of_empty_window_is_empty() -> None:
-    window = Window(START, START - SECOND)
-    assert window.split(7) == window.split(None) == []
-
-
-def test_split_of_window_of_one_second_is_that_window() -> None:
-    window = Window(START, START)
-    assert window.split(7) == window.split(None) == [window]
+def test_split_of_centuries_makes_windows_when_they_are_taken() -> None:
+    years = Window(datetime(1, 1, 1, tzinfo=UTC), START).split(1)
+    assert not isinstance(years, list)
+    assert next(years).end == datetime(1, 1, 2, tzinfo=UTC)
 
 
 @given(window=WINDOWS)

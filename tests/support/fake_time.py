@@ -24,10 +24,14 @@ class FakeTime:
         """Return the time, in seconds."""
         return self._now
 
+    def advance(self, seconds: float) -> None:
+        """Move the clock on without a wait."""
+        self._now += seconds
+
     def sleep(self, seconds: float) -> None:
         """Add a wait and move the clock on."""
         self.slept.append(round(seconds, 6))
-        self._now += seconds
+        self.advance(seconds)
 
     def wait(self, event: Event, seconds: float) -> bool:
         """Move the clock on unless the event has happened."""

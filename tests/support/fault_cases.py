@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PERSON: Final = "zoe-sentinel.sentinelova@sentinel.example"
 """Part of malformed responses; tests/tap/test_privacy.py checks that no log line has it."""
 
-SECONDS_TO_DATE: Final = 100
+SECONDS_TO_DATE: Final = 30
 PHASES: Final[tuple[Phase, ...]] = ("submit", "poll", "first_page", "later_page")
 
 
@@ -199,12 +199,6 @@ ROWS_SKIPPED = Expected(
     error=StreamError,
     occurrences=1,
 )
-DENIED = Expected(
-    "failed at once",
-    "failed at once",
-    error=AccessDeniedError,
-    occurrences=1,
-)
 NO_FAULT = Expected(
     "complete: the response still says what is needed",
     "complete: the response still says what is needed",
@@ -332,7 +326,12 @@ STATUS_FAULTS = (
         by_phase(submit=DENIED_FOR_A_MOMENT, after=DENIED_FOR_A_MOMENT),
         "denied access .HTTP 401",
     ),
-    FaultCase("403", Status(403), by_phase(submit=DENIED, after=DENIED), "denied access .HTTP 403"),
+    FaultCase(
+        "403",
+        Status(403),
+        by_phase(submit=DENIED_FOR_A_MOMENT, after=DENIED_FOR_A_MOMENT),
+        "denied access .HTTP 403",
+    ),
     FaultCase("201", Status(201), NOT_READY, f"still queued after 30 minutes|{UNKNOWN_FORMAT}"),
     FaultCase("202", Status(202), NOT_READY, f"still running after 30 minutes|{UNKNOWN_FORMAT}"),
     FaultCase("302", Redirect(f"https://elsewhere.example/{PERSON}"), FATAL, "redirect.*HTTP 302"),
