@@ -257,12 +257,14 @@ def test_page_too_large_for_memory_fails_the_stream(fake_time: FakeTime) -> None
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (requests.exceptions.InvalidURL(), "invalid URL (InvalidURL). Correct api_url, HTTPS_PRO"),
-        (requests.exceptions.MissingSchema(), "invalid URL (MissingSchema). Correct api_url, "),
+        (
+            requests.exceptions.InvalidURL(),
+            "a URL is invalid. Correct api_url, HTTPS_PROXY, HTTP_PRO",
+        ),
         (requests.exceptions.InvalidSchema(), "a SOCKS proxy needs the package PySocks."),
         (requests.exceptions.ProxyError(), "the proxy cannot be used (ProxyError). Correct HTTPS"),
         (requests.exceptions.SSLError(UNTRUSTED), "not trusted (self-signed). If a proxy of your"),
-        (OSError("no file"), "a certificate file is missing. Correct REQUESTS_CA_BUNDLE or CURL"),
+        (OSError("no file"), "a certificate file cannot be read. Correct REQUESTS_CA_BUNDLE or "),
     ],
     ids=repr,
 )

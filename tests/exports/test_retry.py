@@ -93,7 +93,7 @@ def test_limit_of_faults_follows_the_request_timeout(
 ) -> None:
     policy = RetryPolicy.for_timeout(request_timeout)
     assert policy == RetryPolicy(fault_seconds=seconds)
-    assert RetryPolicy() == RetryPolicy(8, 3, 4, 900, 300, 2)
+    assert RetryPolicy() == RetryPolicy(8, 4, 900, 300, 2)
 
 
 def test_history_of_a_new_range_is_empty() -> None:

@@ -123,7 +123,7 @@ def test_readme_prose_has_at_most_1500_words() -> None:
     "fact",
     [
         f"{retry.RetryPolicy().max_attempts} attempts",
-        f"{retry.MAX_RETRY_AFTER / 60:.0f} minutes",
+        f"{retry.RetryPolicy().fault_seconds / 60:.0f} minutes",
         f"{scheduler.MAX_BUFFERED_BYTES / 2**20:.0f} MiB",
     ],
 )

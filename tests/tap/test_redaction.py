@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.redaction import redact_keys, redact_message
+from tap_campusgroups.redaction import redact_keys, redact_message, safe_field_name
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_redacted_message_of_any_text_is_one_line_without_it(text: str) -> None:
 )
 def test_redacted_keys_are_only_those_written_like_fields(keys: list[str], redacted: str) -> None:
     assert redact_keys(keys) == redacted
+
+
+def test_name_unlike_api_fields_is_redacted() -> None:
+    for name in ("id", "updatedOn", "netid2", "isSAMLUser"):
+        assert safe_field_name(name) == name
+    unsafe = ("Jane_Doe", "Jane", "jane_doe", "jd1234", "jane@uni", "x.y", "a b", "4711", "é", "")
+    assert {safe_field_name(name) for name in (*unsafe, "a" * 41)} == {"(a name)"}

@@ -363,7 +363,7 @@ def test_bookmark_is_that_of_the_window_before_a_lost_row(
     output = sync(config, "rooms")
     assert isinstance(output.error, StreamError)
     assert output.bookmarks == {"rooms": canonical(start + 3 * DAY)}
-    assert str(output.error).startswith("Stream 'rooms': 1 rows received, 0 emitted")
+    assert str(output.error).startswith("Stream 'rooms': 4 rows received, 3 emitted")
 
 
 @pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
