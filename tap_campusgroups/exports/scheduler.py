@@ -362,6 +362,7 @@ class Scheduler:
         self._stop = Event()
         # The lock of `_changed` guards all below.
         self._queue = deque(self._streams)
+        self._current: StreamExports | None = None
         self._next: Slot | None = None
         self._count = 0
         self._running: set[Slot] = set()
@@ -382,8 +383,10 @@ class Scheduler:
         with self._changed:
             if self._stop.is_set():
                 raise ExportsStoppedError
-            for earlier in self._streams[: self._streams.index(exports)]:
-                self._end_after(earlier, 0)
+            if exports is not self._current:
+                self._current = exports
+                for earlier in self._streams[: self._streams.index(exports)]:
+                    self._end_after(earlier, 0)  # the main thread may have left it early
             if not exports.jobs:
                 self._head()
             job = exports.jobs.popleft() if exports.jobs else None

@@ -219,11 +219,11 @@ def test_submission_refused_after_the_requested_delay_waits_until_another_export
         first.release()
         wait_until(lambda: has_limit(caplog, 1))
         # Refused again, and after the delay once more.
-        assert [one.at for one in job.sent] == [0, 20, 20, 25]
+        assert [one.at for one in job.sent] == [0, 20, 40, 45]
         second.release()
         assert sending.result(SECONDS).query_id == "q"
-    assert job.history.fault_seconds == 25
-    assert fake_time.slept == [20, 5]
+    assert job.history.fault_seconds == 45.5
+    assert fake_time.slept == [20, 20, 5, 0.5]
 
 
 def test_limit_rises_by_one_after_each_interval_without_429(
