@@ -82,8 +82,7 @@ class CampusGroupsStream(Stream):
     @property
     def _start_date(self) -> str | None:
         """The setting `start_date` in canonical form, or `None` if unset."""
-        is_set = self.config.get("start_date") is not None
-        return format_timestamp(self._context.settings.start_date) if is_set else None
+        return canonical_timestamp(self.config.get("start_date"))
 
     @property
     def is_incremental(self) -> bool:
@@ -361,17 +360,13 @@ class CampusGroupsStream(Stream):
 
     # Full reads
 
-    @property
-    def _last_full_read(self) -> state.FullRead | None:
-        return self._state_entry.get(state.FULL_READ_KEY)
-
     @cached_property
     def _version(self) -> int | None:
         """The version of the records of a full read."""
         if self.is_incremental:
             return None
-        started = self._tap.initialized_at // 1000
-        return full_reads.next_version(self._last_full_read, started=started)
+        last, started = self._state_entry.get(state.FULL_READ_KEY), self._tap.initialized_at // 1000
+        return full_reads.next_version(last, started=started)
 
     def _end_full_read(self, run: SyncRun, version: int, written: Counter[str]) -> None:
         """Activate the version of a complete full read: the target removes all other rows."""
@@ -380,7 +375,7 @@ class CampusGroupsStream(Stream):
             return
         rows = min(written[alias] for alias in aliases)
         read = state.FullRead(rows=rows, start=self._start_date, version=version)
-        last = self._last_full_read
+        last = self._state_entry.get(state.FULL_READ_KEY)
         obstacle = full_reads.removal_obstacle(
             self.name,
             self._tap.mapper.stream_maps,

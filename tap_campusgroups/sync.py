@@ -32,8 +32,6 @@ if t.TYPE_CHECKING:
     import logging
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
-    from types import TracebackType
-    from typing import Self
 
     from tap_campusgroups.client import CampusGroupsStream
     from tap_campusgroups.exports.export import Page
@@ -63,20 +61,29 @@ class RunContext:
 
     @contextmanager
     def run(self, streams: Sequence[CampusGroupsStream]) -> Iterator[SyncRun]:
-        """Run several streams; inside, return the same run for any of them."""
+        """Run several streams; inside, return the same run for any of them.
+
+        At the end, the workers have ended, and what ended the run or failed in streams is raised.
+        """
         if self._run is not None:
             yield self._run
             return
-        with SyncRun(streams, self.settings, self.started, self._logger) as run:
-            self._run = run
-            try:
-                yield run
-            finally:
-                self._run = None
+        error: CampusGroupsError | None = None
+        self._run = run = SyncRun(streams, self.settings, self.started, self._logger)
+        try:
+            yield run
+            error = run.failure()
+        except RunAborted as aborted:
+            error = aborted.reason
+        finally:
+            self._run = None
+            run.close()
+        if error is not None:
+            raise error
 
 
 class SyncRun:
-    """One sync of several streams; the workers have ended after it.
+    """One sync of several streams.
 
     Attributes:
         monitor: What the run learns about the service.
@@ -121,23 +128,15 @@ class SyncRun:
             logger=logger,
         )
 
-    def __enter__(self) -> Self:
-        """Warn of a `start_date` that has no effect."""
-        if moved := [stream.name for stream in self._streams if stream.start_date_moved_back]:
-            self._logger.warning(
+        if moved := [stream.name for stream in streams if stream.start_date_moved_back]:
+            logger.warning(
                 "start_date is earlier than on the first run of %s; they still start at their "
                 "bookmark. To load the older rows, run once with a new state ID.",
                 ", ".join(moved),
             )
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the workers, log the summary, and raise what ended the run or failed in streams."""
+    def close(self) -> None:
+        """End the workers and log the summary."""
         self._scheduler.close()
         if self.monitor.has_accepted_job:  # otherwise the error says it all
             log_summary(
@@ -148,18 +147,16 @@ class SyncRun:
                 seconds=self.seconds,
                 unknown_fields=self._settings.unknown_fields,
             )
-        if isinstance(error, RunAborted):
-            raise error.reason from None
-        if error is not None or not self._failures:
-            return
-        if len(self._failures) == 1:
-            raise next(iter(self._failures.values()))
-        msg = (
+
+    def failure(self) -> CampusGroupsError | None:
+        """Return the error for the streams that failed, if any did."""
+        if len(self._failures) <= 1:
+            return next(iter(self._failures.values()), None)
+        return StreamsFailedError(
             f"{len(self._failures)} of {len(self._streams)} streams failed: "
             f"{', '.join(self._failures)}. See the summary above for the reasons. The next run "
             "resumes from the last saved state."
         )
-        raise StreamsFailedError(msg)
 
     @property
     def seconds(self) -> float:

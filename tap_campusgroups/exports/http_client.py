@@ -103,7 +103,6 @@ class HttpClient:
             # A rate limit ends with the delay that it asks for; a limit on exports does not.
             if refusals > 1 and slot.yield_to_others():
                 failures = refusals = 0
-                continue
             delay = retry_delay(failures, outcome.retry_after)
             if (
                 failures >= outcome.max_attempts

@@ -15,8 +15,6 @@ from typing_extensions import override
 from tap_campusgroups.exports.response import WAITING, ResponseKind
 
 if t.TYPE_CHECKING:
-    import requests
-
     from tap_campusgroups.exports.response import ParsedResponse
     from tap_campusgroups.exports.window import Window
 
@@ -68,15 +66,6 @@ class ExportPaginator(BaseAPIPaginator[Step]):
         self._tokens: set[str] = set()
         self._pages: set[int] = set()
         self._empty_pages = self._repeated_pages = 0
-
-    @property
-    def is_submitting(self) -> bool:
-        """Whether the current step is the `POST`."""
-        return isinstance(self.current_value, Submit)
-
-    @override
-    def continue_if_empty(self, response: requests.Response) -> bool:
-        return True  # a page without rows may carry a token
 
     @override
     def get_next(self, response: ParsedResponse) -> Step | None:  # type: ignore[override]

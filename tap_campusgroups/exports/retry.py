@@ -72,11 +72,13 @@ def retry_delay(failures: int, requested: float | None) -> float:
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """Parse `Retry-After` (RFC 9110, 10.2.3: seconds or an HTTP date); `None` if invalid.
 
-    The result is in seconds; it is infinite for a number that a double cannot hold.
+    The result is in seconds, at most a day.
     """
     text = (value or "").strip()
     if text.isdecimal():
-        return float(text)
-    if (date := parse_http_date(text)) is None:
+        seconds = float(text)  # infinite if a double cannot hold it
+    elif (date := parse_http_date(text)) is not None:
+        seconds = (date - (now or datetime.now(UTC))).total_seconds()
+    else:
         return None
-    return max((date - (now or datetime.now(UTC))).total_seconds(), 0.0)
+    return min(max(seconds, 0.0), 86_400.0)

@@ -17,7 +17,6 @@ with its `Slot`, and the slot changes the `Capacity` that all jobs share.
 
 from __future__ import annotations
 
-import enum
 import time
 import typing as t
 from collections import Counter, deque
@@ -78,15 +77,6 @@ class StreamExports:
     newest: str = ""
     created: int = 0
     jobs: deque[Slot] = field(default_factory=deque)
-
-
-class JobStatus(enum.Enum):
-    """Status of a job."""
-
-    PENDING = enum.auto()
-    ACTIVE = enum.auto()  # queued or running at the service
-    FETCHING = enum.auto()  # has run
-    DONE = enum.auto()
 
 
 class Capacity:
@@ -156,9 +146,10 @@ class Slot:
     Attributes:
         number: Position in the order of the jobs.
         connection: The connection of the worker that runs the job.
-        query_id: The export at the service, if it has accepted one.
+        query_id: The latest export that the service has accepted.
         pages: Pages in the buffer.
         error: What the job raised in its worker.
+        is_done: Whether its worker has finished.
     """
 
     connection: Connection
@@ -169,7 +160,7 @@ class Slot:
         self.stream = exports.stream
         self.window = window
         self.exports = exports
-        self.status = JobStatus.PENDING
+        self.is_done = False
         self.query_id: str | None = None
         self.pages: deque[Page] = deque()
         self.error: BaseException | None = None
@@ -201,9 +192,7 @@ class Slot:
                     lambda: (
                         shared.has_room(size)
                         or self._must_proceed
-                        or (
-                            self.status is JobStatus.ACTIVE and shared.current_job in shared.waiting
-                        )
+                        or (self.has_place and shared.current_job in shared.waiting)
                     )
                 )
                 self._reserve(size)
@@ -218,7 +207,7 @@ class Slot:
         shared = self._capacity
         with shared.changed:
             self.check()
-            if self.status is JobStatus.ACTIVE:
+            if self.has_place:
                 return
             shared.waiting.add(self)
             shared.changed.notify_all()
@@ -237,12 +226,9 @@ class Slot:
             self._capacity.changed.notify_all()
             return is_new
 
-    def release(self, status: JobStatus = JobStatus.PENDING) -> None:
+    def release(self) -> None:
         """Record that the job's export is no longer queued or running at the service."""
         with self._capacity.changed:
-            self.status = status
-            if status is not JobStatus.FETCHING:
-                self.query_id = None
             self._capacity.free_place(self)
 
     def abandon(self) -> bool:
@@ -277,15 +263,15 @@ class Slot:
 
     def activate(self) -> None:
         """Give the job a place at the service; called with the lock held."""
-        self.status = JobStatus.ACTIVE
+        self.query_id = None
         self._capacity.active.add(self)
 
     def store(self, page: Page) -> None:
         """Buffer a page in the room that was reserved for it."""
         shared = self._capacity
         with shared.changed:
-            if self.status is not JobStatus.FETCHING:
-                self.release(JobStatus.FETCHING)
+            if self.has_place:
+                shared.free_place(self)
             self.check()
             self.pages.append(page)
             shared.max_page = max(shared.max_page, page.size)
@@ -307,7 +293,8 @@ class Slot:
     def finish(self) -> None:
         """Record that the worker has finished the job, with or without an error."""
         with self._capacity.changed:
-            self.release(JobStatus.DONE)
+            self.is_done = True
+            self.release()
             self._reserve(0)
             self._capacity.page_ready.notify_all()
 
@@ -317,6 +304,11 @@ class Slot:
         while self.take() is not None:
             pass
         self._capacity.changed.notify_all()
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the job has a place at the service."""
+        return self in self._capacity.active
 
     @property
     def is_over(self) -> bool:
@@ -370,6 +362,7 @@ class Scheduler:
         self._stop = Event()
         # The lock of `_changed` guards all below.
         self._queue = deque(self._streams)
+        self._current: StreamExports | None = None
         self._next: Slot | None = None
         self._count = 0
         self._running: set[Slot] = set()
@@ -390,8 +383,10 @@ class Scheduler:
         with self._changed:
             if self._stop.is_set():
                 raise ExportsStoppedError
-            for earlier in self._streams[: self._streams.index(exports)]:
-                self._end_after(earlier, 0)
+            if exports is not self._current:
+                self._current = exports
+                for earlier in self._streams[: self._streams.index(exports)]:
+                    self._end_after(earlier, 0)  # the main thread may have left it early
             if not exports.jobs:
                 self._head()
             job = exports.jobs.popleft() if exports.jobs else None
@@ -418,7 +413,7 @@ class Scheduler:
                 if job.error is not None:
                     raise job.error
                 job.check()
-                if job.status is JobStatus.DONE:
+                if job.is_done:
                     return None
                 self._capacity.page_ready.wait(CHECK_INTERVAL)
 
@@ -498,7 +493,7 @@ class Scheduler:
                 for page in pages:
                     job.store(page)
         except ExportsStoppedError:
-            if job.status is JobStatus.ACTIVE and job.query_id is not None:
+            if job.has_place and job.query_id is not None:
                 job.log_left_running()
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")

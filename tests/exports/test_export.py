@@ -14,7 +14,6 @@ from tap_campusgroups.exceptions import ExportsStoppedError, ExportTimeoutError
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.pagination import ExportEnded
 from tap_campusgroups.exports.response import ResponseKind
-from tap_campusgroups.exports.scheduler import JobStatus
 from tap_campusgroups.records.json_codec import decode_rows
 from tests.support.exports import WINDOW
 from tests.support.scripted_service import QUEUED, RUNNING, Answer, ScriptedJob, accepted, page
@@ -138,7 +137,7 @@ def test_export_takes_a_place_and_none_after_its_job_is_over(fake_time: FakeTime
     job = ScriptedJob(fake_time, [accepted(), page(1)])
     export = job.export()
     next(export)
-    assert (job.slot.status, job.slot.query_id) == (JobStatus.ACTIVE, "q")
+    assert (job.slot.has_place, job.slot.query_id) == (True, "q")
     job.end()
     with pytest.raises(ExportsStoppedError):
         next(job.export())

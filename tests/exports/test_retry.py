@@ -47,7 +47,7 @@ def test_jitter_adds_up_to_a_second(
     ("value", "seconds"),
     [
         *(("0", 0.0), ("120", 120.0), (" 120 ", 120.0), ("86400", 86_400.0)),
-        *(("9" * 400, float("inf")), ("\u0663", 3.0)),
+        *(("9" * 400, 86_400.0), ("\u0663", 3.0)),
         ("Wed, 01 Jan 2025 12:02:00 GMT", 120.0),
         ("Wed, 01 Jan 2025 12:02:00 -0000", 120.0),
         ("Wed, 01 Jan 2025 17:02:00 +0500", 120.0),
@@ -67,7 +67,7 @@ def test_retry_after_in_any_form_is_parsed_to_seconds(
 def test_retry_after_with_any_date_is_the_time_until_then(at: datetime) -> None:
     at = at.replace(microsecond=0)
     seconds = parse_retry_after(format_datetime(at, usegmt=True), now=NOW)
-    assert seconds == max((at - NOW).total_seconds(), 0)
+    assert seconds == min(max((at - NOW).total_seconds(), 0), 86_400)
 
 
 def test_retry_after_with_a_date_is_relative_to_the_current_time() -> None:

@@ -12,7 +12,6 @@ from tap_campusgroups.exceptions import ExportsStoppedError
 from tap_campusgroups.exports.scheduler import (
     PAGE_ESTIMATE,
     Capacity,
-    JobStatus,
     Slot,
     StreamExports,
 )
@@ -73,19 +72,19 @@ def at_service(capacity: Capacity, *numbers: int) -> list[Slot]:
 
 def test_job_has_a_place_from_its_start_until_its_export_has_run(capacity: Capacity) -> None:
     slot, _ = at_service(capacity, 1, 2)
-    assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.ACTIVE, "q1", 2)
+    assert (slot.query_id, capacity.free_places) == ("q1", 2)
     slot.reserve()
     slot.reserve()  # has room already
     assert capacity.buffered_bytes == PAGE_ESTIMATE
     slot.acquire()  # has one already
     assert capacity.free_places == 2
     slot.store(text_page("s1", 1, 10, is_last=True))
-    assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.FETCHING, "q1", 3)
+    assert (slot.query_id, capacity.free_places) == ("q1", 3)
     assert capacity.buffered_bytes == 10
     slot.reserve()  # for a page like the last one
     assert capacity.buffered_bytes == 20
     slot.finish()
-    assert (slot.status, slot.query_id) == (JobStatus.DONE, None)
+    assert slot.is_done
     with capacity.changed:
         assert slot.take() is not None
         assert slot.take() is None
@@ -95,7 +94,9 @@ def test_job_has_a_place_from_its_start_until_its_export_has_run(capacity: Capac
 def test_released_job_has_no_export(capacity: Capacity) -> None:
     (slot,) = at_service(capacity, 1)
     slot.release()
-    assert (slot.status, slot.query_id, capacity.free_places) == (JobStatus.PENDING, None, 4)
+    assert capacity.free_places == 4
+    slot.acquire()
+    assert (slot.query_id, capacity.free_places) == (None, 3)
 
 
 def test_export_with_the_query_id_of_another_is_not_new(capacity: Capacity) -> None:
@@ -111,10 +112,10 @@ def test_abandoned_export_keeps_its_place_for_the_rest_of_the_run(
     first, *others = at_service(capacity, 1, 2, 3)
     assert all(slot.abandon() for slot in (first, *others))
     assert caplog.messages == [f"Export abandoned: stream=s{n} query_id=q{n}" for n in (1, 2, 3)]
-    assert (first.status, first.query_id, capacity.free_places) == (JobStatus.PENDING, None, 1)
+    assert capacity.free_places == 1
     (last,) = at_service(capacity, 4)
     assert not last.abandon()
-    assert (last.status, capacity.abandoned, capacity.free_places) == (JobStatus.ACTIVE, 3, 0)
+    assert (capacity.abandoned, capacity.free_places) == (3, 0)
 
 
 def test_job_that_is_over_changes_nothing_also_with_a_free_place(
@@ -132,7 +133,7 @@ def test_job_that_is_over_changes_nothing_also_with_a_free_place(
         with pytest.raises(ExportsStoppedError):
             call()
     assert (capacity.limit, capacity.free_places, capacity.abandoned) == before
-    assert (pending.status, other.status) == (JobStatus.PENDING, JobStatus.ACTIVE)
+    assert (pending.has_place, other.has_place) == (False, True)
     assert over.is_over
     assert not other.is_over
     assert caplog.messages == []
@@ -218,11 +219,11 @@ def test_submission_refused_after_the_requested_delay_waits_until_another_export
         first.release()
         wait_until(lambda: has_limit(caplog, 1))
         # Refused again, and after the delay once more.
-        assert [one.at for one in job.sent] == [0, 20, 20, 25]
+        assert [one.at for one in job.sent] == [0, 20, 40, 45]
         second.release()
         assert sending.result(SECONDS).query_id == "q"
-    assert job.history.fault_seconds == 25
-    assert fake_time.slept == [20, 5]
+    assert job.history.fault_seconds == 45.5
+    assert fake_time.slept == [20, 20, 5, 0.5]
 
 
 def test_limit_rises_by_one_after_each_interval_without_429(
@@ -300,7 +301,7 @@ class HeldExports:
 
     def wait_for_yield(self, number: int) -> None:
         """Wait until a rejected export waits for a place."""
-        wait_until(lambda: self.slots[number].status is JobStatus.PENDING)
+        wait_until(lambda: not self.slots[number].has_place)
 
     def take(self, scheduler: Scheduler) -> int:
         """Take the pages of all jobs; return how many."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 from base64 import b64encode
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -61,7 +62,8 @@ class ForwardProxy(_Server):
 
     Args:
         credentials: What every request must send; others get 407.
-        refusal: Status of every response, instead of forwarding.
+        refusal: Status of every response, instead of forwarding; may change at any time.
+        refusals: The same for the next requests, before `refusal` counts again.
 
     Attributes:
         url: Its URL, with the credentials.
@@ -71,7 +73,8 @@ class ForwardProxy(_Server):
     def __init__(self, *, credentials: str = "", refusal: HTTPStatus | None = None) -> None:
         """Start the proxy."""
         self.requests: list[ProxiedRequest] = []
-        self._refusal = refusal
+        self.refusal = refusal
+        self.refusals: deque[HTTPStatus | None] = deque()
         self._authorization = f"Basic {b64encode(credentials.encode()).decode()}"
         super().__init__(_ProxyHandler)
         self.url = f"http://{credentials}@{self.site}" if credentials else f"http://{self.site}"
@@ -80,7 +83,7 @@ class ForwardProxy(_Server):
         """Return the status with which a request is refused, or None."""
         if "@" in self.url and authorization != self._authorization:
             return HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
-        return self._refusal
+        return self.refusals.popleft() if self.refusals else self.refusal
 
 
 class _ProxyHandler(BaseHTTPRequestHandler):
