@@ -1,31 +1,27 @@
-"""The definition for Meltano Hub, and new projects that add the tap with it.
-
-The Hub and the service are simulated. Meltano, its installation of the tap and the loader are real.
-"""
+"""The definition for Meltano Hub, and a new project that adds the tap with it."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.generate import hub
 from tap_campusgroups.config import CONFIG
 from tests.simulator import Dataset, Simulator
 from tests.support import pipeline
-from tests.support.fake_hub import API, LOCAL, Asked, FakeHub, Project, read_definition
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.support.pipeline import Finished
+from tests.support.documents import read_hub_definition as read_definition
 
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-ROWS = 5
+
 # The definition
 
 
@@ -83,112 +79,73 @@ def test_setting_of_any_type_is_described() -> None:
         assert made == {**expected, **described}
 
 
-# New projects
+# A new project
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Simulator]:
-    """A service."""
-    with Simulator(Dataset(ROWS, newest=NEWEST)) as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[FakeHub]:
-    """The Hub."""
-    with FakeHub(read_definition(), pip_url=LOCAL) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def project(
-    served: FakeHub, service: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Project:
-    """A new project, after `meltano add tap-campusgroups`."""
-    project = Project(tmp_path_factory.mktemp("project"), served, service)
-    before = len(served.requests)
-    succeed(project.meltano("add", pipeline.TAP))
-    plugins, variant = f"{API}/plugins/extractors", read_definition()["variant"]
-    assert served.requests[before:] == [
-        Asked(f"{plugins}/index", 200, "meltano add"),
-        Asked(f"{plugins}/tap-campusgroups--{variant}", 200, "meltano add"),
-    ]
-    return project
-
-
-def succeed(finished: Finished) -> str:
-    """Check that a command of Meltano succeeded, and return its output."""
+def succeed(workspace: pipeline.Workspace, *command: str) -> None:
+    """Run Meltano and check that it succeeds."""
+    finished = workspace.meltano(*command)
     # Meltano wraps uv's messages and prints them in a frame.
     if "network was disabled" in re.sub(r"[\s│]+", " ", finished.output):
-        pytest.fail(
-            "uv's cache does not have what the tap needs; `make clean test` fills it\n"
-            f"{finished.output}"
-        )
+        pytest.fail(f"uv's cache is incomplete; `make clean test` fills it\n{finished.output}")
     assert finished.code == 0, finished.output
-    return finished.output
 
 
-def locked(project: Project) -> dict[str, Any]:
-    """Return the definition that Meltano has locked."""
-    variant = read_definition()["variant"]
-    path = project.folder / "plugins" / "extractors" / f"tap-campusgroups--{variant}.lock"
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def package_cache() -> str:
+    """Return the folder of uv's cache in the user's home, with which Meltano installs."""
+    uv = Path(sys.executable).with_name("uv")
+    return subprocess.check_output([uv, "cache", "dir"], encoding="utf-8").strip()
 
 
 @pytest.mark.slow
-def test_add_from_the_hub_locks_the_definition(project: Project) -> None:
-    made, found = read_definition(), locked(project)
-    assert project.extractor() == {
-        "name": pipeline.TAP,
-        "variant": made["variant"],
-        "pip_url": LOCAL,
+def test_project_that_adds_the_definition_installs_the_tap_and_loads_every_row(
+    tmp_path: Path,
+) -> None:
+    """With `meltano add --from-ref`; the Hub itself would serve the same definition."""
+    made, local = read_definition(), shlex.quote(str(pipeline.PROJECT))
+    loader = {
+        "name": "target-jsonl",
+        "namespace": "target_jsonl",
+        "executable": str(pipeline.plugin("target-jsonl")),
+        "settings": [
+            {"name": "destination_path", "value": "output"},
+            {"name": "do_timestamp_file", "kind": "boolean", "value": False},
+        ],
     }
-    assert found["pip_url"] == LOCAL
-    keys = ("namespace", "label", "description", "repo", "executable", "capabilities", "settings")
-    for key in (*keys, "settings_group_validation", "supported_python_versions"):
-        assert found[key] == made[key], key
-
-
-@pytest.mark.slow
-def test_add_installs_the_tap_of_this_checkout(project: Project) -> None:
-    venv = project.folder / ".meltano" / "extractors" / pipeline.TAP / "venv"
+    project = {
+        "default_environment": "dev",
+        "send_anonymous_usage_stats": False,
+        "environments": [{"name": "dev"}],
+        "plugins": {"loaders": [loader]},
+    }
+    for name, content in {"meltano": project, "tap": {**made, "pip_url": local}}.items():
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    (tmp_path / "output").mkdir()
+    with Simulator(Dataset(5, newest=NEWEST)) as service:
+        workspace = pipeline.Workspace(tmp_path, service=service, folder=tmp_path)
+        workspace.environment |= {
+            # uv's cache depends on the configured package registries.
+            **{name: text for name, text in os.environ.items() if name.startswith("UV_")},
+            # `meltano install` in this repository has downloaded everything that the tap needs.
+            "UV_CACHE_DIR": package_cache(),
+            "UV_OFFLINE": "1",
+        }
+        succeed(workspace, "add", pipeline.TAP, "--from-ref", "tap.yml")
+        succeed(workspace, "run", pipeline.TAP, "target-jsonl")
+    changed = yaml.safe_load((tmp_path / "meltano.yml").read_text(encoding="utf-8"))
+    (added,) = changed["plugins"]["extractors"]
+    assert added["pip_url"] == local
+    for key in ("name", "namespace", "variant", "capabilities", "settings", "repo", "executable"):
+        assert added[key] == made[key], key
+    arrived = {
+        path.stem: sorted(json.loads(line)["id"] for line in path.read_bytes().splitlines())
+        for path in (tmp_path / "output").iterdir()
+    }
+    assert arrived == {stream: [1, 2, 3, 4, 5] for stream in service.dataset.streams}
+    # The tap of this checkout, installed by Meltano.
+    venv = tmp_path / ".meltano" / "extractors" / pipeline.TAP / "venv"
     (package,) = venv.glob("lib/python*/site-packages/tap_campusgroups")
-    assert package.resolve().is_relative_to(project.folder.resolve())
+    assert package.resolve().is_relative_to(tmp_path.resolve())
     sources = pipeline.PROJECT / "tap_campusgroups"
     for path in sources.rglob("*.py"):
         assert (package / path.relative_to(sources)).read_bytes() == path.read_bytes(), path
-
-
-@pytest.mark.slow
-def test_run_loads_every_row(project: Project, service: Simulator, served: FakeHub) -> None:
-    service.reset_log()
-    before = list(served.requests)
-    start = {"TAP_CAMPUSGROUPS_START_DATE": "2006-01-01"}
-    succeed(project.meltano("run", pipeline.TAP, "target-jsonl", **start))
-    arrived = {
-        path.stem: sorted(json.loads(line)["id"] for line in path.read_bytes().splitlines())
-        for path in (project.folder / "output").iterdir()
-    }
-    streams = service.dataset.streams
-    assert arrived == {name: sorted(row["id"] for row in service.dataset[name]) for name in streams}
-    submitted = [one for one in service.requests if one.method == "POST"]
-    assert len(submitted) == len(streams) == 23
-    assert {one.query["updatedStart"] for one in submitted} == {"2006-01-01T00:00:00Z"}
-    assert served.requests == before
-
-
-@pytest.mark.slow
-def test_add_from_the_file_gives_the_definition_of_the_hub(
-    served: FakeHub, service: Simulator, tmp_path: Path
-) -> None:
-    """Another project, without the installation; the tap from the Hub shows that it works."""
-    project, made = Project(tmp_path, served, service), read_definition()
-    before = list(served.requests)
-    copy = project.write({**made, "pip_url": LOCAL}, "tap-campusgroups.yml")
-    succeed(project.meltano("add", "--no-install", pipeline.TAP, "--from-ref", copy.name))
-    assert served.requests == before
-    added = project.extractor()
-    assert added["pip_url"] == LOCAL
-    for key in ("name", "namespace", "variant", "capabilities", "settings", "repo", "executable"):
-        assert added[key] == made[key], key

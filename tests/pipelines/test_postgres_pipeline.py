@@ -243,17 +243,6 @@ def test_first_run_loads_every_value_of_every_row(pipe: Pipeline, first: Pipelin
     assert all_differences(pipe.service.dataset, first) == []
 
 
-def test_comparison_of_different_rows_reports_each_difference(
-    pipe: Pipeline, first: PipelineRun
-) -> None:
-    other = deepcopy(first)
-    other.source["payments"][1].update(amount="12345678901234567890.123456788", refundRequest=None)
-    other.source["users"][1].update(createdOn="1969-12-31T19:00:00.5Z", languages=[])
-    found = {text.partition(":")[0] for text in all_differences(pipe.service.dataset, other)}
-    changed = {"payments 2 amount", "payments 2 refundRequest", "users 2 createdOn"}
-    assert found == {*changed, "users 2 languages"}
-
-
 def test_documented_query_shows_the_age_of_the_data(pipe: Pipeline, first: PipelineRun) -> None:
     assert first.tables
     query = documents.block("docs/nightly.md", "What to watch", "sql")
@@ -352,8 +341,9 @@ def test_attendance_models_agree_with_the_service(pipe: Pipeline, models: Pipeli
         " FROM analytics.attendance_by_event"
     )
     assert figures(pipe.database, query) == events
-    query = query.replace("event_id, week,", "week, events,").replace("by_event", "by_week")
-    assert figures(pipe.database, query) == attendance.by_week(events)
+    sums = "SELECT 1, sum(going), sum(checkins), sum(attendees) FROM analytics.attendance_by_"
+    of_events = figures(pipe.database, f"{sums}event WHERE week IS NOT NULL")
+    assert figures(pipe.database, f"{sums}week") == of_events
 
 
 def test_spending_and_membership_models_agree_with_the_service(

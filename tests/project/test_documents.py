@@ -18,8 +18,7 @@ from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator.dataset import tap_schemas
 from tests.support import documents
-from tests.support.documents import ROOT
-from tests.support.fake_hub import read_definition
+from tests.support.documents import ROOT, read_hub_definition
 
 README = documents.read("README.md")
 STATE = documents.read("docs/state.md")
@@ -44,7 +43,7 @@ def table(heading: str) -> list[list[str]]:
 
 
 def test_meltano_yml_equals_the_hub_definition() -> None:
-    definition = read_definition()
+    definition = read_hub_definition()
     for key in ("name", "namespace", "label", "executable", "settings_group_validation"):
         assert EXTRACTOR[key] == definition[key], key
     assert EXTRACTOR["capabilities"] == [c.value for c in TapCampusGroups.capabilities]

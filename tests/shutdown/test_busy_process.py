@@ -116,6 +116,19 @@ def test_hang_up_that_is_ignored_does_not_end_the_run(simulator: Simulator, tmp_
 
 
 @pytest.mark.parametrize("way", ["pages", "unbuffered"])
+def test_pause_in_a_page_does_not_cut_a_line(large: Simulator, tmp_path: Path, way: str) -> None:
+    """SIGSTOP and SIGCONT: Ctrl-Z and `fg`, or a container that is paused."""
+    large.clear_faults()
+    large.timing.running_seconds = {}
+    with start(large, tmp_path, **WAYS_TO_WRITE[way]) as tap:
+        tap.wait_until_blocked()
+        tap.pause_and_resume()
+        written = [json.loads(line)["type"] for line in tap.rest().splitlines()]
+        assert tap.wait() == 0
+    assert written.count("RECORD") == LARGE + 5 * (len(CATALOG_STREAMS) - 1)
+
+
+@pytest.mark.parametrize("way", ["pages", "unbuffered"])
 def test_signal_while_the_target_is_slow_ends_with_whole_lines(
     large: Simulator, tmp_path: Path, way: str
 ) -> None:

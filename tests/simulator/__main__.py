@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, get_args
-from urllib.parse import urlencode
 
 from . import faults
 from .dataset import Dataset, tap_schemas
@@ -21,8 +20,6 @@ from .simulator import Simulator, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from .service import RecordedRequest
 
 FAULTS = (
     "ConnectionReset", "TruncatedBody", "Hang", "HtmlPage", "RandomBytes", "MessageOnly",
@@ -70,15 +67,7 @@ def create_parser() -> argparse.ArgumentParser:
         help=f"may be repeated; FAULT: an HTTP status, {', '.join(FAULTS)}; "
         f"PHASE: {', '.join(get_args(Phase))}",
     )
-    add("--log-requests", action="store_true", help="print every request and its status")
     return parser
-
-
-def log_request(request: RecordedRequest) -> None:
-    """Print a request, its status and the fault that hit it."""
-    fault = "" if request.fault is None else f"  [{request.fault}]"
-    target = f"{request.path}?{urlencode(request.query)}"
-    print(f"{request.method} {target}  {request.status}{fault}", flush=True)  # noqa: T201
 
 
 def welcome(simulator: Simulator, folder: Path) -> str:
@@ -124,8 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 simulator.inject(fault)
         except ValueError as error:
             parser.error(str(error))
-        if options.log_requests:
-            simulator.log_to(log_request)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campusgroups-")))
         print(welcome(simulator, folder), flush=True)  # noqa: T201
         stop.wait()

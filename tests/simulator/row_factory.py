@@ -10,17 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .timestamps import DAY, MINUTE, UNUSUAL_FORMATS, format_date, format_timestamp
+from .timestamps import DAY, UNUSUAL_FORMATS, format_date, format_timestamp
 from .vocabulary import (
     CHOICES,
-    FIRST_NAMES,
     FLAGS,
     FOREIGN_KEY_LISTS,
     FOREIGN_KEYS,
-    LAST_NAMES,
-    MAIL_DOMAINS,
     MAILBOXES,
-    STREETS,
     TAG_FIELDS,
     WORDS,
 )
@@ -43,7 +39,6 @@ class RowTimes(NamedTuple):
 
 Random = Callable[[], float]
 ValueFactory = Callable[[Random, int, RowTimes], Any]
-TimestampFactory = Callable[[Random, RowTimes], int]
 Schema = Mapping[str, Any]
 
 
@@ -114,9 +109,11 @@ def _compile_value(name: str, definition: Schema, context: FieldContext) -> Valu
         case "integer":
             return _integer(name, context)
         case "number":
-            return _number(name)
+            return lambda random, _number, _times: int(random() * 50_000) / 100
         case "boolean":
-            return _boolean(name)
+            often = name not in {"deleted", "archived", "draft", "template", "deactivated"}
+            share = 0.5 if often else 0.1
+            return lambda random, _number, _times: random() < share
         case other:
             message = f"cannot generate values for the type {other!r}"
             raise ValueError(message)
@@ -129,19 +126,7 @@ def _array(item: ValueFactory) -> ValueFactory:
     return make
 
 
-# Numbers and booleans
-
-
-def _boolean(name: str) -> ValueFactory:
-    share = 0.1 if name in {"deleted", "archived", "draft", "template", "deactivated"} else 0.5
-    return lambda random, _number, _times: random() < share
-
-
-def _number(name: str) -> ValueFactory:
-    if name == "quantity":
-        return lambda random, _number, _times: 1 + int(random() * 9)
-    cents = {"fee": 2_500, "price": 20_000}.get(name, 500_000)
-    return lambda random, _number, _times: int(random() * cents) / 100
+# Integers
 
 
 def _between(low: int, high: int) -> ValueFactory:
@@ -155,83 +140,29 @@ def _foreign_key(stream: str, context: FieldContext) -> ValueFactory:
     return _between(1, max(1, context.counts.get(stream, 0)))
 
 
-_RANGES: Mapping[str, tuple[int, int]] = {
-    "startYear": (2012, 2019),
-    "endYear": (2020, 2027),
-    "optionNum": (1, 6),
-    "count": (1, 5),
-    "quizPassScore": (0, 100),
-    "quizScore": (0, 100),
-    "reminderDelay": (1, 72),
-}
-
-
-def _own_number(_random: Random, number: int, _times: RowTimes) -> int:
-    return number
-
-
-def _identifier(context: FieldContext) -> ValueFactory:
-    if context.owner in TAG_FIELDS:
-        return _foreign_key("tags", context)
-    if context.owner == "comments":  # each belongs to one row
-        return lambda random, number, _times: number * 100 + int(random() * 100)
-    return _own_number if context.owner in {"", "completionRule"} else _between(1, 60)
-
-
 def _integer(name: str, context: FieldContext) -> ValueFactory:
-    if name == "id":
-        return _identifier(context)
-    if name == "feedPostId":
-        return _own_number
-    if name == "typeId":
-        # Points into the stream that `type` names; the smaller range is valid in both.
-        smaller = min(("events", "groups"), key=lambda stream: context.counts.get(stream, 0))
-        return _foreign_key(smaller, context)
+    if name == "id" and not context.owner:
+        return lambda _random, number, _times: number
+    if name == "id" and context.owner in TAG_FIELDS:
+        return _foreign_key("tags", context)
     if name in FOREIGN_KEYS:
         return _foreign_key(FOREIGN_KEYS[name], context)
-    return _between(0, 1) if name in FLAGS else _between(*_RANGES.get(name, (1, 500)))
+    return _between(0, 1) if name in FLAGS else _between(1, 500)
 
 
 # Dates
 
 
-def _within(random: Random, times: RowTimes) -> int:
-    """Return a timestamp between creation and last update."""
-    return times.created + int(random() * (times.updated - times.created))
-
-
-def _before_start(random: Random, times: RowTimes) -> int:
-    """Return a timestamp in the first half of the time between creation and start."""
-    return times.created + int(random() * (times.start - times.created) / 2)
-
-
-def _near_start(random: Random, times: RowTimes) -> int:
-    """Return a timestamp in the second half of the time between creation and start."""
-    return times.start - int(random() * (times.start - times.created) / 2)
-
-
-def _months_after_start(random: Random, times: RowTimes) -> int:
-    return times.start + DAY * (1 + int(random() * 300))
-
-
-_TIMESTAMPS: Mapping[str, TimestampFactory] = {
-    "createdOn": lambda _random, times: times.created,
-    "submittedOn": lambda _random, times: times.created,
-    "startDate": lambda _random, times: times.start,
-    "endDate": lambda random, times: times.start + 30 * MINUTE * (1 + int(random() * 8)),
-    "registrationOpenDate": _before_start,
-    "registrationCloseDate": _near_start,
-    "startSalesDate": _before_start,
-    "endSalesDate": _near_start,
-    "openDate": _before_start,
-    "closeDate": _near_start,
-}
-_DATES: Mapping[str, TimestampFactory] = {
-    "startDate": lambda _random, times: times.start,
-    "endDate": _months_after_start,
-    "deadline": _months_after_start,
-    "membershipEndDate": _months_after_start,
-}
+def _milliseconds(name: str) -> Callable[[Random, RowTimes], int]:
+    """Return a function for a field's timestamps: created, start, end or updated after creation."""
+    if name in {"createdOn", "submittedOn"}:
+        return lambda _random, times: times.created
+    if name == "startDate":
+        return lambda _random, times: times.start
+    if name.endswith(("Date", "deadline")):
+        days = -1 if "open" in name.lower() or name.startswith("start") else 1
+        return lambda random, times: times.start + int(days * (1 + random() * 9) * DAY)
+    return lambda random, times: times.created + int(random() * (times.updated - times.created))
 
 
 def timestamp_text(random: Random, milliseconds: int) -> str:
@@ -245,12 +176,12 @@ def timestamp_text(random: Random, milliseconds: int) -> str:
 def _timestamp(name: str, context: FieldContext) -> ValueFactory:
     if name == "updatedOn" and not context.owner:
         return lambda random, _number, times: timestamp_text(random, times.updated)
-    timestamp = _TIMESTAMPS.get(name, _within)
+    timestamp = _milliseconds(name)
     return lambda random, _number, times: timestamp_text(random, timestamp(random, times))
 
 
 def _day(name: str) -> ValueFactory:
-    timestamp = _DATES.get(name, _near_start)
+    timestamp = _milliseconds(name)
     return lambda random, _number, times: format_date(timestamp(random, times) // DAY)
 
 
@@ -278,42 +209,21 @@ def _key_text(stream: str, context: FieldContext) -> ValueFactory:
     return lambda random, number, times: str(key(random, number, times))
 
 
-def _key_list(stream: str, context: FieldContext) -> ValueFactory:
-    keys = _array(_key_text(stream, context))
-    return lambda random, number, times: ",".join(keys(random, number, times))
-
-
 # The first pattern that the lower-case name of the field ends with is used.
 _TEXT_BY_ENDING: tuple[tuple[tuple[str, ...], ValueFactory], ...] = (
     (
         ("email",),
-        lambda random, number, _: (
-            f"{_one_of(random, MAILBOXES)}{number}@{_one_of(random, MAIL_DOMAINS)}"
-        ),
+        lambda random, number, _: f"{_one_of(random, MAILBOXES)}{number}@students.example",
     ),
     (
-        ("url", "website", "photo", "link", "attachments"),
+        ("url", "website", "photo", "link", "attachments", "receipts"),
         lambda random, number, _: (
             f"https://media.campus.example/{number}/{int(random() * 1e6)}?size=l&v=2"
         ),
     ),
     (
-        ("receipts",),
-        lambda random, number, _: f"/upload/{number}/receipt-{int(random() * 1e6)}.pdf",
-    ),
-    (
-        ("telephone", "phonenumber", "mobilenumber"),
-        lambda random, _number, _: f"+1 555 01{int(random() * 100):02d}",
-    ),
-    (("zipcode", "barcode", "swipeid", "rfid"), lambda random, *_: f"{int(random() * 1e5):05d}"),
-    (
-        ("id", "id2", "id3", "uid", "number", "qrcode"),
+        ("id", "id2", "id3", "code", "number", "rfid", "telephone"),
         lambda random, number, _: f"{number:x}-{int(random() * 0xFFFFFFFF):08x}",
-    ),
-    (("address",), lambda random, number, _: f"{1 + number % 400} {_one_of(random, STREETS)}"),
-    (
-        ("signature",),
-        lambda random, *_: f"{_one_of(random, FIRST_NAMES)} {_one_of(random, LAST_NAMES)}",
     ),
     (
         (
@@ -327,9 +237,7 @@ _TEXT_BY_ENDING: tuple[tuple[tuple[str, ...], ValueFactory], ...] = (
 
 def _choices(name: str, definition: Schema, context: FieldContext) -> Sequence[str] | None:
     listed = [text for text in definition.get("enum", ()) if text is not None]
-    if listed:
-        return listed
-    return CHOICES.get(f"{context.stream}.{name}") or CHOICES.get(name)
+    return listed or CHOICES.get(f"{context.stream}.{name}") or CHOICES.get(name)
 
 
 def _is_free_text(name: str, definition: Schema, context: FieldContext) -> bool:
@@ -352,6 +260,7 @@ def _string(name: str, definition: Schema, context: FieldContext) -> ValueFactor
     if name in FOREIGN_KEYS:
         return _key_text(FOREIGN_KEYS[name], context)
     if name in FOREIGN_KEY_LISTS:
-        return _key_list(FOREIGN_KEY_LISTS[name], context)
+        keys = _array(_key_text(FOREIGN_KEY_LISTS[name], context))
+        return lambda random, number, times: ",".join(keys(random, number, times))
     lower = name.lower()
     return next((factory for ends, factory in _TEXT_BY_ENDING if lower.endswith(ends)), _phrase)

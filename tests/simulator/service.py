@@ -92,7 +92,6 @@ class Service:
 
     Attributes:
         paths: Streams served under another path than their name, and that path.
-        on_response: Called with every request before its response is sent.
     """
 
     dataset: Dataset
@@ -101,7 +100,6 @@ class Service:
     clock: Callable[[], float]
     timing: Timing
     paths: dict[str, str] = field(default_factory=dict)
-    on_response: Callable[[RecordedRequest], None] | None = None
     faults: FaultList = field(default_factory=FaultList, init=False)
     queries: QueryStore = field(init=False)
     _requests: list[RecordedRequest] = field(default_factory=list, init=False)
@@ -146,8 +144,6 @@ class Service:
         )
         with self._lock:
             self._requests.append(recorded)
-            if self.on_response is not None:
-                self.on_response(recorded)
         seconds = self._page_delay(context, response)
         return DelayedResponse(response, seconds) if seconds > 0 else response
 

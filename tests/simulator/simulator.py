@@ -174,10 +174,6 @@ class Simulator:
         """Respond to the requests that are being held."""
         self._server.gate.release()
 
-    def log_to(self, on_response: Callable[[RecordedRequest], None]) -> None:
-        """Call a function with every request, in order, before its response is sent."""
-        self._service.on_response = on_response
-
     def reset_log(self) -> None:
         """Forget the requests so far and restart `peak_active`."""
         self._service.reset_log()

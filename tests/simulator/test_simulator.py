@@ -6,14 +6,9 @@ What the tap's tests show is not repeated: most fault types, held requests, page
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,13 +18,11 @@ from jsonschema import Draft202012Validator
 from tests.simulator import Dataset, Hang, RateLimit, Simulator, Status, seconds_between
 from tests.simulator.dataset import tap_schemas
 from tests.simulator.vocabulary import FOREIGN_KEYS
-from tests.support.harness import MAX_RETRY_DELAY as TIMEOUT
 from tests.support.harness import NEWEST, wait_until
-from tests.support.proxy import ForwardProxy, closed_port, endpoint
+from tests.support.harness import WAIT_LIMIT as TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from tests.support.tls import Certificates
 
@@ -193,24 +186,11 @@ def test_rate_limit_and_block_last_for_seconds_of_the_clock() -> None:
 # Connections
 
 
-def test_server_with_tls_is_trusted_with_its_authority_only(certificates: Certificates) -> None:
-    for tls, ca_file, reason in (
-        (certificates.localhost, True, "unable to get local issuer"),
-        (certificates.wrong_host, certificates.ca_file, "Hostname mismatch"),
-        (certificates.expired, certificates.ca_file, "certificate has expired"),
-    ):
-        with Simulator(tls=tls) as simulator, Client(simulator) as client:
-            client.verify = ca_file
-            with pytest.raises(requests.exceptions.SSLError, match=reason):
-                client.submit("events")
-
-
-@pytest.mark.parametrize("is_encrypted", [False, True])
 def test_close_ends_idle_and_hanging_connections_and_all_threads(
-    certificates: Certificates, *, is_encrypted: bool
+    certificates: Certificates,
 ) -> None:
     before = set(threading.enumerate())
-    simulator = Simulator(tls=certificates.localhost if is_encrypted else None)
+    simulator = Simulator(tls=certificates.localhost)
     with Client(simulator) as idle, Client(simulator) as held, ThreadPoolExecutor(1) as pool:
         idle.verify = held.verify = certificates.ca_file
         idle.submit("users")
@@ -235,41 +215,6 @@ def test_error_inside_the_simulator_is_raised_on_exit() -> None:
         simulator.errors.clear()
 
 
-# Proxies
-
-
-@pytest.mark.parametrize("is_encrypted", [False, True])
-def test_proxy_forwards_records_and_refuses(
-    certificates: Certificates, *, is_encrypted: bool
-) -> None:
-    tls = certificates.localhost if is_encrypted else None
-    with Simulator(tls=tls) as simulator, ForwardProxy(credentials="user:pass") as proxy:
-        for url, status in ((proxy.url, 200), (proxy.url.replace("user", "other"), 407)):
-            with Client(simulator) as client:
-                client.verify = certificates.ca_file
-                client.proxies = {"http": url, "https": url}
-                if is_encrypted and status == 407:
-                    with pytest.raises(requests.exceptions.ProxyError, match="407"):
-                        client.submit("events")
-                else:
-                    assert client.submit("events").status_code == status
-            last = proxy.requests[-1]
-            assert (last.method, last.status) == ("CONNECT" if is_encrypted else "POST", status)
-            assert simulator.url.split("/")[2] in last.target
-        assert len(simulator.requests) == 1
-
-
-@pytest.mark.parametrize("start", [closed_port, partial(endpoint, b"SSH-2.0-OpenSSH_9.6\r\n")])
-def test_endpoint_is_not_a_proxy(
-    simulator: Simulator, start: Callable[[], AbstractContextManager[str]]
-) -> None:
-    with start() as url, Client(simulator) as client:
-        client.proxies = {"http": url}
-        with pytest.raises(requests.ConnectionError):
-            client.submit("events")
-    assert simulator.requests == []
-
-
 # Rows
 
 
@@ -291,26 +236,3 @@ def test_timestamps_have_regular_and_unusual_formats() -> None:
         "T00:00:00.000Z", "T00:00:00Z", "T00:00:00.000+00:00", "T00:00:00.000-00:00",
         " 00:00:00.000Z",
     }  # fmt: skip
-
-
-def test_program_serves_with_faults_until_sigterm() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.simulator", "--rows", "events=3", "--log-requests",
-         "--fault", "events:503:submit:1"],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as program:  # fmt: skip
-        assert program.stdout is not None
-        introduction = "".join(iter(program.stdout.readline, "Run the tap against it:\n"))
-        url, school, secret = re.findall(r"^  \S+ +(\S+)$", introduction, re.MULTILINE)
-        headers = {"X-CG-School": school, "X-CG-API-Secret": secret}
-        answers = [
-            requests.post(f"{url}/events", params=EVERYTHING, headers=headers, timeout=TIMEOUT)
-            for _ in range(2)
-        ]
-        program.send_signal(signal.SIGTERM)
-        rest, _ = program.communicate(timeout=TIMEOUT)
-    assert [answer.status_code for answer in answers] == [503, 200]
-    assert program.returncode == 0
-    assert re.findall(r"  (\d+.*)$", rest, re.MULTILINE) == ["503  [Status]", "200"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -154,57 +153,6 @@ def service() -> Iterator[Simulator]:
     """A service with the rows of a lake."""
     with Simulator(Dataset(0, newest=BEGIN)) as simulator:
         yield simulator
-
-
-# A month of nights
-
-
-ROWS = 150
-
-
-def a_month(seed: int) -> list[Version]:
-    """Return rows that arrive 0 to 30 hours late, some of which change again."""
-    random = Random(seed)  # noqa: S311 - not for secrets
-    versions = []
-    for number in range(1, ROWS + 1):
-        updated = BEGIN + random.random() * 24 * 24 * HOUR
-        for _ in range(random.choice((1, 1, 1, 2, 3))):
-            updated = updated.replace(microsecond=updated.microsecond // 1000 * 1000)
-            arrives = updated + random.choice((0.0, random.random(), 1.0)) * 30 * HOUR
-            versions.append(Version(updated, number, arrives, random.randrange(len(FORMS))))
-            updated += HOUR + random.random() * 48 * HOUR
-    return versions
-
-
-def nights(history: History, versions: list[Version], **settings_: Any) -> set[tuple[int, str]]:
-    """Run the tap at 03:00 every night until every row has arrived.
-
-    Returns:
-        The versions that were visible in a night but not emitted until its end.
-    """
-    lake = Lake(history.simulator, versions)
-    missed: set[tuple[int, str]] = set()
-    for night in range(1, 31):
-        started = BEGIN + night * 24 * HOUR + 3 * HOUR
-        lake.move_to(started)
-        history.run(started, **settings_)
-        visible = {version.key for version in lake.visible(started) if version.updated <= started}
-        missed |= visible - set(history.emitted)
-    assert started > max(version.arrives for version in versions)
-    return missed
-
-
-@pytest.mark.parametrize(("seed", "window"), [(0, None), (1, 1)])
-def test_nightly_runs_emit_every_row_that_has_arrived(
-    service: Simulator, seed: int, window: int | None
-) -> None:
-    versions = a_month(seed)
-    history = History(service)
-    more = {"lookback": 48, "export_window_days": window, "start_date": "2025-03-01"}
-    assert nights(history, versions, **more) == set()
-    assert {number for number, _ in history.emitted} == set(range(1, ROWS + 1))
-    last = dict(history.emitted)
-    assert last == {version.id: canonical(version.updated) for version in sorted(versions)}
 
 
 # One row

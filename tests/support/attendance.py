@@ -47,25 +47,6 @@ def by_event(source: Mapping[str, Sequence[Row]]) -> Figures:
     }
 
 
-def by_week(events: Figures) -> Figures:
-    """Return events, RSVPs, going, check-ins, attendees and show-up rate by week.
-
-    Args:
-        events: The result of `by_event`.
-    """
-    weeks: dict[Any, list[tuple[Any, ...]]] = {}
-    for week, *counts, _ in events.values():
-        if week is not None:
-            weeks.setdefault(week, []).append(tuple(counts))
-    found = {}
-    for week, rows in weeks.items():
-        scanned = [(going, attendees) for _, going, checkins, attendees in rows if checkins]
-        rate = _rate(sum(came for _, came in scanned), sum(going for going, _ in scanned))
-        sums = [sum(column) for column in zip(*rows, strict=True)]
-        found[week] = (len(rows), *sums, rate if scanned else None)
-    return found
-
-
 def monday(text: str | None) -> date | None:
     """Return the Monday of a timestamp's week."""
     if text is None:

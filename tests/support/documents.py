@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,3 +28,9 @@ def block(page: str, heading: str, language: str) -> str:
 def blocks(text: str, language: str) -> list[str]:
     """Return all code blocks of a language in a text."""
     return [part.split("```")[0] for part in text.split(f"```{language}\n")[1:]]
+
+
+def read_hub_definition() -> dict[str, Any]:
+    """Return the definition for Meltano Hub."""
+    definition: dict[str, Any] = yaml.safe_load(read("docs/hub/tap-campusgroups.yml"))
+    return definition

@@ -6,7 +6,7 @@ import json
 import logging
 import traceback
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from singer_sdk.logging import ConsoleFormatter, StructuredFormatter
 
@@ -62,25 +62,9 @@ class LeakyConnection:
         line, _, rest = head.partition(b"\r\n")
         return line + f" {SENTINELS}".encode() + b"\r\n" + rest
 
-    def send(self, head: bytes, body: bytes) -> None:
-        """Send head and body unchanged."""
-        self.connection.send(head, body)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
-
-    def reset(self) -> None:
-        """Reset the connection."""
-        self.connection.reset()
-
-    def hold(self) -> bool:
-        """Wait for the simulator's release."""
-        return self.connection.hold()
-
-    def pause(self, seconds: float) -> bool:
-        """Wait for some time."""
-        return self.connection.pause(seconds)
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of the connection."""
+        return getattr(self.connection, name)
 
 
 @dataclass(frozen=True)
@@ -97,7 +81,7 @@ class LeakyResponse:
 
     def send(self, connection: Connection) -> None:
         """Send the response over a leaky connection."""
-        self.response.send(LeakyConnection(connection, self.headers))
+        self.response.send(cast("Connection", LeakyConnection(connection, self.headers)))
 
 
 HEADERS = {

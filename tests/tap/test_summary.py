@@ -134,16 +134,6 @@ def test_summary_has_one_line_per_stream_and_the_figures_of_the_run(
     assert first.startswith(f"{SUMMARY}3/3 streams, {total:,} rows, ")
 
 
-def test_summary_is_at_most_120_columns_wide(caplog: pytest.LogCaptureFixture) -> None:
-    counts = dict.fromkeys(Dataset(0, newest=NEWEST).streams, 2) | {"users": 1100}
-    with Simulator(Dataset(counts, newest=NEWEST)) as simulator:
-        assert sync(settings_for(simulator)).error is None
-    (record,) = summaries(caplog)
-    assert all(cells(record, stream) for stream in counts)
-    assert max(map(len, record.getMessage().splitlines())) <= 120
-    assert cells(record, "users")[1] == "1,100"
-
-
 @pytest.mark.parametrize(
     ("choice", "values", "suggestion"),
     [
