@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from tap_campusgroups.records.json_codec import (
@@ -16,7 +16,6 @@ from tap_campusgroups.records.json_codec import (
     JsonError,
     decode_value,
     encode_json,
-    limit_depth,
     to_decimal,
 )
 
@@ -130,7 +129,7 @@ def to_boolean(value: t.Any) -> bool | None:
 
 def to_string(value: t.Any) -> str:
     """Convert to text; a value that is not text becomes its JSON."""
-    return value if isinstance(value, str) else encode_json(limit_depth(value))
+    return value if isinstance(value, str) else encode_json(value)
 
 
 def to_timestamp(value: t.Any) -> str | None:
@@ -147,19 +146,11 @@ def to_timestamp(value: t.Any) -> str | None:
         raise ConversionError
     try:
         timestamp = datetime.fromisoformat(text)
-    except ValueError:
+        if match[1]:
+            return text
+        return timestamp.isoformat() if timestamp.tzinfo is None else format_timestamp(timestamp)
+    except (ValueError, OverflowError):
         raise ConversionError from None
-    if match[1]:
-        return text
-    offset = timestamp.utcoffset()
-    if offset is None:
-        return timestamp.isoformat()
-    try:
-        return format_timestamp(timestamp)
-    except OverflowError:  # in UTC, before year 1 or after year 9999
-        if offset % timedelta(minutes=1):
-            raise ConversionError from None
-        return timestamp.isoformat()
 
 
 def to_canonical_timestamp(value: t.Any) -> str | None:
