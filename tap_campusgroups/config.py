@@ -66,8 +66,7 @@ class Settings:
 
     Attributes:
         api_url: Base URL without a trailing slash.
-        start_date: Aware, UTC.
-        end_date: Aware, UTC; `None` for the start of the run.
+        end_date: `None` for the start of the run.
         export_window: In days; `None` for a stream's whole range.
         poll_interval_max, export_timeout, request_timeout: In seconds.
     """
@@ -90,11 +89,7 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, t.Any]) -> Settings:
-        """Convert a config that is valid against `CONFIG`; absent or null means the default.
-
-        Raises:
-            SettingsError: If a setting is invalid in a way that a JSON schema cannot express.
-        """
+        """Convert a config that is valid against `CONFIG`; absent or null means the default."""
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
         if problems := list(_problems(config)):
             raise invalid_settings(problems)

@@ -63,13 +63,8 @@ class Converter:
     """Converts the rows of one stream; docs/streams.md ("Values") lists the rules.
 
     `_extra` keeps the original value of each top-level field that the schema does not have, or that
-    contains, at any depth, a value that does not fit or a field that the schema does not have.
-
-    Args:
-        schema: The stream's JSON schema; records have `_extra` only if the schema has it.
-        replication_key: Field to convert to the canonical form.
-        unknown_fields: What to do with fields that the schema does not have.
-        deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
+    contains, at any depth, a value that does not fit or a field that the schema does not have,
+    unless it is one of `deselected_fields`, which are not wholly selected.
     """
 
     def __init__(

@@ -84,26 +84,22 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
 
 
 def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
-    """Decode the top-level keys of a response body; their values stay JSON text.
+    """Decode the top-level keys of a response body; return whether invalid Unicode was replaced.
 
-    Returns:
-        The keys and values, and whether invalid Unicode was replaced.
+    The values stay JSON text.
 
     Raises:
         UnexpectedJsonError: If the body is not an object.
         InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
-    text = _without_byte_order_mark(content)
+    text = memoryview(content)
+    if bytes(text[:3]) == codecs.BOM_UTF8:
+        text = text[3:]
     try:
         return _decode(_body_decoder, text), False
     except InvalidJsonError:
         repaired, has_invalid_unicode = repair_json(text)
         return _decode(_body_decoder, repaired), has_invalid_unicode
-
-
-def _without_byte_order_mark(content: Buffer) -> memoryview:
-    view = memoryview(content)
-    return view[3:] if bytes(view[:3]) == codecs.BOM_UTF8 else view
 
 
 def decode_value(text: Buffer | str | Raw) -> t.Any:
@@ -112,13 +108,11 @@ def decode_value(text: Buffer | str | Raw) -> t.Any:
 
 
 class DecodedRows(t.NamedTuple):
-    """The rows of a page, decoded."""
+    """The rows of a page that are objects, and the number of those that are not."""
 
     rows: list[Record]
     non_object_rows: int
-    """Number of rows left out because they are not objects."""
     has_invalid_unicode: bool
-    """Whether invalid Unicode was replaced."""
 
 
 def decode_rows(results: Raw) -> DecodedRows:
@@ -145,10 +139,8 @@ def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
 
     Invalid UTF-8 bytes and lone surrogates become U+FFFD: JSON can escape a lone surrogate, but
     neither UTF-8 nor a database can store one. Python's parser, unlike msgspec, accepts control
-    characters in strings, and NaN and Infinity, which become strings.
-
-    Returns:
-        The repaired text, and whether invalid Unicode was replaced.
+    characters in strings, and NaN and Infinity, which become strings. The second result is whether
+    invalid Unicode was replaced.
     """
     decoded = str(memoryview(text), "utf-8", "replace")
     source = _SURROGATE.sub(lambda m: m[0] if m[2] else f"{m[1]}\ufffd", decoded)
@@ -161,10 +153,7 @@ def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
 
 
 def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
-    """Return a decoder of one msgspec type that converts between text, number and 0/1.
-
-    The decoder raises `UnexpectedJsonError` if the JSON does not fit the type.
-    """
+    """Return a decoder of one msgspec type that converts between text, number and 0/1."""
     decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(expected, strict=False)
     return lambda text: _decode(decoder, text)
 

@@ -79,13 +79,11 @@ class _FallbackNeeded(Exception):  # noqa: N818 - caught where it is raised
 
 @dataclass(frozen=True, slots=True)
 class ConvertedPage:
-    """The converted rows of a page.
+    """The converted rows of a page: structs, or dictionaries if no struct can hold the page.
 
     Attributes:
-        rows: Structs, or dictionaries if no struct can hold the page.
         newest: The newest replication key in canonical form, if any row has a valid one.
         rows_without_key: Number of rows left out: without a primary key, or not objects.
-        has_invalid_unicode: Whether invalid Unicode was replaced.
     """
 
     rows: list[RowStruct]
@@ -97,11 +95,7 @@ class ConvertedPage:
 class PageConverter:
     """Converts the pages of one stream to what `Converter` returns for their rows, as structs.
 
-    Args:
-        schema: The stream's JSON schema.
-        converter: Converter of the same schema, for the fields that fall back.
-        replication_key: Field to convert to the canonical form.
-        primary_key: Field without which a row is left out; `None` to keep all rows.
+    A row without the primary key is left out, unless `primary_key` is `None`.
     """
 
     def __init__(

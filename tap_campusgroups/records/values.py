@@ -40,11 +40,7 @@ def _is_null_text(text: str) -> bool:
 
 
 def parse_timestamp(value: object) -> datetime | None:
-    """Parse a timestamp in any ISO 8601 form, such as `2024-05-01 10:00:00.5+02:00`.
-
-    Returns:
-        The timestamp in UTC, also if it has no offset; `None` if it is not valid.
-    """
+    """Parse a timestamp in any ISO 8601 form; without an offset, it is in UTC, like the result."""
     try:
         if isinstance(value, str) and _TIMESTAMP.fullmatch(text := _normalize_timestamp(value)):
             timestamp = datetime.fromisoformat(text)
@@ -72,9 +68,6 @@ def canonical_timestamp(value: object) -> str | None:
     """Return a timestamp in the canonical form, `2024-05-01T08:00:00.500000Z`.
 
     Bookmarks and `updatedOn` have this form, because the SDK compares bookmarks as strings.
-
-    Returns:
-        The timestamp in UTC; `None` if `parse_timestamp` does not accept the value.
     """
     timestamp = parse_timestamp(value)
     return None if timestamp is None else format_timestamp(timestamp)
