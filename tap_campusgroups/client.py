@@ -99,6 +99,11 @@ class CampusGroupsStream(Stream):
         """Whether `start_date` is earlier than on the stream's first run."""
         return bool(self._bookmark) and self._context.settings.start_date < self._first_start
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether stream maps drop the stream, so that nothing of it is exported."""
+        return not full_reads.aliases_of(self.stream_maps)
+
     def window(self) -> Window:
         """Return the whole range of this run, up to `end_date` or the start of the run.
 
@@ -144,6 +149,9 @@ class CampusGroupsStream(Stream):
     ) -> Generator[Record, t.Any, t.Any]:
         # Internal to the SDK: its own loop has neither pages nor windows, and a failure in it would
         # end the other streams. tests/tap/test_sdk_contract.py pins it.
+        if self.is_removed:
+            self.logger.info("Stream skipped: stream=%s reason=a stream map drops it", self.name)
+            return
         with self._context.run([self]) as run:
             try:
                 yield from self._sync_windows(run, is_written=write_messages and self.selected)
@@ -371,8 +379,6 @@ class CampusGroupsStream(Stream):
     def _end_full_read(self, run: SyncRun, version: int, written: Counter[str]) -> None:
         """Activate the version of a complete full read: the target removes all other rows."""
         aliases = full_reads.aliases_of(self.stream_maps)
-        if not aliases:
-            return
         rows = min(written[alias] for alias in aliases)
         read = state.FullRead(rows=rows, start=self._start_date, version=version)
         last = self._state_entry.get(state.FULL_READ_KEY)

@@ -113,7 +113,8 @@ class TapCampusGroups(Tap):
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
         SHUTDOWN.check()
-        with self._context.run(self._checked_selection()):
+        streams = [stream for stream in self._checked_selection() if not stream.is_removed]
+        with self._context.run(streams):
             try:
                 super().sync_all()
             finally:

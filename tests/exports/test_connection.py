@@ -1,7 +1,9 @@
-"""The connection of a worker: deadlines, suspension, closing."""
+"""Connections: deadlines, suspension, closing, hosts that do not answer."""
 
 from __future__ import annotations
 
+import gc
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
 from tap_campusgroups.exports import connection
 from tap_campusgroups.exports.connection import Connection, DeadlineExceededError
-from tests.simulator import ConnectionReset, Hang, SlowResponse
-from tests.support.harness import settings_for, sync, wait_until
+from tap_campusgroups.exports.retry import RetryPolicy
+from tests.simulator import (
+    ConnectionReset,
+    Dataset,
+    FailQuery,
+    Hang,
+    Redirect,
+    Simulator,
+    SlowResponse,
+)
+from tests.support.harness import NEWEST, settings_for, sync, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.simulator import Simulator
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
     from tests.support.fake_time import FakeTime
@@ -103,3 +114,47 @@ def test_request_of_a_process_that_was_suspended_has_a_new_attempt(
     assert output.error is None
     assert fault.fired == 1
     assert fake_time.slept == [1]
+
+
+def test_connections_after_runs_are_closed(simulator: Simulator) -> None:
+    sync(settings_for(simulator), "events", "users")
+    simulator.inject(FailQuery().on("events"))
+    sync(settings_for(simulator), "events")
+    gc.collect()  # an error and its traceback refer to each other and to the last response
+    wait_until(lambda: "simulator-connection" not in {t.name for t in threading.enumerate()})
+
+
+def test_redirect_to_another_host_is_not_followed(simulator: Simulator) -> None:
+    with Simulator(Dataset(1, newest=NEWEST)) as elsewhere:
+        simulator.inject(Redirect(f"{elsewhere.url}/events", 307).on("events"))
+        assert isinstance(sync(settings_for(simulator), "events").error, ExportFailedError)
+        assert elsewhere.requests == []
+
+
+def test_service_without_a_listener_is_an_error_with_advice(
+    simulator: Simulator, fake_time: FakeTime
+) -> None:
+    config = settings_for(simulator)
+    simulator.close()
+    error = sync(config, "events").error
+    assert len(fake_time.slept) == 7
+    assert isinstance(error, ServiceUnavailableError)
+    assert "failed after 8 attempts: ConnectionError (ConnectionRefusedError). " in str(error)
+    assert "Check the network, school_code and api_url." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "attempts"), [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, RetryPolicy().max_attempts)]
+)
+def test_unknown_host_is_an_error_at_once_unless_the_name_server_is_down(
+    monkeypatch: pytest.MonkeyPatch, fake_time: FakeTime, number: int, attempts: int
+) -> None:
+    def fail(*_: object, **__: object) -> list[Any]:
+        raise socket.gaierror(number, "no address")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    output = sync({"api_secret": "s", "school_code": "no-such-school"}, "events")
+    assert isinstance(output.error, ServiceUnavailableError)
+    assert len(fake_time.slept) == attempts - 1
+    advice = "Correct school_code or api_url." if attempts == 1 else "Check the network"
+    assert advice in str(output.error)

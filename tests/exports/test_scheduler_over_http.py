@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import re
 import tracemalloc
 from collections import Counter
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import (
-    AccessDeniedError,
-    CampusGroupsError,
-)
+from tap_campusgroups.exceptions import AccessDeniedError, CampusGroupsError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, FailQuery, FaultType, Hang, Phase, Simulator, Status
 from tests.support.exports import (
@@ -71,23 +69,25 @@ def test_exports_up_to_the_limit_run_at_the_service(clock: SimulatorClock, limit
         assert simulator.peak_active == limit
 
 
-@pytest.mark.usefixtures("impatient")
-def test_export_that_has_run_frees_its_slot_before_its_pages_are_fetched() -> None:
-    with Simulator(Dataset(ROWS, newest=NEWEST), queued_polls=1, running_polls=2) as simulator:
-        for stream in NAMES[:2]:
-            simulator.inject(Hang().on(stream, "later_page"))
-        with background(
-            lambda: sync(settings_for(simulator, page_size=2, max_concurrent_exports=2)),
-            release=simulator.release,
-        ) as running:
-            wait_until(lambda: len(submitted(simulator)) == len(NAMES))
-            wait_until(lambda: simulator.hanging == 2)
-            simulator.release()
-            assert_complete(running.result(SECONDS))
-        assert simulator.peak_active == 2
-
-
 # What is submitted
+
+
+def test_upper_bound_of_all_streams_is_the_start_of_the_run(simulator: Simulator) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    sync(settings_for(simulator, start_date="2025-01-01T05:00:00+05:00"), started=None)
+    after = datetime.now(UTC)
+    posts = [request.query for request in simulator.requests if request.method == "POST"]
+    assert len(posts) == len(NAMES)
+    (bounds,) = {(query["updatedStart"], query["updatedEnd"]) for query in posts}
+    assert bounds[0] == "2025-01-01T00:00:00Z"
+    assert before <= datetime.fromisoformat(bounds[1]) <= after
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 999])
+def test_rows_for_any_page_size_are_emitted_once(simulator: Simulator, size: int) -> None:
+    output = sync(settings_for(simulator, page_size=size), "users")
+    assert_complete(output, ["users"])
+    assert sorted(record["id"] for record in output.records["users"]) == [1, 2, 3, 4, 5]
 
 
 def test_streams_with_an_empty_window_are_not_submitted(simulator: Simulator) -> None:
@@ -100,27 +100,18 @@ def test_streams_with_an_empty_window_are_not_submitted(simulator: Simulator) ->
     assert sorted(submitted(simulator)) == others
 
 
-def test_second_sync_of_one_tap_submits_all_streams_again(simulator: Simulator) -> None:
-    tap = TapCampusGroups(config=settings_for(simulator))
-    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
-        tap.sync_all()
-        tap.sync_all()
-    assert sorted(submitted(simulator)) == sorted(2 * NAMES)
-
-
-def test_stream_synced_by_itself_submits_no_other_stream(simulator: Simulator) -> None:
+def test_tap_submits_no_stream_at_discovery_and_those_that_are_synced_each_time(
+    simulator: Simulator,
+) -> None:
     tap = TapCampusGroups(config=settings_for(simulator, max_concurrent_exports=23))
     with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
-        tap.streams["events"].sync()
-    assert submitted(simulator) == ["events"]
-
-
-def test_discovery_sends_no_request(simulator: Simulator) -> None:
-    tap = TapCampusGroups(config=settings_for(simulator))
-    with redirect_stdout(io.StringIO()) as stdout:
         tap.run_discovery()
-    assert len(json.loads(stdout.getvalue())["streams"]) == len(NAMES)
-    assert simulator.requests == []
+        assert submitted(simulator) == []
+        tap.streams["events"].sync()
+        assert submitted(simulator) == ["events"]
+        tap.sync_all()
+        tap.sync_all()
+    assert sorted(submitted(simulator)) == sorted([*NAMES, *NAMES, "events"])
 
 
 @pytest.mark.usefixtures("impatient")
@@ -130,9 +121,7 @@ def test_connection_test_of_the_sdk_prefetches_no_other_stream(simulator: Simula
     with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
         assert tap.run_connection_test()
     assert submitted(simulator) == NAMES
-    assert [
-        stream for stream, _ in itertools.groupby(r.stream for r in simulator.requests)
-    ] == NAMES
+    assert [name for name, _ in groupby(r.stream for r in simulator.requests)] == NAMES
     assert simulator.peak_active == 1
 
 
@@ -160,33 +149,13 @@ def test_429_to_submissions_lowers_the_limit_to_what_the_service_runs(
         assert len(submitted(simulator, 429)) <= 2 * 7
 
 
-@pytest.mark.usefixtures("impatient")
-def test_rejected_export_that_waited_for_a_place_has_all_its_attempts(
-    clock: SimulatorClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = NAMES[:2]
-    with frozen_simulator(clock) as simulator:
-        simulator.inject(Status(429).on(second, "submit", times=9))
-        with background(
-            lambda: sync(settings_for(simulator, max_concurrent_exports=2), first, second),
-            release=clock.finish_exports,
-        ) as running:
-            wait_until(lambda: f"{LOWERED}1 " in caplog.text)
-            assert submitted(simulator, 429) == [second] * 2
-            clock.finish_exports()
-            assert_complete(running.result(SECONDS), [first, second])
-        assert submitted(simulator, 429) == [second] * 9
-    assert re.findall(r"attempt=(\d)/8", caplog.text) == list("212345678")
-
-
 # Failures
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("is_current", [True, False])
-def test_failed_stream_submits_nothing_more(clock: SimulatorClock, *, is_current: bool) -> None:
+def test_failed_stream_submits_nothing_more_also_with_free_places(clock: SimulatorClock) -> None:
     """Its first window is refused while 15 others run; these fail as queries after that."""
-    earlier, failing, later = streams = "badges", "events", "rooms"
+    earlier, failing, later = "badges", "events", "rooms"
     with frozen_simulator(clock) as simulator:
 
         class Refused(Status):
@@ -203,8 +172,7 @@ def test_failed_stream_submits_nothing_more(clock: SimulatorClock, *, is_current
                 return context.phase == "poll" and later in submitted(simulator)
 
         simulator.timing.running_seconds = dict.fromkeys([failing, later], 1)
-        if not is_current:
-            simulator.inject(Hang().on(earlier, "later_page"))
+        simulator.inject(Hang().on(earlier, "later_page"))
         simulator.inject(Refused(418).on(failing, times=1))
         simulator.inject(FailLater().on(failing, times=None))
 
@@ -220,22 +188,18 @@ def test_failed_stream_submits_nothing_more(clock: SimulatorClock, *, is_current
             max_concurrent_exports=16,
             page_size=1,
         )
-        with background(lambda: sync(settings, *streams), release=release) as running:
+        run = partial(sync, settings, earlier, failing, later)
+        with background(run, release=release) as running:
             # All places are free again, and the later stream has taken them.
             wait_until(lambda: submitted(simulator).count(later) == 16)
-            assert simulator.hanging == (not is_current)
+            assert simulator.hanging == 1
             release()
             output = running.result(SECONDS)
         posts = Counter((r.stream, r.status) for r in simulator.requests if r.method == "POST")
     assert str(output.error).startswith(f"Stream '{failing}': ")
     assert "HTTP 418" in str(output.error)
-    windows = 31
-    assert posts == {
-        (earlier, 200): windows,
-        (later, 200): windows,
-        (failing, 200): 15,
-        (failing, 418): 1,
-    }
+    all_windows = {(earlier, 200): 31, (later, 200): 31}
+    assert posts == {**all_windows, (failing, 200): 15, (failing, 418): 1}
 
 
 @pytest.mark.parametrize("limit", [1, 4, 23])
@@ -341,14 +305,11 @@ def test_output_for_any_limit_is_the_same(
     messages = [json.loads(line) for line in lines.splitlines()]
     rows = Counter(message["stream"] for message in messages if message["type"] == "RECORD")
     complete = [name for name in NAMES if rows[name] == ROWS]
-    states = [message["value"]["bookmarks"] for message in messages if message["type"] == "STATE"]
-    moved = [name for name, entry in states[-1].items() if "replication_key_value" in entry]
+    position = NAMES.index(BAD)
+    after = NAMES[position + 1 :] if on_stream_error == "continue" else []
     if fault in {"none", "query fails once"}:
-        assert error == ""
-        assert complete == moved == NAMES
+        assert (error, complete) == ("", NAMES)
     else:
         assert error.startswith(f"Stream '{BAD}': ")
-        position = NAMES.index(BAD)
-        after = NAMES[position + 1 :] if on_stream_error == "continue" else []
-        assert complete == moved == NAMES[:position] + after
+        assert complete == NAMES[:position] + after
         assert set(rows) - set(complete) <= {BAD}

@@ -314,7 +314,6 @@ HIDING_SETTINGS: dict[str, dict[str, Any]] = {
     },
     "not mapped, __else__ null": {"stream_maps": {"users": {"id": "id", "__else__": None}}},
     "filtered": {"stream_maps": {"users": {"__filter__": "id > 100"}}},
-    "stream not mapped, __else__ null": {"stream_maps": {"rooms": {"id": "id"}, "__else__": None}},
 }
 
 

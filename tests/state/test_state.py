@@ -163,3 +163,18 @@ def test_run_with_bookmark_reads_the_lookback_for_any_start_date(
         state["bookmarks"]["events"]["start_date"] = first
     sync(config | ({"start_date": start_date} if start_date else {}), "events", state=state)
     assert submitted(simulator)[0]["updatedStart"] == start
+
+
+@pytest.mark.parametrize(
+    "stream_maps", [{"users": None}, {"events": {"id": "id"}, "__else__": None}], ids=str
+)
+def test_stream_that_a_stream_map_drops_is_not_exported_and_has_no_bookmark(
+    config: dict[str, Any], simulator: Simulator, stream_maps: dict[str, Any]
+) -> None:
+    output = sync(config | {"stream_maps": stream_maps}, "events", "users")
+    assert output.error is None
+    assert {request.stream for request in simulator.requests} == {"events"}
+    assert [name for name, bookmark in output.bookmarks.items() if bookmark] == ["events"]
+    # Once the map is gone, the stream starts at its first row.
+    again = sync(config, "events", "users", state=output.states[-1])
+    assert len(again.records["users"]) == len(simulator.dataset["users"])

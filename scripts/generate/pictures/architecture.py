@@ -66,10 +66,10 @@ def _workers(colors: Colors) -> Iterator[str]:
     yield box(
         (32, y, 176, height), colors, ["scheduler", "one job per window", "limits active exports"]
     )
-    yield box((250, y, 130, height), colors, ["submit", "runner, sender", "retries"])
+    yield box((250, y, 130, height), colors, ["submit", "HTTP client", "retries"])
     yield box((404, y, 130, height), colors, ["poll", "growing interval", "until it has run"])
     yield box((558, y, 112, height), colors, ["paginator", "next token", "until the end"])
-    yield box((712, y, 156, height), colors, ["buffer", "prefetched pages", "at most 48 MiB"])
+    yield box((712, y, 156, height), colors, ["buffer", "prefetched pages", "at most 16 MiB"])
     middle = y + height / 2
     for start, end in ((208, 250), (380, 404), (534, 558), (670, 712)):
         yield arrow([(start, middle), (end, middle)], colors["soft"])
