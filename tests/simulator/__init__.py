@@ -21,7 +21,6 @@ from .faults import (
     MessageOnly,
     NullToken,
     RandomBytes,
-    RateLimit,
     RawBody,
     Redirect,
     RepeatToken,
@@ -33,14 +32,13 @@ from .faults import (
 from .hostile_faults import (
     EndlessBody,
     EndlessPages,
-    ExtraKeys,
     RepeatQueryId,
     SlowResponse,
     WrongContentLength,
 )
 from .request_context import Phase
 from .service import RecordedRequest
-from .simulator import Simulator, seconds_between
+from .simulator import Simulator
 
 __all__ = [
     "CancelQuery",
@@ -50,7 +48,6 @@ __all__ = [
     "EmptyToken",
     "EndlessBody",
     "EndlessPages",
-    "ExtraKeys",
     "FailQuery",
     "Fault",
     "FaultType",
@@ -61,7 +58,6 @@ __all__ = [
     "NullToken",
     "Phase",
     "RandomBytes",
-    "RateLimit",
     "RawBody",
     "RecordedRequest",
     "Redirect",
@@ -75,5 +71,4 @@ __all__ = [
     "TokenKey",
     "TruncatedBody",
     "WrongContentLength",
-    "seconds_between",
 ]

@@ -2,7 +2,6 @@
 
     simulator.inject(Status(503).on("events", "submit", times=2))
     simulator.inject(ConnectionReset().on("events", "later_page", after=1))
-    simulator.inject(Status(403).on(after=10, seconds=6))
 
 Statuses and messages are those of specification 1.1, responses of POST and GET.
 """
@@ -13,7 +12,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.client import responses
-from math import ceil, inf
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -64,10 +62,9 @@ class FaultType(ABC):
         *,
         times: int | None = 1,
         after: int = 0,
-        seconds: float | None = None,
     ) -> Fault:
         """Return a fault of this type; see `Fault` for the arguments."""
-        return Fault(self, stream, phase, times, after, seconds)
+        return Fault(self, stream, phase, times, after)
 
     def __repr__(self) -> str:
         """Return the type's name, which is part of test names."""
@@ -87,8 +84,6 @@ class Fault:
             answered with 200) or later_page (GET with a token); None: any.
         times: How many matching requests are hit (None: all).
         after: How many matching requests are spared first.
-        seconds: How long the fault lasts after its first hit, by the simulator's clock; replaces
-            `times`.
         fired: How many requests were hit.
     """
 
@@ -97,10 +92,8 @@ class Fault:
     phase: Phase | None = None
     times: int | None = 1
     after: int = 0
-    seconds: float | None = None
     fired: int = field(default=0, init=False)
     _matched: int = field(default=0, init=False, repr=False)
-    _first_hit: float = field(default=inf, init=False, repr=False)
 
     def is_due(self, context: RequestContext) -> bool:
         """Count a request if it matches, and return whether it is to be hit."""
@@ -110,14 +103,7 @@ class Fault:
         self._matched += 1
         if self._matched <= self.after:
             return False
-        if self.seconds is not None:
-            return context.at < self._first_hit + self.seconds
         return self.times is None or self.fired < self.times
-
-    def hit(self, at: float) -> None:
-        """Count a hit."""
-        self.fired += 1
-        self._first_hit = min(self._first_hit, at)
 
 
 class FaultList:
@@ -144,7 +130,7 @@ class FaultList:
             due = [fault for fault in self._faults if fault.is_due(context)]
             if not due:
                 return None
-            due[0].hit(context.at)
+            due[0].fired += 1
             return due[0]
 
 
@@ -168,36 +154,6 @@ class Status(FaultType):
     def respond(self, context: RequestContext) -> Response:
         phrase = responses.get(self.code, "Unknown")
         return message_response(self.code, self.message or phrase, self.headers)
-
-
-@dataclass
-class RateLimit(FaultType):
-    """429 for requests beyond a number within a period, to be injected with `times=None`.
-
-    Attributes:
-        allowed: How many requests are answered in a period.
-        seconds: Length of a period by the simulator's clock; it begins with its first request.
-        retry_after: Whether a header says when the period ends, in whole seconds.
-    """
-
-    allowed: int
-    seconds: float
-    retry_after: bool = True
-    _began: float = field(default=-inf, init=False)
-    _count: int = field(default=0, init=False)
-
-    @override
-    def applies(self, context: RequestContext) -> bool:
-        if context.at >= self._began + self.seconds:
-            self._began, self._count = context.at, 0
-        self._count += 1
-        return self._count > self.allowed
-
-    @override
-    def respond(self, context: RequestContext) -> Response:
-        left = ceil(self._began + self.seconds - context.at)
-        headers = {"Retry-After": str(left)} if self.retry_after else {}
-        return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Rate limit exceeded", headers)
 
 
 @dataclass(frozen=True)

@@ -124,17 +124,3 @@ class RepeatQueryId(FaultType):
             self.query_id = None if context.query is None else context.query.id
             return response
         return json_response(HTTPStatus.OK, {"queryId": self.query_id})
-
-
-@dataclass(frozen=True)
-class ExtraKeys(FaultType):
-    """The regular page with further keys before its own."""
-
-    phases = PAGES
-    more: Mapping[str, object]
-
-    @override
-    def respond(self, context: RequestContext) -> Response:
-        page = context.page().response().body
-        more = json_response(HTTPStatus.OK, dict(self.more)).body
-        return CompleteResponse(HTTPStatus.OK, more[:-1] + b"," + page[1:])

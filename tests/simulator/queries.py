@@ -7,7 +7,6 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import pairwise
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -17,7 +16,6 @@ from .responses import CompleteResponse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from .dataset import EncodedRow
 
@@ -25,7 +23,6 @@ QueryState: TypeAlias = Literal["queued", "running", "ready"]
 Number = TypeVar("Number", int, float)
 
 MAX_PAGE_SIZE = 999
-_MAX_SHUFFLES = 8
 
 
 @dataclass
@@ -228,23 +225,10 @@ class QueryStore:
         with self._lock:
             number = self._submissions.get(window, 0)
             self._submissions[window] = number + 1
-        return shuffled(rows, Random(f"{self._seed}:{':'.join(window)}:{number}"))  # noqa: S311 - not for secrets
+        encoded = [row for _, row in rows]
+        Random(f"{self._seed}:{':'.join(window)}:{number}").shuffle(encoded)  # noqa: S311 - not for secrets
+        return encoded
 
     def _prune(self) -> list[Query]:
         self._active = [query for query in self._active if not query.is_finished]
         return self._active
-
-
-def shuffled(rows: list[EncodedRow], source: Random) -> list[bytes]:
-    """Return the rows in an order that is sorted neither by date nor by position, if possible."""
-    order = list(range(len(rows)))
-    for _ in range(_MAX_SHUFFLES):
-        source.shuffle(order)
-        dates = [rows[place][0] for place in order]
-        if not (_is_sorted(order) or _is_sorted([date for date in dates if date is not None])):
-            break
-    return [rows[place][1] for place in order]
-
-
-def _is_sorted(values: Sequence[int] | Sequence[datetime]) -> bool:
-    return all(left <= right for left, right in pairwise(values))  # type: ignore[operator]

@@ -28,7 +28,6 @@ class RequestContext:
         planned_status: Status that the service is about to respond with.
         query: Query of a GET; of a POST, set by `execute()`.
         window: Window that a POST asks for.
-        at: When it arrived, in seconds of the simulator's clock.
     """
 
     stream: str | None
@@ -39,7 +38,6 @@ class RequestContext:
     token: str | None = None
     size: int = MAX_PAGE_SIZE
     window: tuple[datetime, datetime] | None = None
-    at: float = 0.0
 
     def execute(self) -> CompleteResponse:
         """Execute the request at the service and return the regular response."""

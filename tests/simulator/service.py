@@ -57,7 +57,6 @@ class RecordedRequest:
         headers: Headers, case-insensitive.
         phase: Phase; "refused" if the service refused the request or the query had failed.
         status: Status that the client got; None if it got no status line.
-        at: When it arrived, in seconds of the simulator's clock, by default `time.monotonic`.
         fault: Name of the fault type that hit it.
     """
 
@@ -68,7 +67,6 @@ class RecordedRequest:
     headers: Message = field(repr=False)
     phase: RecordedPhase
     status: int | None
-    at: float
     fault: str | None = None
 
 
@@ -128,7 +126,6 @@ class Service:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         stream = self._stream_of(path)
         context = self._accept(request, stream, parameters, at)
-        context.at = at
         fault = self.faults.take(context)
         response = context.execute() if fault is None else fault.type.respond(context)
         recorded = RecordedRequest(
@@ -139,7 +136,6 @@ class Service:
             headers=request.headers,
             phase=context.phase,
             status=response.status,
-            at=at,
             fault=None if fault is None else type(fault.type).__name__,
         )
         with self._lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from .dataset import Dataset
@@ -20,18 +19,12 @@ from .service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from ssl import SSLContext
     from types import TracebackType
 
     from .faults import Fault
-    from .request_context import RecordedPhase
     from .service import RecordedRequest
-
-
-def seconds_between(requests: Sequence[RecordedRequest]) -> list[float]:
-    """Return the seconds from each request to the next, by the simulator's clock."""
-    return [later.at - earlier.at for earlier, later in pairwise(requests)]
 
 
 def utc_now() -> datetime:
@@ -111,25 +104,6 @@ class Simulator:
     def requests(self) -> list[RecordedRequest]:
         """A copy of the requests so far; each is recorded before its response is sent."""
         return self._service.requests
-
-    def sent(
-        self,
-        stream: str | None = None,
-        *,
-        method: str | None = None,
-        phase: RecordedPhase | None = None,
-        status: int | None = None,
-    ) -> list[RecordedRequest]:
-        """Return the requests so far with these properties (None: any), by time of arrival."""
-        found = [
-            request
-            for request in self.requests
-            if stream in {None, request.stream}
-            and method in {None, request.method}
-            and phase in {None, request.phase}
-            and status in {None, request.status}
-        ]
-        return sorted(found, key=lambda request: request.at)
 
     def set_date_header(self, header: str) -> None:
         """Replace the `Date` header, for instance by one that is not a date."""

@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000
@@ -40,28 +44,14 @@ def format_timestamp(milliseconds: int) -> str:
     return f"{format_date(day)}T{_CLOCK[minute]}:{rest // SECOND:02d}.{rest % SECOND:03d}Z"
 
 
-def _whole_second(milliseconds: int) -> str:
-    return format_timestamp(milliseconds)[:-5] + "Z"
-
-
-def _zero_offset(milliseconds: int) -> str:
-    return format_timestamp(milliseconds)[:-1] + "+00:00"
-
-
-def _western_offset(milliseconds: int) -> str:
-    return format_timestamp(milliseconds - 5 * HOUR)[:-1] + "-05:00"
-
-
-def _eastern_offset(milliseconds: int) -> str:
-    return format_timestamp(milliseconds + 5 * HOUR + 30 * MINUTE)[:-1] + "+05:30"
-
-
-def _blank(milliseconds: int) -> str:
-    return format_timestamp(milliseconds).replace("T", " ")
-
-
-# Valid formats that sort wrongly when they are compared as strings.
-UNUSUAL_FORMATS = (_whole_second, _zero_offset, _western_offset, _eastern_offset, _blank)
+UNUSUAL_FORMATS: tuple[Callable[[int], str], ...] = (
+    lambda at: format_timestamp(at)[:-5] + "Z",
+    lambda at: format_timestamp(at)[:-1] + "+00:00",
+    lambda at: format_timestamp(at - 5 * HOUR)[:-1] + "-05:00",
+    lambda at: format_timestamp(at + 5 * HOUR + 30 * MINUTE)[:-1] + "+05:30",
+    lambda at: format_timestamp(at).replace("T", " "),
+)
+"""Valid formats that sort wrongly when they are compared as strings."""
 
 
 def parse_bound(text: str) -> datetime | None:

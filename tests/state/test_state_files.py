@@ -149,7 +149,7 @@ VALID = {
 }
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(state=mutated(VALID))
 def test_mutated_state_runs_or_is_one_line(service: Simulator, state: dict[str, Any]) -> None:
     names = ("events", "rooms")

@@ -243,7 +243,7 @@ def _few_fields() -> dict[str, Any]:
     return json.loads(json.dumps(entry))  # type: ignore[no-any-return]
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(catalog=mutated({"streams": [_few_fields()]}))
 def test_mutated_catalog_runs_or_is_one_line(service: Simulator, catalog: dict[str, Any]) -> None:
     output = sync(settings_for(service), catalog=catalog or {"streams": []})

@@ -86,8 +86,9 @@ def test_wrong_secret_ends_run_after_one_request(simulator: Simulator) -> None:
     assert {json.loads(line)["type"] for line in done.stdout.splitlines()} == {"SCHEMA"}
 
 
-@pytest.mark.parametrize("test", ["--test", "--test=schema"])
-@pytest.mark.parametrize("config", ["config.json", "ENV"])
+@pytest.mark.parametrize(
+    ("test", "config"), [("--test", "config.json"), ("--test", "ENV"), ("--test=schema", "ENV")]
+)
 def test_connection_test_with_options_in_any_order_is_about_the_selected_streams(
     simulator: Simulator,
     tmp_path: Path,
