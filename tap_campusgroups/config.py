@@ -145,6 +145,19 @@ def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) ->
                 yield f"{json_path(error)} is invalid"
 
 
+def environment_problems(
+    environment: Mapping[str, str], schema: Mapping[str, t.Any]
+) -> Iterator[str]:
+    """Find the variables that the SDK's `--config ENV` cannot convert."""
+    for name, definition in schema["properties"].items():
+        variable, kind = f"TAP_CAMPUSGROUPS_{name.upper()}", definition["type"][0]
+        if variable in environment and kind in {"integer", "object", "array"}:
+            try:
+                (int if kind == "integer" else decode_value)(environment[variable])
+            except ValueError:
+                yield f"{variable} must be {_expectation(definition)}"
+
+
 def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
     """Find what a JSON schema cannot."""
     start_date, end_date = _timestamp(config, "start_date"), _timestamp(config, "end_date")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import typing as t
 from collections.abc import Mapping
 from copy import deepcopy
@@ -24,6 +25,7 @@ from tap_campusgroups.config import (
     CONFIG,
     ApiVersion,
     api_version,
+    environment_problems,
     invalid_settings,
     quoted,
     schema_problems,
@@ -88,12 +90,11 @@ class TapCampusGroups(Tap):
             # The SDK's messages quote the invalid value, which can be the secret.
             problems = schema_problems(self.config, self.config_jsonschema)
             raise invalid_settings(problems) from None
-        except ValueError:  # of the conversion of a variable; it may quote the value
-            if not kwargs.get("parse_env_config"):
+        except ValueError:
+            found = list(environment_problems(os.environ, self.config_jsonschema))
+            if not found or not kwargs.get("parse_env_config"):
                 raise
-            # The SDK logs the name of each variable before it converts the value.
-            problem = "the variable in the last log line is not an integer or not valid JSON"
-            raise invalid_settings([problem]) from None
+            raise invalid_settings(found) from None
         if validate_config:
             self._context.settings  # noqa: B018 - raises if a setting is invalid
         if setup_mapper:
