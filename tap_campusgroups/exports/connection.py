@@ -47,7 +47,7 @@ class Connection:
     """Sends the requests of one worker, one after the other, over a kept-alive connection.
 
     The timeouts of a socket apply between two bytes, so a response that arrives byte by byte would
-    never end. A thread of its own therefore waits for responses; if one takes too long, the thread
+    never end. A second thread therefore waits for responses; if one takes too long, that thread
     is left behind and ends with the response.
 
     Attributes:

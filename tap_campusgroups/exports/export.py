@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 import typing as t
 from dataclasses import dataclass
 
@@ -70,7 +69,7 @@ def run_export(
     logger, policy = client.logger, client.poll
     paginator, intervals = ExportPaginator(window), policy.intervals()
     is_first = True
-    waiting_since: float | None = None
+    waited = 0.0  # in pauses, so that a suspended process does not use up the timeout
     slot.acquire()
     while not paginator.finished:
         response = client.send(paginator.current_value, endpoint, slot, history)
@@ -82,7 +81,7 @@ def run_export(
             submitted = (slot.stream, window, response.query_id)
             logger.info("Export submitted: stream=%s window=%s query_id=%s", *submitted)
         elif response.results is not None:
-            waiting_since, intervals = None, policy.intervals()
+            waited, intervals = 0.0, policy.intervals()
             page = Page(
                 response.results,
                 len(memoryview(response.results)),
@@ -97,9 +96,6 @@ def run_export(
             if not has_rows and not paginator.finished:
                 slot.pause(policy.EMPTY_PAGE_DELAY)
         else:
-            now = time.monotonic()
-            waiting_since = now if waiting_since is None else waiting_since
-            waited = now - waiting_since
             if waited >= policy.timeout:
                 minutes = round(waited / 60)
                 msg = f"still {response.kind.value} after {minutes} minute{'s' * (minutes != 1)}"
@@ -111,3 +107,4 @@ def run_export(
                 *(response.kind.value, slot.stream, waited, interval),
             )
             slot.pause(interval)
+            waited += interval

@@ -1,4 +1,4 @@
-"""The programs to compare, each run in a process of its own, checked and measured."""
+"""The programs to compare, each run in a separate process, checked and measured."""
 
 from __future__ import annotations
 
