@@ -123,12 +123,17 @@ def test_job_that_is_over_changes_nothing_also_with_a_free_place(
 ) -> None:
     other, over = at_service(capacity, 1, 2)
     pending = make_slot(capacity, 3)
+    fetching = make_slot(capacity, 4)
+    fetching.store(text_page("s4", 1, 10))
     with capacity.changed:
+        fetching.end()
+        assert (fetching.take(), capacity.buffered_bytes) == (None, 0)
         over.end()
         pending.end()
     before = (capacity.limit, capacity.free_places, capacity.abandoned)
     calls: list[Callable[[], object]] = [over.abandon, over.yield_to_others, over.check]
     calls += [over.acquire, pending.acquire, lambda: over.pause(600)]
+    calls += [over.reserve, lambda: fetching.store(text_page("s4", 2, 10))]
     for call in calls:
         with pytest.raises(ExportsStoppedError):
             call()
