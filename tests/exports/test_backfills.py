@@ -231,22 +231,3 @@ def test_earlier_start_date_with_a_bookmark_is_a_warning(
     for start in ((START - DAY).isoformat(), None):
         (line,) = run(state, start_date=start)[1]
         assert "events, rooms" in line
-
-
-@pytest.mark.parametrize("sizes", [(1, None), (None, 1)], ids=repr)
-def test_state_of_a_run_with_windows_resumes_a_run_without_and_vice_versa(
-    simulator: Simulator, sizes: tuple[int | None, int | None]
-) -> None:
-    first, second = (
-        settings_for(simulator, start_date=START.isoformat(), export_window_days=size)
-        for size in sizes
-    )
-    whole = sync(first, "events", started=STARTED)
-    for state in whole.states:
-        output = sync(second, "events", state=state)
-        assert output.error is None
-        assert output.states[-1] == whole.states[-1]
-        bookmark = state["bookmarks"]["events"]["replication_key_value"]
-        since = datetime.fromisoformat(bookmark) - 2 * DAY
-        start = max(START, since.replace(microsecond=0))
-        assert ids(output) == in_range(simulator, "events", start, STARTED)

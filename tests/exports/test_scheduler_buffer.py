@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import Capacity, Slot, StreamExports
+from tap_campusgroups.exports.scheduler import Capacity
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import (
     LOGGER,
     SECONDS,
-    WINDOW,
     BufferProbe,
     background,
     fake_job,
@@ -30,7 +29,7 @@ from tests.support.harness import wait_until
 from tests.support.scripted_service import make_slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Iterator
 
     from tap_campusgroups.exports.export import Page
 
@@ -87,37 +86,6 @@ def test_first_pages_of_many_exports_stay_within_the_buffer(small_buffer: int) -
     assert probe.peak <= small_buffer + 200
 
 
-def test_parts_of_a_job_stay_within_the_buffer(small_buffer: int) -> None:
-    """Each part is an export of one page, as in a full read of a long range."""
-    probe = BufferProbe()
-
-    def run(slot: Slot) -> Generator[Page, None, None]:
-        for number in range(1, 101):
-            slot.acquire()
-            slot.accept(f"{slot.stream} {number}", is_resubmission=False)
-            slot.reserve()
-            probe.fetch(slot.stream, 100)
-            yield text_page(slot.stream, number, 100, is_last=True)
-
-    parts = StreamExports("b", iter([WINDOW]), 1, run)
-    jobs = [fake_job("a", [100] * 3, probe=probe), parts]
-    with scheduled(*jobs) as scheduler:
-        first = pages(scheduler, jobs[0])
-        probe.take(100)
-        next(first)
-        wait_until(lambda: probe.buffered >= small_buffer - 100)
-
-        def take() -> int:
-            count = 0
-            for page in itertools.chain(first, pages(scheduler, jobs[1])):
-                probe.take(page.size)
-                count += 1
-            return count
-
-        assert with_timeout(take, scheduler) == 102
-    assert probe.peak <= small_buffer + 200
-
-
 def test_current_job_with_full_buffer_still_fetches(small_buffer: int) -> None:
     probe = BufferProbe()
 
@@ -149,41 +117,6 @@ def test_page_larger_than_the_buffer_is_fetched(small_buffer: int) -> None:
     with scheduled(*jobs) as scheduler:
         found = with_timeout(lambda: take_all(scheduler, jobs), scheduler)
     assert found == [text for name in "abc" for text in page_texts(name, 4)]
-
-
-@pytest.mark.usefixtures("small_buffer")
-def test_dropped_jobs_free_the_buffer_and_do_not_start() -> None:
-    probe = BufferProbe()
-
-    def wait_for(stream: str, own: int) -> Callable[[int], None]:
-        def wait(number: int) -> None:
-            if number == own:
-                wait_until(lambda: probe.fetched[stream])
-
-        return wait
-
-    jobs = [
-        fake_job("a", [100], probe=probe, before=wait_for("b", 1), error=ValueError("broken")),
-        fake_job("b", [600] + 9 * [100], probe=probe),
-        # The buffer has no room for a second page of 600 bytes, so `c` waits.
-        fake_job("c", 9 * [100], probe=probe),
-        fake_job("d", 9 * [100], probe=probe, before=wait_for("e", 2)),
-        fake_job("e", 9 * [100], probe=probe),
-    ]
-
-    def take() -> list[str]:
-        found: list[str] = []
-        with pytest.raises(ValueError, match="broken"):
-            found.extend(bytes(page.results).decode() for page in pages(scheduler, jobs[0]))
-        for job in jobs[:3]:
-            scheduler.drop(job)
-        return found + take_all(scheduler, jobs[3:])
-
-    with scheduled(*jobs, max_concurrent=2) as scheduler:
-        found = with_timeout(take, scheduler)
-    assert found == ["a 1", *page_texts("d", 9), *page_texts("e", 9)]
-    assert probe.fetched["b"] <= 2
-    assert probe.fetched["c"] == 0
 
 
 def test_current_job_that_waits_for_a_place_gets_that_of_a_job_without_room(

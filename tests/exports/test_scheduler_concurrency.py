@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,10 +37,9 @@ from tests.support.harness import STARTED, wait_until
 from tests.support.scripted_service import ScriptedJob, accepted, make_slot, status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
     from tap_campusgroups.exports.export import Page
-    from tap_campusgroups.exports.scheduler import Scheduler
     from tests.support.fake_time import FakeTime
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -123,12 +124,17 @@ def test_job_that_is_over_changes_nothing_also_with_a_free_place(
 ) -> None:
     other, over = at_service(capacity, 1, 2)
     pending = make_slot(capacity, 3)
+    fetching = make_slot(capacity, 4)
+    fetching.store(text_page("s4", 1, 10))
     with capacity.changed:
+        fetching.end()
+        assert (fetching.take(), capacity.buffered_bytes) == (None, 0)
         over.end()
         pending.end()
     before = (capacity.limit, capacity.free_places, capacity.abandoned)
     calls: list[Callable[[], object]] = [over.abandon, over.yield_to_others, over.check]
     calls += [over.acquire, pending.acquire, lambda: over.pause(600)]
+    calls += [over.reserve, lambda: fetching.store(text_page("s4", 2, 10))]
     for call in calls:
         with pytest.raises(ExportsStoppedError):
             call()
@@ -224,6 +230,8 @@ def test_submission_refused_after_the_requested_delay_waits_until_another_export
         assert sending.result(SECONDS).query_id == "q"
     assert job.history.fault_seconds == 45.5
     assert fake_time.slept == [20, 20, 5, 0.5]
+    # After each wait for a place, it has all its attempts again.
+    assert re.findall(r"attempt=(\d)/8", caplog.text) == ["2", "1", "2", "1"]
 
 
 def test_limit_rises_by_one_after_each_interval_without_429(
@@ -259,110 +267,70 @@ def test_another_429_postpones_the_rise_of_the_limit(
 # The order of submissions
 
 
-class HeldExports:
-    """Exports that run until they are released.
+def test_free_place_goes_to_the_first_of_the_waiting_jobs(capacity: Capacity) -> None:
+    active = at_service(capacity, 1, 2, 3, 4)
+    waiting = [make_slot(capacity, number) for number in (7, 5, 6)]
 
-    Attributes:
-        begun: Numbers of the accepted exports, in order.
-        reject: Events that make the service reject an export at first, by its number.
-        jobs: The exports of one stream each.
-        slots: Those that have started, by number.
-    """
+    def release() -> None:
+        with capacity.changed:
+            for one in waiting:
+                one.end()
 
-    def __init__(self, count: int, *, rejected: Sequence[int] = ()) -> None:
-        """Plan some exports, some of which the service rejects at first."""
-        self.begun: list[int] = []
-        self.reject = {number: threading.Event() for number in rejected}
-        self.slots: dict[int, Slot] = {}
-        self._released = [threading.Event() for _ in range(count)]
-        self.jobs = [
-            StreamExports(str(number), iter([WINDOW]), 1, partial(self._run, number))
-            for number in range(count)
-        ]
+    def acquire(slot: Slot) -> None:
+        slot.acquire()
+        order.append(slot.number)
 
-    def _run(self, number: int, slot: Slot) -> Generator[Page, None, None]:
-        self.slots[number] = slot
-        if number in self.reject:
-            assert self.reject[number].wait(SECONDS)
-            assert slot.yield_to_others()
-        slot.accept(str(number), is_resubmission=False)
-        self.begun.append(number)
-        assert self._released[number].wait(SECONDS)
+    order: list[int] = []
+    with ExitStack() as stack:
+        for slot in waiting:
+            stack.enter_context(background(partial(acquire, slot), release=release))
+        wait_until(lambda: len(capacity.waiting) == 3)
+        assert order == []
+        for count, slot in enumerate(active[:3], 1):
+            slot.release()
+            wait_until(lambda: len(order) == count)  # noqa: B023 - called at once
+    assert order == [5, 6, 7]
+
+
+def test_job_that_is_dropped_while_it_waits_for_a_place_takes_none(capacity: Capacity) -> None:
+    active = at_service(capacity, 1, 2, 3, 4)
+    waiting = make_slot(capacity, 5)
+
+    def end() -> None:
+        with capacity.changed:
+            waiting.end()
+
+    with background(waiting.acquire, release=end) as acquiring:
+        wait_until(lambda: waiting in capacity.waiting)
+        end()
+        active[0].release()
+        with pytest.raises(ExportsStoppedError):
+            acquiring.result(SECONDS)
+    assert capacity.waiting == set()
+    assert capacity.free_places == 1
+
+
+def test_exports_up_to_the_limit_start_in_job_order() -> None:
+    begun: list[str] = []
+    gates = [threading.Event() for _ in range(5)]
+
+    def run(slot: Slot) -> Generator[Page, None, None]:
+        begun.append(slot.stream)
+        slot.accept(slot.stream, is_resubmission=False)
+        assert gates[int(slot.stream)].wait(SECONDS)
         yield text_page(slot.stream, 1, is_last=True)
 
-    def release(self, *numbers: int) -> None:
-        """End the execution of exports."""
-        for number in numbers:
-            self._released[number].set()
-
-    def wait_for_begun(self, count: int) -> None:
-        """Wait until a number of exports have been accepted."""
-        wait_until(lambda: len(self.begun) == count)
-
-    def wait_for_yield(self, number: int) -> None:
-        """Wait until a rejected export waits for a place."""
-        wait_until(lambda: not self.slots[number].has_place)
-
-    def take(self, scheduler: Scheduler) -> int:
-        """Take the pages of all jobs; return how many."""
-        return sum(len(list(pages(scheduler, job))) for job in self.jobs)
-
-
-def test_exports_begin_in_job_order_one_for_each_that_has_run() -> None:
-    exports = HeldExports(6)
+    jobs = [StreamExports(str(number), iter([WINDOW]), 1, run) for number in range(5)]
     with (
-        scheduled(*exports.jobs, max_concurrent=2) as scheduler,
-        background(lambda: exports.take(scheduler), release=scheduler.close) as taking,
+        scheduled(*jobs, max_concurrent=2) as scheduler,
+        background(partial(take_all, scheduler, jobs), release=scheduler.close) as taking,
     ):
-        exports.wait_for_begun(2)
-        exports.begun.sort()  # the first two begin at the same time
-        for number in (1, 0, 3, 2):
-            exports.release(number)
-            exports.wait_for_begun(len(exports.begun) + 1)
-            assert exports.begun == sorted(exports.begun)
-        exports.release(4, 5)
-        assert taking.result(SECONDS) == 6
-
-
-def test_rejected_exports_are_submitted_before_later_ones_in_job_order(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for _ in range(10):
-        caplog.clear()
-        exports = HeldExports(7, rejected=(2, 3))
-        with (
-            scheduled(*exports.jobs, max_concurrent=4) as scheduler,
-            background(partial(exports.take, scheduler), release=scheduler.close) as taking,
-        ):
-            exports.wait_for_begun(2)
-            exports.reject[3].set()
-            wait_until(partial(has_limit, caplog, 2))
-            exports.reject[2].set()
-            exports.wait_for_yield(2)
-            assert sorted(exports.begun) == [0, 1]
-            exports.release(1)
-            exports.wait_for_begun(3)
-            exports.release(0)
-            exports.wait_for_begun(4)
-            assert exports.begun[2:] == [2, 3]
-            exports.release(*range(7))
-            assert taking.result(SECONDS) == 7
-
-
-def test_job_dropped_while_it_waits_for_a_slot_is_not_submitted(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    exports = HeldExports(5, rejected=(1,))
-    with scheduled(*exports.jobs, max_concurrent=3) as scheduler:
-        dropped = exports.jobs.pop(1)
-        with background(lambda: exports.take(scheduler), release=scheduler.close) as taking:
-            exports.wait_for_begun(2)
-            exports.reject[1].set()
-            wait_until(partial(has_limit, caplog, 2))
-            scheduler.drop(dropped)
-            exports.release(*range(5))
-            assert taking.result(SECONDS) == 4
-    assert sorted(exports.begun) == [0, 2, 3, 4]
+        for count, number in ((2, 1), (3, 0), (4, 3), (5, 2)):
+            wait_until(lambda: len(begun) == count)  # noqa: B023 - called at once
+            gates[number].set()
+        gates[4].set()
+        assert taking.result(SECONDS) == [f"{number} 1" for number in range(5)]
+    assert begun == sorted(begun)
 
 
 def test_exports_with_a_limit_of_one_start_at_their_turn() -> None:

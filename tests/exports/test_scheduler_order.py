@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportsStoppedError
 from tap_campusgroups.exports.scheduler import Slot, StreamExports
 from tap_campusgroups.exports.window import Window
 from tests.support.exports import (
@@ -30,7 +30,7 @@ from tests.support.exports import (
 from tests.support.harness import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import Scheduler
@@ -89,152 +89,116 @@ def test_windows_are_made_when_their_turn_comes() -> None:
 # Random schedules
 
 
-class Service:
-    """Accepts a limited number of exports at a time.
+class RandomService:
+    """Exports with random pages, delays, resubmissions and failures; a few of them at a time.
 
     Attributes:
         peak: Maximum number of exports at a time.
+        expected: Texts of the pages of each window, and its failure.
     """
 
-    def __init__(self, limit: int) -> None:
-        """Start without exports."""
+    def __init__(self, random: Random) -> None:
+        """Choose a limit."""
+        self._random = random
+        self._limit = random.randint(1, 8)
         self._lock = threading.Lock()
-        self._limit = limit
-        self._active = 0
-        self._count = 0
-        self.peak = 0
+        self._active = self.peak = 0
+        self._ids = count()
+        self.expected: dict[str, list[str]] = {}
 
-    def submit(self, slot: Slot) -> bool:
-        """Start an export; return whether it is accepted."""
+    def stream(self, name: str) -> StreamExports:
+        """Plan a stream of one to four windows."""
+        days = self._random.choice((1, 1, 2, 4))
+        windows = list(Window(WINDOW.start, WINDOW.start + timedelta(days=days)).split(1))
+        runs = {window: self._plan(f"{name}.{at}") for at, window in enumerate(windows)}
+        return StreamExports(name, iter(windows), days, lambda slot: runs[slot.window](slot))
+
+    def _plan(self, name: str) -> Callable[[Slot], Generator[Page, None, None]]:
+        chance = self._random
+        sizes = [chance.choice((1, 50, 100, 400, 2500)) for _ in range(chance.randint(1, 6))]
+        delays = [chance.choice((0.0, 0.0, 0.0003, 0.001)) for _ in sizes]
+        submitted_before = {1} | {number for number in range(2, 6) if chance.random() < 0.1}
+        failing_queries = chance.choice((0, 0, 0, 1, 2))
+        fails = chance.random() < 0.1
+        self.expected[name] = page_texts(name, len(sizes)) + [f"{name} fails"] * fails
+
+        def run(slot: Slot) -> Generator[Page, None, None]:
+            for number, (size, delay) in enumerate(zip(sizes, delays, strict=True), 1):
+                if number in submitted_before:
+                    for _ in range(failing_queries):
+                        with self._export(slot):
+                            pass
+                        slot.release()
+                with self._export(slot) if number in submitted_before else nullcontext():
+                    slot.pause(delay)
+                    slot.reserve()
+                is_last = number == len(sizes) and not fails
+                yield text_page(name, number, size, is_last=is_last)
+            if fails:
+                raise ValueError(name)
+
+        return run
+
+    @contextmanager
+    def _export(self, slot: Slot) -> Iterator[None]:
+        """Submit an export until it is accepted; at the end, it is no longer at the service."""
+        slot.acquire()
+        while not self._begin():
+            if not slot.yield_to_others():
+                slot.pause(0.001)
+        try:
+            slot.accept(f"q{next(self._ids)}", is_resubmission=False)
+            yield
+        finally:
+            with self._lock:
+                self._active -= 1
+
+    def _begin(self) -> bool:
         with self._lock:
             if self._active == self._limit:
                 return False
             self._active += 1
-            self._count += 1
             self.peak = max(self.peak, self._active)
-            return slot.accept(str(self._count), is_resubmission=False)
-
-    def end(self) -> None:
-        """End an export."""
-        with self._lock:
-            self._active -= 1
-
-
-@dataclass
-class RandomExport:
-    """The export of a window with random pages, delays, resubmissions and failures.
-
-    Attributes:
-        name: Its stream and the number of its window.
-        texts: Texts of its pages.
-        fails: Whether it fails after them.
-    """
-
-    name: str
-    service: Service
-    random: Random
-    texts: list[str] = field(init=False)
-    fails: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Choose what happens to the export."""
-        chance = self.random
-        self._sizes = [chance.choice((1, 50, 100, 400, 2500)) for _ in range(chance.randint(1, 6))]
-        self._delays = [chance.choice((0.0, 0.0, 0.0003, 0.001)) for _ in self._sizes]
-        self._resubmitted_before = {number for number in range(2, 6) if chance.random() < 0.1}
-        self._failing_queries = chance.choice((0, 0, 0, 1, 2))
-        self.texts = page_texts(self.name, len(self._sizes))
-        self.fails = chance.random() < 0.1
-
-    def _submit(self, slot: Slot) -> None:
-        slot.acquire()
-        while not self.service.submit(slot):
-            if not slot.yield_to_others():
-                slot.pause(0.001)
-
-    def run(self, slot: Slot) -> Generator[Page, None, None]:
-        """Run the export in a worker."""
-        is_active = False
-        try:
-            for number, (size, delay) in enumerate(zip(self._sizes, self._delays, strict=True), 1):
-                if number == 1 or number in self._resubmitted_before:
-                    self._submit(slot)
-                    is_active = True
-                    for _ in range(self._failing_queries):
-                        self.service.end()
-                        is_active = False
-                        slot.release()
-                        self._submit(slot)
-                        is_active = True
-                slot.pause(delay)
-                slot.reserve()
-                if is_active:
-                    self.service.end()
-                    is_active = False
-                is_last = number == len(self._sizes) and not self.fails
-                yield text_page(self.name, number, size, is_last=is_last)
-        except ExportsStoppedError:
-            if is_active:
-                self.service.end()
-            raise
-        if self.fails:
-            raise ValueError(self.name)
-
-
-class RandomStream:
-    """A stream of one to four windows."""
-
-    def __init__(self, number: int, service: Service, random: Random) -> None:
-        """Choose what happens to its exports."""
-        days = [WINDOW.start + timedelta(days=day) for day in range(random.choice((1, 1, 2, 4)))]
-        self.windows = {
-            Window(day, day + timedelta(days=1)): RandomExport(f"{number}.{at}", service, random)
-            for at, day in enumerate(days)
-        }
-        self.exports = StreamExports(str(number), iter(self.windows), len(self.windows), self._run)
-
-    def _run(self, slot: Slot) -> Generator[Page, None, None]:
-        return self.windows[slot.window].run(slot)
-
-    def expected(self) -> list[str]:
-        """Return the texts of the pages up to the first failure, and the failure."""
-        expected: list[str] = []
-        for export in self.windows.values():
-            expected += export.texts
-            if export.fails:
-                return [*expected, f"{export.name} fails"]
-        return expected
+            return True
 
 
 def take_with_failures(
-    scheduler: Scheduler, streams: list[RandomStream], *, delay: float
+    scheduler: Scheduler, streams: list[StreamExports], *, delay: float
 ) -> list[str]:
-    """Take the pages of all streams; after a failure, drop the stream and each second next one."""
+    """Take the pages of all streams; after some failures, drop the next stream, too."""
     found: list[str] = []
-    left = list(enumerate(streams))
+    left = list(streams)
     while left:
-        number, stream = left.pop(0)
+        stream = left.pop(0)
         try:
-            for page in pages(scheduler, stream.exports):
+            for page in pages(scheduler, stream):
                 found += texts([page])
                 threading.Event().wait(delay)
         except ValueError as error:
             found.append(f"{error} fails")
-            scheduler.drop(stream.exports)
-            if number % 2 == 0 and left:
-                scheduler.drop(left.pop(0)[1].exports)
+            scheduler.drop(stream)
+            if drops_next(stream) and left:
+                scheduler.drop(left.pop(0))
     return found
 
 
-def expected_texts(streams: list[RandomStream]) -> list[str]:
+def drops_next(stream: StreamExports) -> bool:
+    """Return whether a failure of the stream also drops the next one."""
+    return int(stream.stream) % 2 == 0
+
+
+def expected_texts(streams: list[StreamExports], expected: dict[str, list[str]]) -> list[str]:
     """Return what `take_with_failures` is to return."""
-    expected: list[str] = []
-    numbers = iter(range(len(streams)))
-    for number in numbers:
-        expected += streams[number].expected()
-        if expected[-1].endswith(" fails") and number % 2 == 0:
-            next(numbers, None)
-    return expected
+    found: list[str] = []
+    numbers = iter(streams)
+    for stream in numbers:
+        for at in range(stream.planned):
+            found += expected[f"{stream.stream}.{at}"]
+            if found[-1].endswith(" fails"):
+                if drops_next(stream):
+                    next(numbers, None)
+                break
+    return found
 
 
 @pytest.mark.usefixtures("small_buffer")
@@ -242,13 +206,12 @@ def test_random_schedule_loses_no_page_and_never_deadlocks() -> None:
     for seed in range(150):
         random = Random(seed)  # noqa: S311 - not used for security
         max_concurrent = random.randint(1, 8)
-        service = Service(random.randint(1, 8))
-        streams = [RandomStream(number, service, random) for number in range(random.randint(1, 9))]
+        service = RandomService(random)
+        streams = [service.stream(str(number)) for number in range(random.randint(1, 9))]
         delay = 0.0005 if random.random() < 0.3 else 0.0
-        exports = [stream.exports for stream in streams]
-        with scheduled(*exports, max_concurrent=max_concurrent) as scheduler:
+        with scheduled(*streams, max_concurrent=max_concurrent) as scheduler:
             take = partial(take_with_failures, scheduler, streams, delay=delay)
             found = with_timeout(take, scheduler)
-        assert workers() == [], seed
-        assert found == expected_texts(streams), seed
+        wait_until(lambda: workers() == [])
+        assert found == expected_texts(streams, service.expected), seed
         assert service.peak <= max_concurrent, seed

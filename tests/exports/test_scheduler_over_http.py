@@ -41,8 +41,6 @@ START = datetime(2018, 1, 1, tzinfo=UTC)
 END = "2025-07-01"
 """A fixed upper bound, so that two runs export the same window."""
 
-LOWERED = "Concurrency changed: max_concurrent_exports="
-
 
 # Number of exports at the service
 
@@ -123,30 +121,6 @@ def test_connection_test_of_the_sdk_prefetches_no_other_stream(simulator: Simula
     assert submitted(simulator) == NAMES
     assert [name for name, _ in groupby(r.stream for r in simulator.requests)] == NAMES
     assert simulator.peak_active == 1
-
-
-# HTTP 429
-
-
-@pytest.mark.usefixtures("impatient")
-def test_429_to_submissions_lowers_the_limit_to_what_the_service_runs(
-    clock: SimulatorClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    with (
-        frozen_simulator(clock, max_active=3) as simulator,
-        background(
-            lambda: sync(settings_for(simulator, page_size=2, max_concurrent_exports=8)),
-            release=clock.finish_exports,
-        ) as running,
-    ):
-        wait_until(lambda: LOWERED in caplog.text and simulator.active == 3)
-        assert len(submitted(simulator)) == 3
-        clock.finish_exports()
-        assert_complete(running.result(SECONDS))
-        assert len(submitted(simulator)) == len(NAMES)
-        assert simulator.peak_active == 3
-        # Of the eight exports of the start: once, and again after the usual delay.
-        assert len(submitted(simulator, 429)) <= 2 * 7
 
 
 # Failures

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tap_campusgroups.exceptions import (
@@ -32,7 +30,6 @@ from tests.simulator import (
     Status,
     TruncatedBody,
 )
-from tests.simulator.responses import CompleteResponse, message_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,25 +40,10 @@ if TYPE_CHECKING:
 PERSON: Final = "zoe-sentinel.sentinelova@sentinel.example"
 """Part of malformed responses; tests/tap/test_privacy.py checks that no log line has it."""
 
-SECONDS_TO_DATE: Final = 30
 PHASES: Final[tuple[Phase, ...]] = ("submit", "poll", "first_page", "later_page")
 
 
 # Fault types that only these tests need
-
-
-@dataclass(frozen=True)
-class BusyUntil(FaultType):
-    """429 with a Retry-After that is a date."""
-
-    seconds: int
-
-    def respond(self, context: RequestContext) -> Response:
-        """Respond without executing the request."""
-        del context
-        at = datetime.now(UTC) + timedelta(seconds=self.seconds)
-        header = {"Retry-After": format_datetime(at, usegmt=True)}
-        return message_response(429, "Too many requests", header)
 
 
 @dataclass(frozen=True)
@@ -95,41 +77,6 @@ def malformed(head: str, body: bytes = b"") -> RawHttp:
     return RawHttp("\r\n".join(lines).encode() + body)
 
 
-@dataclass(frozen=True)
-class HalfResponse:
-    """The first half of a response without a length; with a length and a silence, if it hangs."""
-
-    response: CompleteResponse
-    hangs: bool = False
-
-    @property
-    def status(self) -> int:
-        """The HTTP status that the client sees."""
-        return self.response.status
-
-    def send(self, connection: Connection) -> None:
-        """Send the first half of the body."""
-        body = self.response.body
-        length = {"Content-Length": str(len(body))} if self.hangs else {}
-        headers = {**self.response.headers, **length}
-        connection.send(connection.format_head(self.response.status, headers), b"")
-        connection.send(body[: len(body) // 2], b"")
-        if self.hangs:
-            connection.hold()
-        connection.close()
-
-
-@dataclass(frozen=True)
-class HalfBody(FaultType):
-    """The first half of the regular response; the request is executed."""
-
-    hangs: bool = False
-
-    def respond(self, context: RequestContext) -> Response:
-        """Cut the regular response."""
-        return HalfResponse(context.execute(), self.hangs)
-
-
 # Expected results
 
 
@@ -155,56 +102,28 @@ class Expected:
     may_repeat_rows: bool = False
 
 
-RETRIED = Expected(
-    "complete after a retry",
-    "failed after 8 attempts",
-    error=ServiceUnavailableError,
-    occurrences=8,
-)
+RETRY = "complete after a retry"
+RETRIED = Expected(RETRY, "failed after 8 attempts", ServiceUnavailableError, 8)
 RETRIED_AND_RESUBMITTED = Expected(
-    "complete after a retry",
+    RETRY,
     "failed after 3 exports with 8 attempts each",
     error=ServiceUnavailableError,
     occurrences=24,
     may_repeat_rows=True,
 )
-DENIED_FOR_A_MOMENT = Expected(
-    "complete after a retry",
-    "failed after 4 attempts",
-    error=AccessDeniedError,
-    occurrences=4,
-)
+DENIED_FOR_A_MOMENT = Expected(RETRY, "failed after 4 attempts", AccessDeniedError, 4)
 RESUBMITTED = Expected(
-    "complete after a resubmission in halves",
+    "complete after a resubmission",
     "failed after 3 exports",
     error=ExportFailedError,
     occurrences=3,
     may_repeat_rows=True,
 )
 POLLED = Expected(
-    "complete after another poll",
-    "failed after the export timeout",
-    error=ExportTimeoutError,
-    occurrences=None,
+    "complete after another poll", "failed after the export timeout", ExportTimeoutError, None
 )
-PERMANENT = Expected(
-    "failed at once",
-    "failed at once",
-    error=ExportFailedError,
-    occurrences=1,
-)
-ROWS_SKIPPED = Expected(
-    "failed after all rows but the skipped ones",
-    "failed after all rows but the skipped ones",
-    error=StreamError,
-    occurrences=1,
-)
-NO_FAULT = Expected(
-    "complete: the response still says what is needed",
-    "complete: the response still says what is needed",
-    error=CampusGroupsError,
-    occurrences=None,
-)
+PERMANENT = Expected(*["failed at once"] * 2, ExportFailedError, 1)
+ROWS_SKIPPED = Expected(*["failed after all rows but the skipped ones"] * 2, StreamError, 1)
 
 ByPhase: TypeAlias = "Mapping[Phase, Expected]"
 
@@ -215,6 +134,7 @@ def by_phase(*, submit: Expected, after: Expected) -> ByPhase:
 
 
 TRANSIENT = by_phase(submit=RETRIED, after=RETRIED_AND_RESUBMITTED)
+DENIED = by_phase(submit=DENIED_FOR_A_MOMENT, after=DENIED_FOR_A_MOMENT)
 EXPORT_FAILS = by_phase(submit=RESUBMITTED, after=RESUBMITTED)
 QUERY_GONE = by_phase(submit=PERMANENT, after=RESUBMITTED)
 NOT_READY = by_phase(submit=PERMANENT, after=POLLED)
@@ -229,168 +149,95 @@ class FaultCase:
     Attributes:
         name: In words.
         fault_type: What goes wrong.
-        expected: Expected result by phase; a phase without one does not have the fault.
         reason: Pattern of the reason in the error.
-        retry_after: Delay before each retry that the service asks for, in seconds.
+        expected: Expected result by phase; a phase without one does not have the fault.
         hangs: Whether the simulator holds the request.
         leaks_socket: Whether urllib3 leaves the socket of such a response to the garbage collector.
     """
 
     name: str
     fault_type: FaultType
-    expected: ByPhase
     reason: str
-    retry_after: float | None = None
+    expected: ByPhase = field(default_factory=lambda: TRANSIENT)
     hangs: bool = False
     leaks_socket: bool = False
 
 
+CUT = "ChunkedEncodingError"
 INVALID_JSON = "the body is not valid JSON"
-UNKNOWN_FORMAT = "the response has an unknown format"
+UNKNOWN = "the response has an unknown format"
+CHUNKED = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked"
+GZIP = "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 8"
+TWO_LENGTHS = "HTTP/1.1 200 OK\nContent-Length: 2, 5"
+INVALID_HEADER = f"HTTP/1.1 500 Oh\n{PERSON}\nContent-Length: 2"
 
 CONNECTION_FAULTS = (
-    FaultCase("connection reset", ConnectionReset(), TRANSIENT, "ConnectionError"),
-    FaultCase("body shorter than its length", TruncatedBody(), TRANSIENT, "ChunkedEncodingError"),
-    FaultCase("chunked body cut", TruncatedBody(mode="chunked"), TRANSIENT, "ChunkedEncodingError"),
-    FaultCase("last byte missing", TruncatedBody(1.0), TRANSIENT, "ChunkedEncodingError"),
-    FaultCase("last chunk missing", TruncatedBody(1.0, "chunked"), TRANSIENT, "ChunkedEncodingErr"),
+    FaultCase("connection reset", ConnectionReset(), "ConnectionError"),
+    FaultCase("body shorter than its length", TruncatedBody(), CUT),
+    FaultCase("chunked body cut", TruncatedBody(mode="chunked"), CUT),
+    FaultCase("last byte missing", TruncatedBody(1.0), CUT),
+    FaultCase("last chunk missing", TruncatedBody(1.0, "chunked"), CUT),
+    FaultCase("no response", Hang(), "ReadTimeout", hangs=True),
+    FaultCase("not HTTP", malformed(PERSON), "ConnectionError"),
     FaultCase(
-        "half a body without a length",
-        HalfBody(),
-        {**TRANSIENT, "poll": NO_FAULT},  # the status is enough
-        INVALID_JSON,
+        "invalid gzip", malformed(GZIP, b"sentinel"), "ContentDecodingError", leaks_socket=True
     ),
-    FaultCase("no response", Hang(), TRANSIENT, "ReadTimeout", hangs=True),
-    FaultCase(
-        "half a body, then nothing", HalfBody(hangs=True), TRANSIENT, "ConnectionError", hangs=True
-    ),
-    FaultCase("not HTTP", malformed(PERSON), TRANSIENT, "ConnectionError"),
-    FaultCase(
-        "invalid gzip",
-        malformed("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 8", b"sentinel"),
-        TRANSIENT,
-        "ContentDecodingError",
-        leaks_socket=True,
-    ),
-    FaultCase(
-        "invalid chunks",
-        malformed("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", f"{PERSON}\r\n".encode()),
-        TRANSIENT,
-        "ChunkedEncodingError",
-    ),
-    FaultCase(
-        "two lengths",
-        malformed("HTTP/1.1 200 OK\nContent-Length: 2, 5", b"{}"),
-        TRANSIENT,
-        "InvalidHeader",
-        leaks_socket=True,
-    ),
-    FaultCase(
-        "invalid header",
-        malformed(f"HTTP/1.1 500 Oh\n{PERSON}\nContent-Length: 2", b"{}"),
-        TRANSIENT,
-        "HTTP 500",
-    ),
+    FaultCase("invalid chunks", malformed(CHUNKED, f"{PERSON}\r\n".encode()), CUT),
+    FaultCase("two lengths", malformed(TWO_LENGTHS, b"{}"), "InvalidHeader", leaks_socket=True),
+    FaultCase("invalid header", malformed(INVALID_HEADER, b"{}"), "HTTP 500"),
 )
 STATUS_FAULTS = (
-    FaultCase("429", Status(429), TRANSIENT, "the service is busy"),
-    FaultCase(
-        "429 with Retry-After in seconds",
-        Status(429, headers={"Retry-After": "7"}),
-        TRANSIENT,
-        "the service is busy",
-        retry_after=7.0,
-    ),
-    FaultCase(
-        "429 with a date as Retry-After",
-        BusyUntil(SECONDS_TO_DATE),
-        TRANSIENT,
-        "the service is busy",
-        retry_after=SECONDS_TO_DATE,
-    ),
-    FaultCase("408", Status(408), TRANSIENT, "the service is busy"),
-    FaultCase(
-        "500",
-        Status(500, "Error retrieving query result"),
-        TRANSIENT,
-        'internal error of the service .HTTP 500, "Error retrieving query result"',
-    ),
-    FaultCase("502", Status(502), TRANSIENT, "HTTP 502"),
-    FaultCase("503", Status(503), TRANSIENT, "HTTP 503"),
-    FaultCase("504", Status(504), TRANSIENT, "HTTP 504"),
-    FaultCase("400", Status(400), QUERY_GONE, "HTTP 400"),
-    FaultCase("404", Status(404), QUERY_GONE, "HTTP 404"),
-    FaultCase(
-        "401",
-        Status(401),
-        by_phase(submit=DENIED_FOR_A_MOMENT, after=DENIED_FOR_A_MOMENT),
-        "denied access .HTTP 401",
-    ),
-    FaultCase(
-        "403",
-        Status(403),
-        by_phase(submit=DENIED_FOR_A_MOMENT, after=DENIED_FOR_A_MOMENT),
-        "denied access .HTTP 403",
-    ),
-    FaultCase("201", Status(201), NOT_READY, f"still queued after 30 minutes|{UNKNOWN_FORMAT}"),
-    FaultCase("202", Status(202), NOT_READY, f"still running after 30 minutes|{UNKNOWN_FORMAT}"),
-    FaultCase("302", Redirect(f"https://elsewhere.example/{PERSON}"), FATAL, "redirect.*HTTP 302"),
-    FaultCase("302 to a host in Latin-1", Redirect("https://\xe9.example"), FATAL, "redirect.*302"),
-    FaultCase("308 to an invalid URL", Redirect(f"http://[{PERSON}", 308), FATAL, "redirect.*308"),
+    FaultCase("429", Status(429), "the service is busy"),
+    FaultCase("408", Status(408), "the service is busy"),
+    FaultCase("500", Status(500, "Error retrieving query result"), "internal error .* .HTTP 500, "),
+    FaultCase("503", Status(503), "HTTP 503"),
+    FaultCase("400", Status(400), "HTTP 400", QUERY_GONE),
+    FaultCase("404", Status(404), "HTTP 404", QUERY_GONE),
+    FaultCase("401", Status(401), "denied access .HTTP 401", DENIED),
+    FaultCase("403", Status(403), "denied access .HTTP 403", DENIED),
+    FaultCase("201", Status(201), f"still queued after 30 minutes|{UNKNOWN}", NOT_READY),
+    FaultCase("202", Status(202), f"still running after 30 minutes|{UNKNOWN}", NOT_READY),
+    FaultCase("302", Redirect(f"https://elsewhere.example/{PERSON}"), "redirect.*HTTP 302", FATAL),
+    FaultCase("302 to a host in Latin-1", Redirect("https://\xe9.example"), "redirect.*302", FATAL),
+    FaultCase("308 to an invalid URL", Redirect(f"http://[{PERSON}", 308), "redirect.*308", FATAL),
 )
 BODY_FAULTS = (
-    FaultCase("random bytes", RandomBytes(), TRANSIENT, INVALID_JSON),
-    FaultCase("empty body", RawBody(b""), TRANSIENT, INVALID_JSON),
-    FaultCase("HTML with 200", HtmlPage(), TRANSIENT, INVALID_JSON),
-    FaultCase("HTML with 502", HtmlPage(502), TRANSIENT, "HTTP 502"),
-    FaultCase(
-        "invalid JSON in a row", RawBody(b'{"Results": [{"id": "\\x"}]}'), TRANSIENT, INVALID_JSON
-    ),
-    FaultCase("too deep a value", RawBody(b'{"a": ' + b"[" * 200_000), TRANSIENT, INVALID_JSON),
-    FaultCase("too deep an array", RawBody(b"[" * 200_000), FATAL, UNKNOWN_FORMAT),
-    FaultCase("too long a number", RawBody(b'{"a": ' + b"9" * 5000 + b"}"), FATAL, UNKNOWN_FORMAT),
-    FaultCase("array", JsonBody([]), FATAL, UNKNOWN_FORMAT),
-    FaultCase("null as Results", JsonBody({"Results": None}), FATAL, UNKNOWN_FORMAT),
-    FaultCase(
-        "number as NextToken", JsonBody({"Results": [], "NextToken": 7}), FATAL, UNKNOWN_FORMAT
-    ),
+    FaultCase("random bytes", RandomBytes(), INVALID_JSON),
+    FaultCase("empty body", RawBody(b""), INVALID_JSON),
+    FaultCase("HTML with 200", HtmlPage(), INVALID_JSON),
+    FaultCase("HTML with 502", HtmlPage(502), "HTTP 502"),
+    FaultCase("invalid JSON in a row", RawBody(b'{"Results": [{"id": "\\x"}]}'), INVALID_JSON),
+    FaultCase("too deep a value", RawBody(b'{"a": ' + b"[" * 200_000), INVALID_JSON),
+    FaultCase("too deep an array", RawBody(b"[" * 200_000), UNKNOWN, FATAL),
+    FaultCase("too long a number", RawBody(b'{"a": ' + b"9" * 5000 + b"}"), UNKNOWN, FATAL),
+    FaultCase("array", JsonBody([]), UNKNOWN, FATAL),
+    FaultCase("null as Results", JsonBody({"Results": None}), UNKNOWN, FATAL),
+    FaultCase("number as NextToken", JsonBody({"Results": [], "NextToken": 7}), UNKNOWN, FATAL),
     FaultCase(
         "numbers as rows",
         JsonBody({"Results": [7]}),
+        f"1 row of .* without a usable id skipped|{UNKNOWN}",
         by_phase(submit=PERMANENT, after=ROWS_SKIPPED),
-        f"1 row of .* without a usable id skipped|{UNKNOWN_FORMAT}",
     ),
-    FaultCase("token of the page before", RepeatToken(), WRONG_TOKEN, "the same page token twice"),
-    FaultCase(
-        "token of the first page", RepeatToken("first"), WRONG_TOKEN, "same page token twice"
-    ),
+    FaultCase("last token again", RepeatToken(), "the same page token twice", WRONG_TOKEN),
+    FaultCase("first token again", RepeatToken("first"), "same page token twice", WRONG_TOKEN),
 )
 MESSAGE_FAULTS = (
-    FaultCase(
-        "failed query",
-        FailQuery(),
-        EXPORT_FAILS,
-        'the query failed .HTTP 500, "Query execution failed"',
-    ),
-    FaultCase(
-        "cancelled query",
-        CancelQuery(),
-        EXPORT_FAILS,
-        'the query was cancelled .HTTP 410, "Query execution was cancelled"',
-    ),
+    FaultCase("failed query", FailQuery(), "the query failed .HTTP 500, ", EXPORT_FAILS),
+    FaultCase("cancelled query", CancelQuery(), "the query was cancelled .HTTP 410", EXPORT_FAILS),
     FaultCase(
         "error message with 200",
         JsonBody({"message": "Error running query"}),
-        EXPORT_FAILS,
         'the query failed .HTTP 200, "Error running query"',
+        EXPORT_FAILS,
     ),
     FaultCase(
         "message with 200 that the query is running",
         JsonBody({"message": "Query is running"}),
+        f"still running after 30 minutes|{UNKNOWN}",
         NOT_READY,
-        f"still running after 30 minutes|{UNKNOWN_FORMAT}",
     ),
-    FaultCase("unknown message with 200", JsonBody({"message": "Hello"}), FATAL, UNKNOWN_FORMAT),
+    FaultCase("unknown message with 200", JsonBody({"message": "Hello"}), UNKNOWN, FATAL),
 )
 FAULT_CASES = (*CONNECTION_FAULTS, *STATUS_FAULTS, *BODY_FAULTS, *MESSAGE_FAULTS)
 
