@@ -45,7 +45,6 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
 _MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
 
 _TYPE_NAMES: t.Final = {
-    "null": "null",
     "boolean": "a boolean",
     "string": "text",
     "integer": "an integer",
@@ -67,8 +66,7 @@ class Settings:
 
     Attributes:
         api_url: Base URL without a trailing slash.
-        start_date: Aware, UTC.
-        end_date: Aware, UTC; `None` for the start of the run.
+        end_date: `None` for the start of the run.
         export_window: In days; `None` for a stream's whole range.
         poll_interval_max, export_timeout, request_timeout: In seconds.
     """
@@ -91,11 +89,7 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, t.Any]) -> Settings:
-        """Convert a config that is valid against `CONFIG`; absent or null means the default.
-
-        Raises:
-            SettingsError: If a setting is invalid in a way that a JSON schema cannot express.
-        """
+        """Convert a config that is valid against `CONFIG`; absent or null means the default."""
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
         if problems := list(_problems(config)):
             raise invalid_settings(problems)
@@ -211,22 +205,15 @@ def _expectation(definition: Mapping[str, t.Any]) -> str:
     if "enum" in definition:  # in quotes, because YAML reads 1.1 as a number
         *others, last = (f'"{choice}"' for choice in definition["enum"])
         return f"{', '.join(others)} or {last}"
-    kind = type_names(name for name in definition["type"] if name != "null")
+    kind = " or ".join(_TYPE_NAMES[name] for name in definition["type"] if name != "null")
     if "minimum" in definition:
         return f"{kind} from {definition['minimum']} to {definition['maximum']}"
     return f"non-empty {kind}" if "minLength" in definition else kind
 
 
-def type_names(types: str | Iterable[str]) -> str:
-    """Name the types of a JSON schema."""
-    names = [types] if isinstance(types, str) else types
-    return " or ".join(_TYPE_NAMES[name] for name in names)
-
-
-def json_path(error: ValidationError, *keys: str) -> str:
-    """Return the path of an invalid value, or of keys in it, on one line without `$.`."""
-    path = ".".join((error.json_path, *keys)).removeprefix("$.")
-    return path.encode("unicode_escape").decode()
+def json_path(error: ValidationError) -> str:
+    """Return the path of an invalid value on one line, without `$.`."""
+    return error.json_path.removeprefix("$.").encode("unicode_escape").decode()
 
 
 def quoted(name: str) -> str:

@@ -6,6 +6,7 @@ An error names the invalid place, never its value, which may be anything.
 from __future__ import annotations
 
 import io
+import json
 import typing as t
 from collections import Counter
 from importlib import resources
@@ -13,7 +14,7 @@ from importlib import resources
 import click
 from jsonschema import Draft202012Validator, validators
 
-from tap_campusgroups.config import json_path, quoted, type_names
+from tap_campusgroups.config import json_path, quoted
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
@@ -21,8 +22,6 @@ from tap_campusgroups.state import FULL_READ_KEY
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from jsonschema import ValidationError
 
 MAX_DEPTH: t.Final = 50  # levels of nesting: the SDK copies catalog and state by recursion
 
@@ -134,18 +133,8 @@ def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
     if level:
         _fail(option, f"more than {MAX_DEPTH} levels of nested objects and lists")
     for error in _VALIDATOR(schema).iter_errors(value):
-        _fail(option, _describe(error))
-
-
-def _describe(error: ValidationError) -> str:
-    wanted, value = t.cast("t.Any", error.validator_value), t.cast("t.Any", error.instance)
-    if error.validator == "required":
-        missing = next(name for name in wanted if name not in value)
-        return f"{json_path(error, missing)} is required"
-    expected = (
-        type_names(wanted) if error.validator == "type" else " or ".join(filter(None, wanted))
-    )
-    return f"{json_path(error)} must be {expected}"
+        wanted = json.dumps(error.validator_value)
+        _fail(option, f"{json_path(error)} does not match {error.validator}: {wanted}")
 
 
 def _fail(option: str, problem: str) -> t.NoReturn:

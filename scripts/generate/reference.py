@@ -66,9 +66,9 @@ records. It contains, under its original name and as it was received:
 
 Deselected fields never appear in `_extra`. If you mask fields with stream maps, mask `_extra`,
 too: see [Masking](masking.md). NaN and Infinity, which are not JSON, are stored in `_extra` as
-text, and so is whatever is nested more than 100 levels deep. Invalid Unicode is replaced with
-U+FFFD, and the summary counts the affected pages. A page with an integer of more than 4,300
-digits, or nested so deeply that no parser reads it, is not valid: the stream fails.
+text. Invalid Unicode is replaced with U+FFFD, and the summary counts the affected pages. A page
+with an integer of more than 4,300 digits, or nested so deeply that no parser reads it, is not
+valid: the stream fails.
 
 In your own catalog, keep every field nullable. You may add constraints such as `enum` or
 `pattern`: a value that violates one is null in its field and kept in `_extra`. A field that you

@@ -11,7 +11,6 @@ import typing as t
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.exceptions import StreamError
-from tap_campusgroups.records.json_codec import limit_depth
 from tap_campusgroups.records.values import (
     ConversionError,
     to_boolean,
@@ -52,8 +51,8 @@ _TYPES: t.Final[dict[str, Convert]] = {
     "number": to_number,
     "boolean": to_boolean,
     "string": to_string,
-    "object": lambda value: limit_depth(to_container(value, dict)),
-    "array": lambda value: limit_depth(to_container(value, list)),
+    "object": lambda value: to_container(value, dict),
+    "array": lambda value: to_container(value, list),
 }
 _CONVERTIBLE_KEYWORDS: t.Final = frozenset(
     {"type", "format", "properties", "items", "title", "description", "default", "examples"}
@@ -64,13 +63,8 @@ class Converter:
     """Converts the rows of one stream; docs/streams.md ("Values") lists the rules.
 
     `_extra` keeps the original value of each top-level field that the schema does not have, or that
-    contains, at any depth, a value that does not fit or a field that the schema does not have.
-
-    Args:
-        schema: The stream's JSON schema; records have `_extra` only if the schema has it.
-        replication_key: Field to convert to the canonical form.
-        unknown_fields: What to do with fields that the schema does not have.
-        deselected_fields: Top-level fields that are not wholly selected; kept out of `_extra`.
+    contains, at any depth, a value that does not fit or a field that the schema does not have,
+    unless it is one of `deselected_fields`, which are not wholly selected.
     """
 
     def __init__(
@@ -120,7 +114,7 @@ class Converter:
         self._has_mismatch = False
         converted = self._convert_value(self._fields[name], value, name)
         if self._has_mismatch and name not in self._deselected_fields:
-            extra[name] = limit_depth(value)
+            extra[name] = value
         return converted
 
     def handle_unknown_field(self, name: str, value: t.Any, extra: Record) -> None:
@@ -129,7 +123,7 @@ class Converter:
             return
         self._count_unknown(safe_field_name(name), value)
         if self._unknown_fields is UnknownFields.CAPTURE and name not in self._deselected_fields:
-            extra[name] = limit_depth(value)
+            extra[name] = value
 
     def _count_unknown(self, path: str, value: t.Any) -> None:
         self._quality.add_unknown(path, value)
@@ -150,7 +144,7 @@ class Converter:
                 return _FORMATS[name]
             case str() as name, _:
                 return _TYPES[name]
-        return limit_depth  # a schema of the user's catalog without a single type
+        return lambda value: value  # a schema of the user's catalog without a single type
 
     def _compile_object(self, properties: Mapping[str, Schema], prefix: str) -> Convert:
         fields = {
@@ -198,28 +192,25 @@ class Converter:
             return None
 
 
-def single_type(schema: object) -> str | None:
+def single_type(schema: Schema) -> str | None:
     """Return the one type that a property has besides null, or `None` if it has not exactly one."""
-    types = schema.get("type") if isinstance(schema, dict) else None
+    types = schema.get("type")
     names = [name for name in types if name != "null"] if isinstance(types, list) else [types]
-    (name,) = names if len(names) == 1 else [None]
-    return name if isinstance(name, str) and name in _TYPES else None
+    return names[0] if len(names) == 1 and names[0] in _TYPES else None
 
 
-def is_fully_convertible(schema: object, *, is_nested: bool = False) -> bool:
+def is_fully_convertible(schema: Schema, *, is_nested: bool = False) -> bool:
     """Return whether a value converted by type is always null or valid against a schema.
 
     This is true of all schemas of the tap; a user's catalog may have others. A nested schema must
     allow null.
     """
-    name = single_type(schema)
-    if name is None or not isinstance(schema, dict):
-        return False
-    properties = schema.get("properties", {})
-    nested = [*properties.values()] if isinstance(properties, dict) else [properties]
+    nested = [*schema.get("properties", {}).values()]
     nested += [schema["items"]] if "items" in schema else []
+    name = single_type(schema)
     return (
-        all(key in _CONVERTIBLE_KEYWORDS or key.startswith("x-") for key in schema)
+        name is not None
+        and all(key in _CONVERTIBLE_KEYWORDS or key.startswith("x-") for key in schema)
         and (name != "string" or schema.get("format") in [None, *_FORMATS])
         and (not is_nested or "null" in schema["type"])
         and all(is_fully_convertible(one, is_nested=True) for one in nested)

@@ -6,6 +6,7 @@ Numbers keep their digits: one with a decimal point or an exponent becomes a `De
 from __future__ import annotations
 
 import codecs
+import json
 import re
 import typing as t
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
@@ -22,7 +23,6 @@ Buffer: t.TypeAlias = "bytes | bytearray | memoryview"
 Raw = msgspec.Raw
 """JSON text of a value that is not decoded yet."""
 
-MAX_DEPTH: t.Final = 100  # nesting levels that a value keeps; JSON parsers fail at about 1,000
 MAX_DIGITS: t.Final = 1000  # integer digits of a number with a decimal point or an exponent
 
 JSON_TYPES: t.Final[dict[type, str]] = {
@@ -35,6 +35,15 @@ JSON_TYPES: t.Final[dict[type, str]] = {
     dict: "object",
 }
 """Name of each type of a decoded value."""
+
+_TYPES_BY_FIRST_CHARACTER: t.Final = {
+    b"n": "null",
+    b"t": "boolean",
+    b"f": "boolean",
+    b'"': "string",
+    b"[": "array",
+    b"{": "object",
+}
 
 _T = t.TypeVar("_T")
 
@@ -75,26 +84,22 @@ def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
 
 
 def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
-    """Decode the top-level keys of a response body; their values stay JSON text.
+    """Decode the top-level keys of a response body; return whether invalid Unicode was replaced.
 
-    Returns:
-        The keys and values, and whether invalid Unicode was replaced.
+    The values stay JSON text.
 
     Raises:
         UnexpectedJsonError: If the body is not an object.
         InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
-    text = _without_byte_order_mark(content)
+    text = memoryview(content)
+    if bytes(text[:3]) == codecs.BOM_UTF8:
+        text = text[3:]
     try:
         return _decode(_body_decoder, text), False
     except InvalidJsonError:
         repaired, has_invalid_unicode = repair_json(text)
         return _decode(_body_decoder, repaired), has_invalid_unicode
-
-
-def _without_byte_order_mark(content: Buffer) -> memoryview:
-    view = memoryview(content)
-    return view[3:] if bytes(view[:3]) == codecs.BOM_UTF8 else view
 
 
 def decode_value(text: Buffer | str | Raw) -> t.Any:
@@ -103,13 +108,11 @@ def decode_value(text: Buffer | str | Raw) -> t.Any:
 
 
 class DecodedRows(t.NamedTuple):
-    """The rows of a page, decoded."""
+    """The rows of a page that are objects, and the number of those that are not."""
 
     rows: list[Record]
     non_object_rows: int
-    """Number of rows left out because they are not objects."""
     has_invalid_unicode: bool
-    """Whether invalid Unicode was replaced."""
 
 
 def decode_rows(results: Raw) -> DecodedRows:
@@ -126,55 +129,31 @@ def decode_rows(results: Raw) -> DecodedRows:
 
 # A surrogate pair or a lone surrogate, after an even number of backslashes.
 _SURROGATE = re.compile(
-    rb"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-# A string without an end reaches to the end of the text; another try at its next quotation mark
-# would take quadratic time.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?Infinity|NaN', re.DOTALL)
-_CONTROL_CHARACTERS: t.Final = {code: f"\\u{code:04x}" for code in range(0x20)}
 
 
 def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
     """Rewrite JSON as some services write it; otherwise, one value would cost a whole page.
 
     Invalid UTF-8 bytes and lone surrogates become U+FFFD: JSON can escape a lone surrogate, but
-    neither UTF-8 nor a database can store one. Control characters in strings are escaped. NaN and
-    Infinity become strings.
-
-    Returns:
-        The repaired text, and whether invalid Unicode was replaced.
+    neither UTF-8 nor a database can store one. Python's parser, unlike msgspec, accepts control
+    characters in strings, and NaN and Infinity, which become strings. The second result is whether
+    invalid Unicode was replaced.
     """
-    decoded = str(memoryview(text), "utf-8", "replace").encode()
-    source = _substitute(_SURROGATE, lambda m: m[0] if m[2] else m[1] + rb"\ufffd", decoded)
-    return Raw(_substitute(_TOKEN, _repair_token, source)), source != memoryview(text)
-
-
-def _repair_token(match: re.Match[bytes]) -> bytes:
-    token = match[0]
-    if token[:1] != b'"':
-        return b'"%s"' % token
-    return token.decode().translate(_CONTROL_CHARACTERS).encode()
-
-
-def _substitute(
-    pattern: re.Pattern[bytes], repair: Callable[[re.Match[bytes]], bytes], text: Buffer
-) -> bytearray:
-    """Do the same as `pattern.sub`, which would hold the parts of a large body as objects."""
-    output, end = bytearray(), 0
-    for match in pattern.finditer(text):
-        output += text[end : match.start()]
-        output += repair(match)
-        end = match.end()
-    output += text[end:]
-    return output
+    decoded = str(memoryview(text), "utf-8", "replace")
+    source = _SURROGATE.sub(lambda m: m[0] if m[2] else f"{m[1]}\ufffd", decoded)
+    try:
+        value = json.loads(source, strict=False, parse_float=to_decimal, parse_constant=str)
+        repaired = encoder.encode(value)
+    except (ValueError, RecursionError):
+        raise InvalidJsonError from None
+    return Raw(repaired), source.encode() != memoryview(text)
 
 
 def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
-    """Return a decoder of one msgspec type that converts between text, number and 0/1.
-
-    The decoder raises `UnexpectedJsonError` if the JSON does not fit the type.
-    """
+    """Return a decoder of one msgspec type that converts between text, number and 0/1."""
     decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(expected, strict=False)
     return lambda text: _decode(decoder, text)
 
@@ -185,30 +164,6 @@ def encode_json(value: t.Any) -> str:
         return encoder.encode(value).decode()
     except RecursionError:
         raise InvalidJsonError from None
-
-
-def format_json(value: t.Any) -> str:
-    """Encode a value as JSON on one line, with spaces for readers."""
-    return msgspec.json.format(encode_json(value), indent=0)
-
-
-def limit_depth(value: t.Any) -> t.Any:
-    """Copy a value, with whatever is nested deeper than `MAX_DEPTH` as JSON text."""
-    if not isinstance(value, (dict, list)):
-        return value
-    root: list[t.Any] = [value]  # not by recursion, which would leave less of it to `encode_json`
-    parents: list[t.Any] = [root]
-    for level in range(MAX_DEPTH + 1):
-        children: list[t.Any] = []
-        for parent in parents:
-            for key, child in parent.items() if isinstance(parent, dict) else enumerate(parent):
-                if isinstance(child, (dict, list)):
-                    parent[key] = encode_json(child) if level == MAX_DEPTH else child.copy()
-                    children.append(parent[key])
-        if not children:
-            break
-        parents = children
-    return root[0]
 
 
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
@@ -232,13 +187,3 @@ def describe_json(text: Buffer | Raw) -> str:
     """Return the type of valid JSON by its first character, without decoding it."""
     first = bytes(memoryview(text)[:99]).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     return _TYPES_BY_FIRST_CHARACTER.get(first, "number")
-
-
-_TYPES_BY_FIRST_CHARACTER: t.Final = {
-    b"n": "null",
-    b"t": "boolean",
-    b"f": "boolean",
-    b'"': "string",
-    b"[": "array",
-    b"{": "object",
-}

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -45,6 +45,7 @@ if t.TYPE_CHECKING:
 RowStruct: t.TypeAlias = t.Any
 """Struct of a row, or of an object in it, with the attributes `f0`, `f1` and so on."""
 
+Getter: t.TypeAlias = "Callable[[t.Any], t.Any]"
 PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
 """Converts one column of decoded rows in place."""
 
@@ -78,13 +79,11 @@ class _FallbackNeeded(Exception):  # noqa: N818 - caught where it is raised
 
 @dataclass(frozen=True, slots=True)
 class ConvertedPage:
-    """The converted rows of a page.
+    """The converted rows of a page: structs, or dictionaries if no struct can hold the page.
 
     Attributes:
-        rows: Structs, or dictionaries if no struct can hold the page.
         newest: The newest replication key in canonical form, if any row has a valid one.
         rows_without_key: Number of rows left out: without a primary key, or not objects.
-        has_invalid_unicode: Whether invalid Unicode was replaced.
     """
 
     rows: list[RowStruct]
@@ -96,11 +95,7 @@ class ConvertedPage:
 class PageConverter:
     """Converts the pages of one stream to what `Converter` returns for their rows, as structs.
 
-    Args:
-        schema: The stream's JSON schema.
-        converter: Converter of the same schema, for the fields that fall back.
-        replication_key: Field to convert to the canonical form.
-        primary_key: Field without which a row is left out; `None` to keep all rows.
+    A row without the primary key is left out, unless `primary_key` is `None`.
     """
 
     def __init__(
@@ -116,19 +111,17 @@ class PageConverter:
         untyped: list[str] = []
         for name, definition in {**schema["properties"], replication_key: None}.items():
             attribute = f"f{len(self._columns)}"
-            column = _Column(attribute, Raw)
+            column: _Column | None = None
             if name == EXTRA:
                 column = _Column(attribute, type(None), default=None)
             elif name == replication_key:
                 post_convert = _each_timestamp(attribute, name, is_key=True)
                 column = _Column(attribute, str | None, post_convert, default=None)
-            elif is_fully_convertible(definition) and (
-                compiled := _compile(definition, attribute, name)
-            ):
-                column = compiled
-            else:
+            elif is_fully_convertible(definition):
+                column = _compile(definition, attribute, name)
+            if column is None:
                 untyped.append(name)
-            self._columns[name] = column
+            self._columns[name] = column or _Column(attribute, Raw)
         self._can_decode = self._fall_back(untyped)
 
     def __call__(self, results: Raw) -> ConvertedPage:
@@ -158,24 +151,28 @@ class PageConverter:
                 column.post_convert(rows)
         if self._fallback_fields:
             self._convert_fallback_fields(rows)
-        kept = rows
-        if self._primary_key is not None:
-            get_id = attrgetter(self._columns[self._primary_key].attribute)
-            if not all(map(get_id, rows)):  # checked in C; 0 is falsy, but a valid id
-                kept = [row for row in rows if get_id(row) not in (None, UNSET)]
-        get_key = attrgetter(self._columns[self._replication_key].attribute)
-        newest = max(filter(None, map(get_key, kept)), default=None)
-        return ConvertedPage(kept, newest, len(rows) - len(kept))
+        return self._with_keys(rows, lambda name: attrgetter(self._columns[name].attribute))
 
     def _convert_rows(self, results: Raw) -> ConvertedPage:
         """Convert a page that structs cannot hold, such as one with a row that is not an object."""
         rows, non_object_rows, has_invalid_unicode = decode_rows(results)
         records = [self._converter(row) for row in rows]
-        key = self._primary_key
-        kept = [record for record in records if key is None or record.get(key) is not None]
-        newest = max(filter(None, (record[self._replication_key] for record in kept)), default=None)
-        rows_without_key = len(records) - len(kept) + non_object_rows
-        return ConvertedPage(kept, newest, rows_without_key, has_invalid_unicode)
+        page = self._with_keys(records, lambda name: methodcaller("get", name))
+        return replace(
+            page,
+            rows_without_key=page.rows_without_key + non_object_rows,
+            has_invalid_unicode=has_invalid_unicode,
+        )
+
+    def _with_keys(self, rows: list[t.Any], getter: Callable[[str], Getter]) -> ConvertedPage:
+        """Leave out the rows without a primary key, and find the newest replication key."""
+        kept = rows
+        if self._primary_key is not None:
+            get_id = getter(self._primary_key)
+            if not all(map(get_id, rows)):  # checked in C; 0 is falsy, but a valid id
+                kept = [row for row in rows if get_id(row) not in (None, UNSET)]
+        newest = max(filter(None, map(getter(self._replication_key), kept)), default=None)
+        return ConvertedPage(kept, newest, len(rows) - len(kept))
 
     def _find_mismatches(self, results: Raw) -> Sequence[str]:
         """Return the fields that have no column, or a value that does not fit its type."""
@@ -246,32 +243,28 @@ def _make_struct(columns: Mapping[str, _Column]) -> type[msgspec.Struct] | None:
         return None
 
 
-def _compile(  # noqa: PLR0911 - one return per type
-    definition: Schema, attribute: str, field: str
-) -> _Column | None:
+def _compile(definition: Schema, attribute: str, field: str) -> _Column | None:
     """Compile a property within a top-level field; return `None` if msgspec cannot type it."""
-    match single_type(definition), definition:
-        case "object", {"properties": properties}:
-            return _compile_objects(properties, attribute, field)
-        case "array", {"items": {"properties": properties} as items} if (
-            single_type(items) == "object"
-        ):
-            return _compile_objects(properties, attribute, field, in_array=True)
-        case "array", {"items": items}:
-            item = _compile(items, attribute, field)
-            if item is not None and item.post_convert is None:
-                return _Column(attribute, list[item.type] | None)  # type: ignore[name-defined]
-        case "string", {"format": "date-time"}:
+    kind = single_type(definition)
+    in_array = kind == "array" and "items" in definition
+    inner = definition["items"] if in_array else definition
+    match single_type(inner), inner, in_array:
+        case "object", {"properties": properties}, _:
+            return _compile_objects(properties, attribute, field, in_array=in_array)
+        case "string", {"format": "date-time"}, False:
             return _Column(attribute, str | None, _each_timestamp(attribute, field))
-        case "string", {"format": "date"}:
+        case "string", {"format": "date"}, False:
             return _Column(attribute, str | None, _each_text(attribute, field, to_date))
-        case name, _ if name in _SCALARS:
-            return _Column(attribute, _SCALARS[name])
+        case "string", {"format": _}, True:
+            return None
+        case name, _, _ if name in _SCALARS:
+            scalar = _SCALARS[name]
+            return _Column(attribute, list[scalar] | None if in_array else scalar)  # type: ignore[valid-type]
     return None
 
 
 def _compile_objects(
-    properties: Mapping[str, Schema], attribute: str, field: str, *, in_array: bool = False
+    properties: Mapping[str, Schema], attribute: str, field: str, *, in_array: bool
 ) -> _Column | None:
     """Compile an object, or an array of objects."""
     columns: dict[str, _Column] = {}
@@ -321,21 +314,18 @@ def _each_timestamp(attribute: str, field: str, *, is_key: bool = False) -> Post
     lengths = _KEY_LENGTHS if is_key else _COMMON_LENGTHS
 
     def post_convert(rows: Sequence[RowStruct]) -> None:
-        common: list[RowStruct] = []
         texts: list[str] = []
         others: list[RowStruct] = []
         for row, text in zip(rows, map(get, rows), strict=True):
-            if text.__class__ is str:
-                if len(text) in lengths and text[10] == "T" and (text[-1] == "Z" or not is_key):
-                    common.append(row)
-                    texts.append(text)
-                else:
-                    others.append(row)
-        are_common = _are_common_timestamps(texts)
-        if are_common and is_key:
-            for row, text in zip(common, texts, strict=True):
+            if text.__class__ is not str:
+                continue
+            if len(text) not in lengths or text[10] != "T" or (is_key and text[-1] != "Z"):
+                others.append(row)
+                continue
+            texts.append(text)
+            if is_key:
                 setattr(row, attribute, f"{text[:-1]}000Z")
-        convert_texts(others if are_common else rows)
+        convert_texts(others if _are_common_timestamps(texts) else rows)
 
     return post_convert
 

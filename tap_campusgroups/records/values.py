@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from tap_campusgroups.records.json_codec import (
@@ -16,7 +16,6 @@ from tap_campusgroups.records.json_codec import (
     JsonError,
     decode_value,
     encode_json,
-    limit_depth,
     to_decimal,
 )
 
@@ -41,11 +40,7 @@ def _is_null_text(text: str) -> bool:
 
 
 def parse_timestamp(value: object) -> datetime | None:
-    """Parse a timestamp in any ISO 8601 form, such as `2024-05-01 10:00:00.5+02:00`.
-
-    Returns:
-        The timestamp in UTC, also if it has no offset; `None` if it is not valid.
-    """
+    """Parse a timestamp in any ISO 8601 form; without an offset, it is in UTC, like the result."""
     try:
         if isinstance(value, str) and _TIMESTAMP.fullmatch(text := _normalize_timestamp(value)):
             timestamp = datetime.fromisoformat(text)
@@ -73,9 +68,6 @@ def canonical_timestamp(value: object) -> str | None:
     """Return a timestamp in the canonical form, `2024-05-01T08:00:00.500000Z`.
 
     Bookmarks and `updatedOn` have this form, because the SDK compares bookmarks as strings.
-
-    Returns:
-        The timestamp in UTC; `None` if `parse_timestamp` does not accept the value.
     """
     timestamp = parse_timestamp(value)
     return None if timestamp is None else format_timestamp(timestamp)
@@ -130,7 +122,7 @@ def to_boolean(value: t.Any) -> bool | None:
 
 def to_string(value: t.Any) -> str:
     """Convert to text; a value that is not text becomes its JSON."""
-    return value if isinstance(value, str) else encode_json(limit_depth(value))
+    return value if isinstance(value, str) else encode_json(value)
 
 
 def to_timestamp(value: t.Any) -> str | None:
@@ -147,19 +139,11 @@ def to_timestamp(value: t.Any) -> str | None:
         raise ConversionError
     try:
         timestamp = datetime.fromisoformat(text)
-    except ValueError:
+        if match[1]:
+            return text
+        return timestamp.isoformat() if timestamp.tzinfo is None else format_timestamp(timestamp)
+    except (ValueError, OverflowError):
         raise ConversionError from None
-    if match[1]:
-        return text
-    offset = timestamp.utcoffset()
-    if offset is None:
-        return timestamp.isoformat()
-    try:
-        return format_timestamp(timestamp)
-    except OverflowError:  # in UTC, before year 1 or after year 9999
-        if offset % timedelta(minutes=1):
-            raise ConversionError from None
-        return timestamp.isoformat()
 
 
 def to_canonical_timestamp(value: t.Any) -> str | None:

