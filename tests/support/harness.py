@@ -40,8 +40,6 @@ STARTED = NEWEST + timedelta(hours=1)
 WAIT_LIMIT = 60.0
 """Seconds after which a test that waits for an event fails instead of hanging."""
 
-MAX_RETRY_DELAY = WAIT_LIMIT  # the name in other folders of tests
-
 ROW_BY_ROW = {"flattening_enabled": True, "flattening_max_depth": 1}
 """Settings with which the SDK writes records one by one instead of the fast path in pages."""
 
