@@ -118,8 +118,8 @@ def test_project_that_adds_the_definition_installs_the_tap_and_loads_every_row(
         "environments": [{"name": "dev"}],
         "plugins": {"loaders": [loader]},
     }
-    for name, content in {"meltano": project, "tap": {**made, "pip_url": local}}.items():
-        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    for name, content in (("meltano.yml", project), ("tap.yml", {**made, "pip_url": local})):
+        (tmp_path / name).write_text(yaml.safe_dump(content), encoding="utf-8")
     (tmp_path / "output").mkdir()
     with Simulator(Dataset(5, newest=NEWEST)) as service:
         workspace = pipeline.Workspace(tmp_path, service=service, folder=tmp_path)

@@ -1,8 +1,8 @@
-"""Fields that the user declares in meltano.yml, and streams and ranges that are read again.
+"""Fields that the user declares in meltano.yml, and a range that is read again.
 
 The runs build on each other, with the recipes of docs/new-fields.md and docs/backfills.md: a first
-run prints the lines that declare the unknown fields; with them, a range and then the stream are
-read again, each after changes by hand.
+run prints the lines that declare the unknown fields; with them, a range is read again, after
+changes by hand.
 """
 
 from __future__ import annotations
@@ -134,7 +134,6 @@ class Runs(NamedTuple):
         first: The tables after it.
         ranged: The tables after a range was read again, with the printed lines and a changed type.
         types: The types of the columns of the events by name, after that.
-        whole: The tables after the whole stream was read again.
         names: The names of the events at the service by id.
     """
 
@@ -142,7 +141,6 @@ class Runs(NamedTuple):
     first: Tables
     ranged: Tables
     types: dict[str, str]
-    whole: Tables
     names: dict[int, str]
 
 
@@ -177,8 +175,7 @@ def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         with database.connect() as connection:
             types = dict(connection.execute(query, (SCHEMA, READ_AGAIN)).fetchall())
-        whole = pipe.read_again("Re-read a stream")
-        yield Runs(found[1], first, ranged, types, whole, names({row["id"]: row for row in sent}))
+        yield Runs(found[1], first, ranged, types, names({row["id"]: row for row in sent}))
 
 
 def declare_columns(workspace: pipeline.Workspace, printed: str) -> None:
@@ -203,14 +200,6 @@ def names(rows: dict[int, dict[str, Any]]) -> dict[int, str]:
     return {key: row["name"] for key, row in rows.items()}
 
 
-def check_loaded(row: dict[str, Any]) -> None:
-    """Check that the new columns of an event have its values."""
-    assert {name: row[name] for name in LOADED} == LOADED
-    assert row["type"] == TYPE
-    assert row["capacity"] == "40"
-    assert row["_extra"] is None
-
-
 def test_run_prints_the_lines_that_declare_unknown_fields(runs: Runs) -> None:
     fields = yaml.safe_load(runs.printed)["schema"][READ_AGAIN]
     assert fields.keys() == {*KINDS, "type"}
@@ -231,7 +220,9 @@ def test_declared_fields_become_columns_of_the_documented_types(runs: Runs) -> N
 
 def test_only_rows_read_after_the_change_have_values_in_the_new_columns(runs: Runs) -> None:
     for key in WITHIN:
-        check_loaded(runs.ranged.events[key])
+        row = runs.ranged.events[key]
+        assert {name: row[name] for name in LOADED} == LOADED
+        assert (row["type"], row["capacity"], row["_extra"]) == (TYPE, "40", None)
     assert runs.ranged.events[ADDED]["endedOn"] == date(2025, 5, 1)
     for key in WITHOUT:
         row = runs.ranged.events[key]
@@ -245,12 +236,5 @@ def test_range_read_again_restores_only_rows_of_the_range(runs: Runs) -> None:
     }
 
 
-def test_stream_read_again_restores_all_rows_and_fills_the_columns(runs: Runs) -> None:
-    assert names(runs.whole.events) == runs.names
-    for row in runs.whole.events.values():
-        check_loaded(row)
-
-
 def test_rows_of_other_streams_are_not_read_again(runs: Runs) -> None:
-    assert names(runs.whole.tags) == {2: "by hand", 3: "by hand"}
-    assert runs.whole.tags == runs.ranged.tags
+    assert names(runs.ranged.tags) == {2: "by hand", 3: "by hand"}

@@ -32,22 +32,18 @@ class Timing:
     A waiting time is one number for all streams, or a number by stream (others: 0).
 
     Attributes:
-        queued_seconds: How long a query is queued, by the simulator's clock.
-        running_seconds: How long it runs after that, by the simulator's clock.
+        running_seconds: How long a query runs, by the simulator's clock.
         queued_polls: Minimum number of 201 responses, regardless of the clock.
         running_polls: Minimum number of 202 responses, regardless of the clock.
         page_seconds: Delay before each page, in real time.
         max_active: Number of active queries at which a POST gets 429 (None: no limit).
-        retry_after: Header Retry-After of that response (None: no header).
     """
 
-    queued_seconds: float | Mapping[str, float] = 0.0
     running_seconds: float | Mapping[str, float] = 0.0
     queued_polls: int | Mapping[str, int] = 0
     running_polls: int | Mapping[str, int] = 0
     page_seconds: float | Mapping[str, float] = 0.0
     max_active: int | None = None
-    retry_after: str | None = None
 
 
 def value_for(setting: Number | Mapping[str, Number], stream: str) -> Number:
@@ -95,7 +91,6 @@ class Query:
     id: str
     stream: str
     submitted: float
-    queued_seconds: float
     running_seconds: float
     queued_polls: int
     running_polls: int
@@ -108,9 +103,9 @@ class Query:
     def state(self, at: float) -> QueryState:
         """Return the state at `at` seconds of the simulator's clock."""
         elapsed = at - self.submitted
-        if elapsed < self.queued_seconds or self.queued_polls > 0:
+        if self.queued_polls > 0:
             return "queued"
-        if elapsed < self.queued_seconds + self.running_seconds or self.running_polls > 0:
+        if elapsed < self.running_seconds or self.running_polls > 0:
             return "running"
         return "ready"
 
@@ -205,7 +200,6 @@ class QueryStore:
                 id=str(uuid.UUID(int=self._ids.getrandbits(128), version=4)),
                 stream=stream,
                 submitted=at,
-                queued_seconds=value_for(timing.queued_seconds, stream),
                 running_seconds=value_for(timing.running_seconds, stream),
                 queued_polls=value_for(timing.queued_polls, stream),
                 running_polls=value_for(timing.running_polls, stream),

@@ -200,9 +200,7 @@ class Service:
             try:
                 query = self.queries.submit(stream, self.timing, at)
             except TooManyQueriesError:
-                header = self.timing.retry_after
-                headers = {} if header is None else {"Retry-After": header}
-                return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", headers)
+                return message_response(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests")
             rows = self.dataset.select(stream, *window)
             query.rows = self.queries.shuffle(stream, start_text, end_text, rows)
             context.query = query

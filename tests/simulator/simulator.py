@@ -42,11 +42,10 @@ class Simulator:
         dataset: The rows (default: 50 per stream, the newest at `now()`).
         clock: Returns seconds; measures how long a query has waited.
         now: Returns the time for the Date header.
-        queued_seconds: See `Timing`, also for the other waiting times; `simulator.timing` may be
+        running_seconds: See `Timing`, also for the other waiting times; `simulator.timing` may be
             changed while the simulator runs.
         max_active: Number of active queries at which a POST gets 429 (None: no limit). A query is
             active until a GET for it was answered with 200, 410 or 500.
-        retry_after: Header Retry-After of that response (None: no header).
         tls: Certificate for localhost, see `tests/support/tls.py`; serves https.
 
     Attributes:
@@ -62,19 +61,17 @@ class Simulator:
         school_code: str = DEFAULT_SCHOOL,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
-        queued_seconds: float | Mapping[str, float] = 0.0,
         running_seconds: float | Mapping[str, float] = 0.0,
         queued_polls: int | Mapping[str, int] = 0,
         running_polls: int | Mapping[str, int] = 0,
         page_seconds: float | Mapping[str, float] = 0.0,
         max_active: int | None = None,
-        retry_after: str | None = None,
         tls: SSLContext | None = None,
     ) -> None:
         """Bind to a free port and start serving."""
         self.dataset = Dataset(newest=now()) if dataset is None else dataset
-        waits = (queued_seconds, running_seconds, queued_polls, running_polls, page_seconds)
-        self.timing = Timing(*waits, max_active, retry_after)
+        waits = (running_seconds, queued_polls, running_polls, page_seconds)
+        self.timing = Timing(*waits, max_active)
         self.api_secret = api_secret
         self.school_code = school_code
         self._service = Service(self.dataset, api_secret, school_code, clock, self.timing)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.metrics import METRICS_LOGGER_NAME, Point
 
 from tap_campusgroups.records.writer import PageWriter
-from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
-from tests.support.harness import NEWEST, Output, limited_to, only, settings_for
+from tests.support.harness import NEWEST, Output, only, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +38,6 @@ class Run(Output):
     """Output and log of a run.
 
     Attributes:
-        text: Everything written to stdout.
         pages: Number of records in each page that was written as a whole.
         metrics: Metrics of the SDK without durations, sorted.
         reports: Summaries of the streams without `age_hours`.
@@ -50,7 +46,6 @@ class Run(Output):
         log: The whole log.
     """
 
-    text: str = ""
     pages: Sequence[int] = ()
     metrics: Sequence[str] = ()
     reports: Sequence[Mapping[str, Any]] = ()
@@ -96,7 +91,6 @@ class Tap:
             write_lines(writer, lines)
 
         patch.setattr(PageWriter, "write_lines", spy)
-        patch.setattr(TapCampusGroups, "initialized_at", int(STARTED.timestamp() * 1000))
 
     def __call__(
         self,
@@ -104,7 +98,7 @@ class Tap:
         prepare: Callable[[Dataset], object] = lambda _: None,
         faults: Sequence[Fault] = (),
         writer: GenericSingerWriter[Any, Any] | None = None,
-        catalog: Mapping[str, Any] | None = None,
+        catalog: dict[str, Any] | None = None,
         state: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Run:
@@ -124,31 +118,22 @@ class Tap:
         self._pages.clear()
         dataset = Dataset(ROWS, newest=NEWEST)
         prepare(dataset)
-        written = io.BytesIO()
-        stdout = io.TextIOWrapper(written, encoding="utf-8")
-        error: Exception | None = None
         names = [entry["tap_stream_id"] for entry in catalog["streams"]]
-        with Simulator(dataset) as simulator, redirect_stdout(stdout), limited_to(names):
+        # A copy, because the SDK modifies its arguments.
+        catalog = json.loads(json.dumps(catalog))
+        with Simulator(dataset) as simulator:
             for fault in faults:
                 simulator.inject(fault)
             config = settings_for(simulator) | {"page_size": PAGE_SIZE} | settings
-            try:
-                TapCampusGroups(
-                    # Copies, because the SDK modifies its arguments.
-                    config=json.loads(json.dumps(config)),
-                    state=json.loads(json.dumps(state or {})),
-                    catalog=json.loads(json.dumps(catalog)),
-                    message_writer=writer,
-                ).sync_all()
-            except Exception as caught:  # noqa: BLE001 - tests look at it
-                error = caught
-            stdout.flush()
-        lines = written.getvalue().splitlines()  # bytes, because text would also be split at U+2028
+            config = json.loads(json.dumps(config))
+            output = sync(
+                config, *names, state=state, catalog=catalog, started=STARTED, writer=writer
+            )
         points = (record.args for record in self._records(METRICS_LOGGER_NAME, logging.INFO))
         return Run(
-            [json.loads(line, parse_float=Decimal) for line in lines],
-            error,
-            text=written.getvalue().decode(),
+            [json.loads(line, parse_float=Decimal) for line in output.text.split("\n")[:-1]],
+            output.error,
+            output.text,
             pages=self._pages.copy(),
             metrics=sorted(
                 metric(one)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pytest
     from click.testing import Result
+    from singer_sdk.singerlib.encoding import GenericSingerWriter
 
     from tests.simulator import Simulator
 
@@ -38,8 +39,6 @@ STARTED = NEWEST + timedelta(hours=1)
 
 WAIT_LIMIT = 60.0
 """Seconds after which a test that waits for an event fails instead of hanging."""
-
-MAX_RETRY_DELAY = WAIT_LIMIT  # the name in other folders of tests
 
 ROW_BY_ROW = {"flattening_enabled": True, "flattening_max_depth": 1}
 """Settings with which the SDK writes records one by one instead of the fast path in pages."""
@@ -142,11 +141,13 @@ class Output:
     Attributes:
         messages: The Singer messages.
         error: The error that ended the run.
+        text: Everything written to stdout.
         records: The records by stream.
     """
 
     messages: list[dict[str, Any]]
     error: Exception | None = None
+    text: str = ""
     records: dict[str, list[dict[str, Any]]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -226,6 +227,7 @@ def sync(
     state: Mapping[str, Any] | None = None,
     catalog: dict[str, Any] | None = None,
     started: datetime | None = STARTED,
+    writer: GenericSingerWriter[Any, Any] | None = None,
 ) -> Output:
     """Run the tap in this process and return its output, also if it ends with an error.
 
@@ -235,6 +237,7 @@ def sync(
         state: The state of an earlier run.
         catalog: A catalog instead of `streams`.
         started: Start of the run as the tap sees it; `None` for now.
+        writer: Message writer to use instead of the tap's.
     """
     written = io.BytesIO()
     error: Exception | None = None
@@ -250,11 +253,13 @@ def sync(
                 config=dict(config),
                 state=json.loads(json.dumps(state or {})),
                 catalog=catalog,
+                message_writer=writer,
             ).sync_all()
         except Exception as caught:  # noqa: BLE001 - for the test
             error = caught
         stdout.flush()
-    return Output([json.loads(line) for line in written.getvalue().splitlines()], error)
+    lines = written.getvalue().splitlines()  # bytes, because text would also be split at U+2028
+    return Output([json.loads(line) for line in lines], error, written.getvalue().decode())
 
 
 def invoke(folder: Path, *options: str, **files: Any) -> Result:
