@@ -6,7 +6,6 @@ An error names the invalid place, never its value, which may be anything.
 from __future__ import annotations
 
 import io
-import json
 import typing as t
 from collections import Counter
 from importlib import resources
@@ -16,7 +15,7 @@ from jsonschema import Draft202012Validator, validators
 
 from tap_campusgroups.config import json_path, quoted
 from tap_campusgroups.exceptions import InputError
-from tap_campusgroups.records.json_codec import JsonError, decode_value
+from tap_campusgroups.records.json_codec import JsonError, decode_value, format_json
 from tap_campusgroups.records.values import canonical_timestamp
 from tap_campusgroups.state import FULL_READ_KEY
 
@@ -133,7 +132,7 @@ def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
     if level:
         _fail(option, f"more than {MAX_DEPTH} levels of nested objects and lists")
     for error in _VALIDATOR(schema).iter_errors(value):
-        wanted = json.dumps(error.validator_value)
+        wanted = format_json(error.validator_value)
         _fail(option, f"{json_path(error)} does not match {error.validator}: {wanted}")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import typing as t
 from datetime import UTC, datetime
 
 from tap_campusgroups.records.converter import UnknownFields
+from tap_campusgroups.records.json_codec import format_json
 from tap_campusgroups.records.values import parse_timestamp
 
 if t.TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _schema_lines(streams: Iterable[CampusGroupsStream]) -> list[str]:
         if fields:
             lines.append(f"      {stream.name}:")
             # JSON is valid YAML, and quotes the names that YAML takes for booleans.
-            lines += [f'        "{name}": {json.dumps(one)}' for name, one in fields.items()]
+            lines += [f'        "{name}": {format_json(one)}' for name, one in fields.items()]
     heading = "  To load the new fields as columns, add to the extractor in meltano.yml:"
     return [heading, "    schema:", *lines] if lines else []
 

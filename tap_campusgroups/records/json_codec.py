@@ -166,6 +166,11 @@ def encode_json(value: t.Any) -> str:
         raise InvalidJsonError from None
 
 
+def format_json(value: t.Any) -> str:
+    """Encode a value as JSON on one line, with spaces for readers."""
+    return json.dumps(value)
+
+
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     stream: str
     record: t.Any
