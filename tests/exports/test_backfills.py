@@ -11,7 +11,7 @@ import pytest
 from tap_campusgroups.exceptions import ExportFailedError
 from tap_campusgroups.records.values import format_timestamp
 from tests.simulator import Dataset, FailQuery, Simulator
-from tests.support.harness import NEWEST, STARTED, settings_for, state_of, sync
+from tests.support.harness import NEWEST, STARTED, settings_for, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,31 +188,6 @@ def test_run_after_a_run_with_end_date_resumes_there(simulator: Simulator) -> No
     assert min(submitted(simulator))[0] == until - 2 * DAY
     assert ids(first) | ids(second) == in_range(simulator, "events", START, STARTED)
     assert second.bookmarks == {"events": format_timestamp(NEWEST)}
-
-
-@pytest.mark.parametrize("window", [None, 1])
-def test_old_range_read_again_does_not_move_the_bookmark_back(
-    simulator: Simulator, window: int | None
-) -> None:
-    until = START + 5 * DAY
-    state = state_of(events=format_timestamp(NEWEST), rooms=format_timestamp(NEWEST))
-    config = settings_for(
-        simulator,
-        start_date=START.isoformat(),
-        end_date=until.isoformat(),
-        export_window_days=window,
-    )
-    output = sync(config, "events", state=state)
-    assert output.error is None
-    assert output.states[-1] == state
-    assert set(successive_bookmarks(output)) == {format_timestamp(NEWEST)}
-    # An end within the lookback leaves something to read.
-    late = sync(config | {"end_date": (NEWEST - DAY).isoformat()}, "events", state=state)
-    assert ids(late) == in_range(
-        simulator, "events", (NEWEST - 2 * DAY).replace(microsecond=0), NEWEST - DAY
-    )
-    assert late.records
-    assert late.states[-1] == state
 
 
 def test_earlier_start_date_with_a_bookmark_is_a_warning(

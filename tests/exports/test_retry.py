@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tap_campusgroups.exports.retry import (
     RangeHistory,
@@ -61,13 +59,6 @@ def test_retry_after_in_any_form_is_parsed_to_seconds(
 ) -> None:
     for zone in (UTC, timezone(timedelta(hours=5))):
         assert parse_retry_after(value, now=NOW.astimezone(zone)) == seconds
-
-
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - `timezones` adds it
-def test_retry_after_with_any_date_is_the_time_until_then(at: datetime) -> None:
-    at = at.replace(microsecond=0)
-    seconds = parse_retry_after(format_datetime(at, usegmt=True), now=NOW)
-    assert seconds == min(max((at - NOW).total_seconds(), 0), 86_400)
 
 
 def test_retry_after_with_a_date_is_relative_to_the_current_time() -> None:

@@ -100,32 +100,6 @@ def test_failed_window_ends_the_later_windows_of_its_stream_and_no_others(
     assert next(windows).start == WINDOW.start + timedelta(days=3 + (failing.created > 3))
 
 
-def test_stream_dropped_while_it_fetches_ends_with_its_page() -> None:
-    is_dropped, has_ended = threading.Event(), threading.Event()
-
-    def run(slot: Slot) -> Generator[Page, None, None]:
-        try:
-            slot.accept("b", is_resubmission=False)
-            yield text_page("b", 1)
-            assert is_dropped.wait(SECONDS)
-            while True:
-                yield text_page("b", 2)
-        finally:
-            has_ended.set()
-
-    second = StreamExports("b", iter([WINDOW]), 1, run)
-    first, third = fake_job("a", [1]), fake_job("c", [1])
-    with scheduled(first, second, third) as scheduler:
-        assert take_all(scheduler, [first]) == ["a 1"]
-        wait_until(lambda: second.jobs and second.jobs[0].pages)
-        (job,) = second.jobs
-        scheduler.drop(second)
-        is_dropped.set()
-        assert has_ended.wait(SECONDS)
-        assert take_all(scheduler, [third]) == ["c 1"]
-        assert not job.pages
-
-
 def test_stream_dropped_before_its_turn_does_not_start() -> None:
     first, second, third = jobs = [fake_job(name, [1]) for name in "abc"]
     with scheduled(*jobs, max_concurrent=1) as scheduler:

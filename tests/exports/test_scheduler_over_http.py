@@ -10,7 +10,6 @@ from collections import Counter
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +27,7 @@ from tests.support.exports import (
     frozen_simulator,
     submitted,
 )
-from tests.support.harness import NEWEST, settings_for, state_of, sync, wait_until
+from tests.support.harness import NEWEST, settings_for, sync, wait_until
 
 if TYPE_CHECKING:
     from tests.simulator.request_context import RequestContext
@@ -88,16 +87,6 @@ def test_rows_for_any_page_size_are_emitted_once(simulator: Simulator, size: int
     assert sorted(record["id"] for record in output.records["users"]) == [1, 2, 3, 4, 5]
 
 
-def test_streams_with_an_empty_window_are_not_submitted(simulator: Simulator) -> None:
-    later = "2025-06-01T12:30:00Z"
-    state = state_of(badges=later, work_experiences=later)
-    config = settings_for(simulator, end_date="2025-06-01T12:15:00Z", lookback_hours=0)
-    output = sync(config, state=state)
-    others = [name for name in NAMES if name not in state["bookmarks"]]
-    assert_complete(output, others)
-    assert sorted(submitted(simulator)) == others
-
-
 def test_tap_submits_no_stream_at_discovery_and_those_that_are_synced_each_time(
     simulator: Simulator,
 ) -> None:
@@ -110,17 +99,6 @@ def test_tap_submits_no_stream_at_discovery_and_those_that_are_synced_each_time(
         tap.sync_all()
         tap.sync_all()
     assert sorted(submitted(simulator)) == sorted([*NAMES, *NAMES, "events"])
-
-
-@pytest.mark.usefixtures("impatient")
-def test_connection_test_of_the_sdk_prefetches_no_other_stream(simulator: Simulator) -> None:
-    simulator.timing.running_polls = 1
-    tap = TapCampusGroups(config=settings_for(simulator, page_size=2))
-    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")):
-        assert tap.run_connection_test()
-    assert submitted(simulator) == NAMES
-    assert [name for name, _ in groupby(r.stream for r in simulator.requests)] == NAMES
-    assert simulator.peak_active == 1
 
 
 # Failures

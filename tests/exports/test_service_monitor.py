@@ -13,7 +13,6 @@ from tap_campusgroups.exports.service_monitor import (
     ServiceMonitor,
     parse_http_date,
 )
-from tap_campusgroups.records.values import format_timestamp
 from tests.support.exports import LOGGER
 
 HOUR = timedelta(hours=1)
@@ -54,19 +53,14 @@ def test_clocks_more_than_five_minutes_apart_are_one_warning(
     monitor.observe_date(http_date(now() + timedelta(minutes=minutes)))
     monitor.observe_date(http_date(now() + timedelta(minutes=minutes)))
     assert [record.levelname for record in caplog.records] == ["WARNING"] * lines
-
-
-def test_warning_about_clocks_has_both_times(caplog: pytest.LogCaptureFixture) -> None:
-    date = now() - HOUR
-    ServiceMonitor(now(), LOGGER).observe_date(http_date(date))
-    words = re.fullmatch(
-        r"Clocks differ: local=(\S+) service=(\S+)\. Bookmarks follow the earlier clock\. "
-        r"Correct the clock of this machine\.",
-        caplog.records[0].getMessage(),
-    )
-    assert words is not None
-    assert words[1] >= format_timestamp(date + HOUR)
-    assert words[2] == format_timestamp(date)
+    for line in caplog.messages:
+        words = re.fullmatch(
+            r"Clocks differ: local=(\S+) service=(\S+)\. Bookmarks follow the earlier clock\. "
+            r"Correct the clock of this machine\.",
+            line,
+        )
+        assert words is not None
+        assert (words[1] > words[2]) == (minutes < 0)
 
 
 def test_undocumented_keys_of_several_pages_are_one_warning(

@@ -122,8 +122,9 @@ RESUBMITTED = Expected(
 POLLED = Expected(
     "complete after another poll", "failed after the export timeout", ExportTimeoutError, None
 )
-PERMANENT = Expected(*["failed at once"] * 2, ExportFailedError, 1)
-ROWS_SKIPPED = Expected(*["failed after all rows but the skipped ones"] * 2, StreamError, 1)
+PERMANENT = Expected("failed at once", "failed at once", ExportFailedError, 1)
+SKIPPED = "failed after all rows but the skipped ones"
+ROWS_SKIPPED = Expected(SKIPPED, SKIPPED, StreamError, 1)
 
 ByPhase: TypeAlias = "Mapping[Phase, Expected]"
 
