@@ -19,6 +19,7 @@ from tap_campusgroups.exports.connection import BodyTooLargeError
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.pagination import Fetch
 from tap_campusgroups.exports.response import ResponseKind
+from tap_campusgroups.exports.scheduler import PAGE_ESTIMATE
 from tests.support.scripted_service import (
     ENDLESS,
     RUNNING,
@@ -262,6 +263,15 @@ def test_other_error_of_the_machine_is_raised(fake_time: FakeTime) -> None:
     job = ScriptedJob(fake_time, [Answer(error=OSError(24, "too many open files"))])
     with pytest.raises(OSError, match="too many open files"):
         job.send()
+
+
+@pytest.mark.parametrize(("step", "reserved"), [(None, 0), (Fetch("q"), PAGE_ESTIMATE)])
+def test_request_of_a_page_has_room_in_the_buffer_and_a_submission_needs_none(
+    fake_time: FakeTime, step: Fetch | None, reserved: int
+) -> None:
+    job = ScriptedJob(fake_time, [page() if step else accepted()])
+    job.send(step)
+    assert job.capacity.buffered_bytes == reserved
 
 
 def test_request_of_a_job_that_is_over_is_not_sent(fake_time: FakeTime) -> None:
