@@ -171,6 +171,11 @@ def format_json(value: t.Any) -> str:
     return json.dumps(value)
 
 
+def format_json(value: t.Any) -> str:
+    """Encode a value as JSON on one line, with spaces for readers."""
+    return msgspec.json.format(encode_json(value), indent=0)
+
+
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     stream: str
     record: t.Any

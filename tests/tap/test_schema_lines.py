@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +19,26 @@ if TYPE_CHECKING:
 
 HEADING = "  To load the new fields as columns, add to the extractor in meltano.yml:"
 
-UNKNOWN = {"shoeSize": 44, "no": "2025-01-01T00:00:00Z", "null": [1], "size": {"a": 1}}
-"""Fields of an event that the schema does not have."""
+LABEL = {"id": 3, "name": "x", "updatedOn": None}
+"""An object with all fields of the schema."""
+
+LABEL_TYPES = {
+    "id": "integer",
+    "name": "string",
+    "updatedOn": "string",
+    "color": "string",
+    "size": "integer",
+}
+"""The types of its fields, and of two unknown ones."""
+
+UNKNOWN = {
+    "shoeSize": 44,
+    "no": "2025-01-01T00:00:00Z",
+    "null": [1],
+    "type": LABEL | {"color": "red", "size": 1.5},
+    "tags": [LABEL | {"color": "red"}],
+}
+"""Fields of an event that the schema does not have, and fields of which it has only a part."""
 
 
 @pytest.fixture
@@ -70,20 +89,53 @@ def test_declared_fields_are_no_longer_unknown(
         assert record["_extra"] is None
 
 
+def test_nested_field_is_declared_with_its_whole_top_level_field(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.dataset["events"][0]["tags"] = [LABEL | {"color": "red", "size": 1}]
+    label: dict[str, Any] = {name: {"type": [kind, "null"]} for name, kind in LABEL_TYPES.items()}
+    label["updatedOn"]["format"] = "date-time"
+    tags = {
+        "type": ["array", "null"],
+        "items": {"type": ["object", "null"], "properties": label},
+    }
+    assert sync(settings_for(simulator), "events").error is None
+    lines = summary(caplog)
+    assert lines[lines.index(HEADING) :] == [
+        HEADING,
+        "    schema:",
+        "      events:",
+        f'        "tags": {json.dumps(tags)}',
+    ]
+
+
+TYPE: dict[str, Any] = {"type": ["object", "null"], "properties": {"id": {"enum": [3]}}}
+EMPTY: dict[str, Any] = {"type": ["object", "null"], "properties": {}}
+
+
 @pytest.mark.parametrize(
-    "values",
+    ("definitions", "values"),
     [
-        {"Jane_Doe": 1},
-        {"type": {"id": 3, "color": "red"}},
-        {"shoeSize": None},
-        {f"name{letter}": 1 for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+        ({}, {"Jane_Doe": 1}),
+        ({}, {"type": {"id": 3, "Jane_Doe": 1}}),
+        ({}, {"shoeSize": None}),
+        ({}, {f"name{letter}": 1 for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}),
+        # In a field of the user: the lines would drop a constraint, or declare another field.
+        ({"type": TYPE}, {"type": {"id": 3, "color": "red"}}),
+        (
+            {"type": EMPTY, "type.at": EMPTY | {"properties": {"by": EMPTY}}},
+            {"type": None, "type.at": {"by": {"color": "red"}}},
+        ),
     ],
-    ids=["hidden name", "nested", "only nulls", "too many names"],
+    ids=["hidden name", "hidden nested name", "only nulls", "too many names", "constraint", "dot"],
 )
-def test_field_without_a_known_name_or_type_is_not_declared(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture, values: dict[str, Any]
+def test_field_without_a_known_name_type_and_place_is_not_declared(
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    definitions: dict[str, Any],
+    values: dict[str, Any],
 ) -> None:
     simulator.dataset["events"][0] |= values
-    assert sync_with({}, simulator).error is None
+    assert sync_with({"events": definitions}, simulator).error is None
     assert any("not in the schema" in line for line in summary(caplog))
     assert HEADING not in summary(caplog)
