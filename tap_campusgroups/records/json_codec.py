@@ -168,11 +168,6 @@ def encode_json(value: t.Any) -> str:
 
 def format_json(value: t.Any) -> str:
     """Encode a value as JSON on one line, with spaces for readers."""
-    return json.dumps(value)
-
-
-def format_json(value: t.Any) -> str:
-    """Encode a value as JSON on one line, with spaces for readers."""
     return msgspec.json.format(encode_json(value), indent=0)
 
 
