@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 import socket
 import ssl
 import time
 import typing as t
-from collections import deque
 from http import HTTPStatus
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -19,9 +17,7 @@ from typing_extensions import override
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tap_campusgroups.records.json_codec import Buffer
-
-CHUNK_BYTES: t.Final = 2**16
+CHUNK_BYTES: t.Final = 2**18
 MAX_BODY_BYTES: t.Final = 256 * 2**20  # of a page, decompressed: it has to fit in memory
 MAX_ERROR_BYTES: t.Final = 2**20  # that are read of any other response
 CHECK_SECONDS: t.Final = 1.0  # of a deadline that one look at the clock can use up
@@ -32,7 +28,7 @@ class HttpResponse(t.NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    content: Buffer
+    content: bytes
 
 
 class BodyTooLargeError(Exception):
@@ -138,9 +134,9 @@ def _exchange(
     return HttpResponse(response.status_code, response.headers, _read_body(response))
 
 
-def _read_body(response: requests.Response) -> Buffer:
+def _read_body(response: requests.Response) -> bytes:
     """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other."""
-    chunks: deque[bytes] = deque()
+    chunks: list[bytes] = []
     size = 0
     with response:  # closes the connection if the body is not read to its end
         is_ok = response.status_code == HTTPStatus.OK
@@ -152,13 +148,7 @@ def _read_body(response: requests.Response) -> Buffer:
                 if is_ok:
                     raise BodyTooLargeError
                 break
-    if size <= CHUNK_BYTES:
-        return b"".join(chunks)
-    # A buffered page in a memory map returns to the system as a whole, not as holes in the heap.
-    memory = mmap.mmap(-1, size)
-    while chunks:
-        memory.write(chunks.popleft())
-    return memoryview(memory)
+    return b"".join(chunks)
 
 
 def describe_failure(failure: OSError) -> str:
