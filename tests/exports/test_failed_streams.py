@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import (
-    AccessDeniedError,
-    ExportFailedError,
-)
+from tap_campusgroups.exceptions import AccessDeniedError, ExportFailedError
 from tests.simulator import Dataset, FailQuery, FaultType, Simulator, Status
 from tests.support import messages
 from tests.support.exports import NAMES
@@ -92,9 +89,7 @@ def test_denied_or_missing_stream_does_not_stop_the_others(
 
 @pytest.mark.parametrize("max_concurrent", [1, 4])
 @pytest.mark.parametrize(
-    "fault_type",
-    [Status(403), Status(404), FailQuery()],
-    ids=["403", "404", "failed query"],
+    "fault_type", [Status(403), Status(404), FailQuery()], ids=["403", "404", "failed query"]
 )
 def test_failed_stream_with_abort_ends_the_run(
     simulator: Simulator, fault_type: FaultType, max_concurrent: int

@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_campusgroups.exceptions import ExportsStoppedError
-from tap_campusgroups.exports.scheduler import (
-    PAGE_ESTIMATE,
-    Capacity,
-    Slot,
-    StreamExports,
-)
+from tap_campusgroups.exports.scheduler import PAGE_ESTIMATE, Capacity, Slot, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import (
     LOGGER,

@@ -128,10 +128,7 @@ BETWEEN_STREAMS = b'{"type":"SCHEMA","stream":"%s"' % POLLED.encode()
     ],
 )
 def test_error_in_the_main_thread_leaves_nothing(
-    simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
-    error: type[Exception],
-    message: bytes,
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, error: type[Exception], message: bytes
 ) -> None:
     # A bug during the sync of a stream is that stream's failure.
     expected = OutputError if issubclass(error, OSError) else (error, StreamError)

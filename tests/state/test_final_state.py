@@ -113,10 +113,7 @@ def test_run_with_an_incomplete_line_writes_nothing_after_it(config: dict[str, A
     """A STATE would continue the line."""
     tap = TapCampusGroups(config=config, catalog=only(QUIET), state=state_of(rooms=AHEAD))
     stdout = io.TextIOWrapper(written := FullDisk(), encoding="utf-8")
-    with (
-        redirect_stdout(stdout),
-        pytest.raises(OutputError, match="No space left"),
-    ):
+    with redirect_stdout(stdout), pytest.raises(OutputError, match="No space left"):
         tap.sync_all()
     assert 0 < len(written.getvalue()) == written.end
     stdout.close()

@@ -265,10 +265,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 @each_path
 def test_rows_stay_unless_the_read_is_complete_and_plausible(
-    simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
-    name: str,
-    more: Mapping[str, Any],
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, name: str, more: Mapping[str, Any]
 ) -> None:
     case = CASES[name]
     case.prepare(simulator.dataset[FULL])

@@ -95,10 +95,7 @@ def test_nested_field_is_declared_with_its_whole_top_level_field(
     simulator.dataset["events"][0]["tags"] = [LABEL | {"color": "red", "size": 1}]
     label: dict[str, Any] = {name: {"type": [kind, "null"]} for name, kind in LABEL_TYPES.items()}
     label["updatedOn"]["format"] = "date-time"
-    tags = {
-        "type": ["array", "null"],
-        "items": {"type": ["object", "null"], "properties": label},
-    }
+    tags = {"type": ["array", "null"], "items": {"type": ["object", "null"], "properties": label}}
     assert sync(settings_for(simulator), "events").error is None
     lines = summary(caplog)
     assert lines[lines.index(HEADING) :] == [

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_campusgroups.client import CampusGroupsStream
-from tap_campusgroups.exceptions import (
-    ExportFailedError,
-    StreamError,
-    StreamsFailedError,
-)
+from tap_campusgroups.exceptions import ExportFailedError, StreamError, StreamsFailedError
 from tap_campusgroups.records import json_codec
 from tests.simulator import Dataset, FailQuery, Simulator, Status
 from tests.support.harness import (
@@ -359,10 +355,7 @@ def test_bookmark_is_that_of_the_window_before_a_lost_row(
 @pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 @pytest.mark.parametrize("ids", [[None], [...], ["x"], [[1]], [None, ..., "x", [1]]], ids=repr)
 def test_rows_without_an_id_are_skipped_and_counted_and_fail_the_stream(
-    simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
-    ids: list[Any],
-    more: Mapping[str, Any],
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, ids: list[Any], more: Mapping[str, Any]
 ) -> None:
     for row, value in zip(simulator.dataset["rooms"], [*ids, 0, "7000"], strict=False):
         row["id"] = value
