@@ -95,7 +95,6 @@ class RandomService:
     """
 
     def __init__(self, random: Random) -> None:
-        """Choose a limit."""
         self._random = random
         self._limit = random.randint(1, 8)
         self._lock = threading.Lock()

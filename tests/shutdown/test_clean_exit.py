@@ -97,7 +97,6 @@ class CallingOutput(io.BytesIO):
     """A stdout that calls a function before each write."""
 
     def __init__(self, call: Callable[[bytes], None]) -> None:
-        """Keep the function."""
         super().__init__()
         self._call = call
 

@@ -110,7 +110,6 @@ class FaultList:
     """Injected faults. Each counts every request that matches it; the first one due is used."""
 
     def __init__(self) -> None:
-        """Start without faults."""
         self._faults: list[Fault] = []
         self._lock = Lock()
 

@@ -155,7 +155,6 @@ class QueryStore:
     """
 
     def __init__(self, *, seed: int) -> None:
-        """Start without queries."""
         self.peak_active = 0
         self._ids = Random(f"{seed}:queries")  # noqa: S311 - not for secrets
         self._seed = seed

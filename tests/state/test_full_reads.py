@@ -129,7 +129,6 @@ class FailPart(FailQuery):
     """The query of the part that contains a timestamp fails."""
 
     def __init__(self, updated: datetime) -> None:
-        """Store the timestamp."""
         self._updated = updated
 
     def applies(self, context: RequestContext) -> bool:
@@ -141,7 +140,6 @@ class MoveRow(FailPart):
     """The lake is refreshed before the part is submitted again: the row is the newest one now."""
 
     def __init__(self, row: Row) -> None:
-        """Store the row."""
         super().__init__(datetime.fromisoformat(row["updatedOn"]))
         self._row = row
 
@@ -328,7 +326,6 @@ class Later(FaultType):
     """A day passes."""
 
     def __init__(self, time: FakeTime) -> None:
-        """Store the clock."""
         self._time = time
 
     def respond(self, context: RequestContext) -> Response:

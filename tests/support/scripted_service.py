@@ -94,7 +94,6 @@ class ScriptedConnection(Connection):
     """
 
     def __init__(self, time: FakeTime, answers: Iterable[Answer]) -> None:
-        """Start at the first answer."""
         super().__init__()
         self.sent: list[Sent] = []
         self._answers = iter(answers)
