@@ -42,13 +42,6 @@ def simulator(fake_time: FakeTime) -> Iterator[Simulator]:
         yield simulator
 
 
-def summary(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines of the summary."""
-    found = [record.getMessage() for record in caplog.records]
-    (text,) = [message for message in found if message.startswith(messages.SUMMARY)]
-    return text.splitlines()
-
-
 # Denied access
 
 
@@ -81,7 +74,7 @@ def test_denied_or_missing_stream_does_not_stop_the_others(
     assert list(output.records) == others
     assert all(ids(records) == list(range(1, ROWS + 1)) for records in output.records.values())
     assert output.bookmarks == dict.fromkeys(others, NEW) | {denied: OLD}
-    lines = summary(caplog)
+    lines = messages.summary(caplog)
     assert lines[0].startswith(f"{messages.SUMMARY}22/23 streams, {22 * ROWS} rows, ")
     assert lines[-1] == f"  FAILED: {output.error}"
     assert "FAILED" not in "".join(lines[:-1])

@@ -15,7 +15,7 @@ import pytest
 from tap_campusgroups.exceptions import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import JsonBody
-from tests.support.harness import ROW_BY_ROW, only, state_of, sync
+from tests.support.harness import each_path, only, state_of, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,6 @@ MOVING, QUIET = "events", "rooms"
 
 EVERY_ROW = {"page_size": 1, "lookback_hours": 24 * 365}
 """Settings with which a run reads every row again, one per page."""
-
-each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 
 
 def kinds(messages: list[dict[str, Any]]) -> list[str]:

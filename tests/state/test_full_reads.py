@@ -17,9 +17,9 @@ from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
 from tests.support import messages
 from tests.support.harness import (
     NEWEST,
-    ROW_BY_ROW,
     STARTED,
     catalog_of,
+    each_path,
     only,
     read_in_full,
     settings_for,
@@ -42,8 +42,6 @@ FULL, OTHER = "events", "rooms"
 
 VERSION = int(STARTED.timestamp())
 LAST: FullRead = {"rows": 5, "start": None, "version": 1_700_000_000}
-
-each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 
 
 def full_read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.exceptions import ExportFailedError, StreamError, StreamsFailedError
 from tap_campusgroups.records import json_codec
 from tests.simulator import Dataset, FailQuery, Simulator, Status
+from tests.support.exports import submitted
 from tests.support.harness import (
     NEWEST,
     ROW_BY_ROW,
     STARTED,
     canonical,
     catalog_of,
+    each_path,
     environment_for,
     settings_for,
     state_of,
@@ -91,13 +94,7 @@ def test_summary_has_one_line_per_stream_and_the_figures_of_the_run(
         )
         output = sync(config, *STREAMS)
         assert output.error is None
-        exports = {
-            stream: sum(
-                (one.method, one.stream, one.status) == ("POST", stream, 200)
-                for one in simulator.requests
-            )
-            for stream in STREAMS
-        }
+        exports = Counter(submitted(simulator))
     (record,) = summaries(caplog)
     assert record.levelno == logging.INFO
     streams = figures(record)
@@ -350,7 +347,7 @@ def test_bookmark_is_that_of_the_window_before_a_lost_row(
     assert str(output.error).startswith("Stream 'rooms': 4 rows received, 3 emitted")
 
 
-@pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
+@each_path
 @pytest.mark.parametrize("ids", [[None], [...], ["x"], [[1]], [None, ..., "x", [1]]], ids=repr)
 def test_rows_without_an_id_are_skipped_and_counted_and_fail_the_stream(
     simulator: Simulator, caplog: pytest.LogCaptureFixture, ids: list[Any], more: Mapping[str, Any]
