@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_campusgroups.exceptions import ExportFailedError, ServiceUnavailableError
+from tap_campusgroups.exceptions import ServiceUnavailableError
 from tap_campusgroups.exports import connection
 from tap_campusgroups.exports.connection import Connection, DeadlineExceededError
 from tap_campusgroups.exports.retry import RetryPolicy
 from tests.simulator import (
     ConnectionReset,
-    Dataset,
     FailQuery,
     Hang,
-    Redirect,
     Simulator,
     SlowResponse,
 )
-from tests.support.harness import NEWEST, settings_for, sync, wait_until
+from tests.support.harness import settings_for, sync, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,13 +120,6 @@ def test_connections_after_runs_are_closed(simulator: Simulator) -> None:
     sync(settings_for(simulator), "events")
     gc.collect()  # an error and its traceback refer to each other and to the last response
     wait_until(lambda: "simulator-connection" not in {t.name for t in threading.enumerate()})
-
-
-def test_redirect_to_another_host_is_not_followed(simulator: Simulator) -> None:
-    with Simulator(Dataset(1, newest=NEWEST)) as elsewhere:
-        simulator.inject(Redirect(f"{elsewhere.url}/events", 307).on("events"))
-        assert isinstance(sync(settings_for(simulator), "events").error, ExportFailedError)
-        assert elsewhere.requests == []
 
 
 def test_service_without_a_listener_is_an_error_with_advice(

@@ -331,10 +331,7 @@ def test_other_path_is_used_for_all_requests_after_it_worked(
 # What the run learns
 
 
-@pytest.mark.parametrize(
-    ("answers", "is_known"),
-    [([status(503)], True), ([DROPPED], False)],
-)
+@pytest.mark.parametrize(("answers", "is_known"), [([status(503)], True), ([DROPPED], False)])
 def test_any_response_counts_as_an_answer_of_the_service(
     fake_time: FakeTime, answers: list[Answer], *, is_known: bool
 ) -> None:

@@ -60,11 +60,7 @@ def test_token_in_any_spelling_is_found(tail: dict[str, object], token: str | No
         (500, {"message": "Query execution failed"}, 'HTTP 500, "Query execution failed"'),
         (500, {"message": "no row for jane.doe@uni.example"}, "HTTP 500, a hidden message of 31 "),
         (400, {"message": "Column 'jane' of student 4711: bad value"}, "HTTP 400, a hidden mess"),
-        (
-            200,
-            {"Results": None, "jane.doe@uni.example": 1},
-            "Results: null, (another key): number",
-        ),
+        (200, {"Results": None, "jane.doe@uni.example": 1}, "Results: null, (another key): number"),
         (200, [1], "JSON of type array"),
         (200, {}, "an object of no keys"),
         (502, b"<html>jane.doe@uni.example</html>", "33 bytes that are not JSON"),

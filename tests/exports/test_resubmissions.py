@@ -102,12 +102,7 @@ def test_window_that_always_fails_ends_with_an_error_after_seven_exports(
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [
-        (60, [60, 60, 60]),
-        (61, [61, 30.5, 30.5]),
-        (90, [90, 45, 45]),
-        (150, [150, 75, 37.5]),
-    ],
+    [(60, [60, 60, 60]), (61, [61, 30.5, 30.5]), (90, [90, 45, 45]), (150, [150, 75, 37.5])],
 )
 def test_window_of_an_hour_or_less_is_resubmitted_as_a_whole(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture, length: int, expected: list[float]

@@ -8,12 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tap_campusgroups.exports.retry import (
-    RangeHistory,
-    RetryPolicy,
-    parse_retry_after,
-    retry_delay,
-)
+from tap_campusgroups.exports.retry import RangeHistory, RetryPolicy, parse_retry_after, retry_delay
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 

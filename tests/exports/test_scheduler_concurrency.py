@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,25 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_campusgroups.exceptions import ExportsStoppedError
-from tap_campusgroups.exports.scheduler import (
-    PAGE_ESTIMATE,
-    Capacity,
-    Slot,
-    StreamExports,
-)
+from tap_campusgroups.exports.scheduler import PAGE_ESTIMATE, Capacity, Slot
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import (
     LOGGER,
     SECONDS,
-    WINDOW,
     background,
     fake_job,
     page_texts,
-    pages,
     scheduled,
     take_all,
     text_page,
-    texts,
     with_timeout,
     workers,
 )
@@ -37,9 +28,8 @@ from tests.support.harness import STARTED, wait_until
 from tests.support.scripted_service import ScriptedJob, accepted, make_slot, status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
-    from tap_campusgroups.exports.export import Page
     from tests.support.fake_time import FakeTime
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -308,48 +298,6 @@ def test_job_that_is_dropped_while_it_waits_for_a_place_takes_none(capacity: Cap
             acquiring.result(SECONDS)
     assert capacity.waiting == set()
     assert capacity.free_places == 1
-
-
-def test_exports_up_to_the_limit_start_in_job_order() -> None:
-    begun: list[str] = []
-    gates = [threading.Event() for _ in range(5)]
-
-    def run(slot: Slot) -> Generator[Page, None, None]:
-        begun.append(slot.stream)
-        slot.accept(slot.stream, is_resubmission=False)
-        assert gates[int(slot.stream)].wait(SECONDS)
-        yield text_page(slot.stream, 1, is_last=True)
-
-    jobs = [StreamExports(str(number), iter([WINDOW]), 1, run) for number in range(5)]
-    with (
-        scheduled(*jobs, max_concurrent=2) as scheduler,
-        background(partial(take_all, scheduler, jobs), release=scheduler.close) as taking,
-    ):
-        for count, number in ((2, 1), (3, 0), (4, 3), (5, 2)):
-            wait_until(lambda: len(begun) == count)  # noqa: B023 - called at once
-            gates[number].set()
-        gates[4].set()
-        assert taking.result(SECONDS) == [f"{number} 1" for number in range(5)]
-    assert begun == sorted(begun)
-
-
-def test_exports_with_a_limit_of_one_start_at_their_turn() -> None:
-    requested: set[str] = set()
-    early: list[str] = []
-
-    def export(stream: str) -> StreamExports:
-        def check(_number: int) -> None:
-            if stream not in requested:
-                early.append(stream)
-
-        return fake_job(stream, [1] * 3, before=check)
-
-    jobs = [export(name) for name in "abc"]
-    with scheduled(*jobs, max_concurrent=1) as scheduler:
-        for job in jobs:
-            requested.add(job.stream)
-            assert texts(pages(scheduler, job)) == page_texts(job.stream, 3)
-    assert early == []
 
 
 def test_workers_of_many_exports_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

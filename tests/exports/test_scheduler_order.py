@@ -49,10 +49,7 @@ def test_pages_of_later_job_fetched_first_come_after_those_of_earlier_job() -> N
         assert later_is_fetched.wait(SECONDS)
 
     # Prefetching begins once the service has accepted the first export.
-    jobs = [
-        fake_job("a", [1] * 3, before=hold),
-        fake_job("b", [1] * 3, before=announce),
-    ]
+    jobs = [fake_job("a", [1] * 3, before=hold), fake_job("b", [1] * 3, before=announce)]
     with scheduled(*jobs) as scheduler:
         assert take_all(scheduler, jobs) == page_texts("a", 3) + page_texts("b", 3)
         wait_until(lambda: workers() == ["tap-campusgroups-progress"])
@@ -98,7 +95,6 @@ class RandomService:
     """
 
     def __init__(self, random: Random) -> None:
-        """Choose a limit."""
         self._random = random
         self._limit = random.randint(1, 8)
         self._lock = threading.Lock()

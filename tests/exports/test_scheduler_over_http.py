@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import AccessDeniedError, CampusGroupsError
+from tap_campusgroups.exceptions import CampusGroupsError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, FailQuery, FaultType, Hang, Phase, Simulator, Status
 from tests.support.exports import (
@@ -152,19 +152,6 @@ def test_failed_stream_submits_nothing_more_also_with_free_places(clock: Simulat
     assert "HTTP 418" in str(output.error)
     all_windows = {(earlier, 200): 31, (later, 200): 31}
     assert posts == {**all_windows, (failing, 200): 15, (failing, 418): 1}
-
-
-@pytest.mark.parametrize("limit", [1, 4, 23])
-def test_wrong_secret_costs_one_request(simulator: Simulator, limit: int) -> None:
-    simulator.inject(Hang().on(NAMES[0]))
-    config = settings_for(simulator, api_secret="wrong-sentinel", max_concurrent_exports=limit)  # noqa: S106 - a wrong one
-    with background(lambda: sync(config), release=simulator.release) as running:
-        wait_until(lambda: simulator.hanging == 1)
-        simulator.release()
-        error = running.result(SECONDS).error
-    assert isinstance(error, AccessDeniedError)
-    assert "wrong-sentinel" not in str(error)
-    assert len(simulator.requests) == 1
 
 
 def test_windows_of_many_streams_take_no_memory_before_their_turn(simulator: Simulator) -> None:

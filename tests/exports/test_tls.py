@@ -62,10 +62,7 @@ def assert_complete(service: Simulator) -> None:
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_private_authority_of_the_environment_is_trusted(
-    monkeypatch: pytest.MonkeyPatch,
-    certificates: Certificates,
-    service: Simulator,
-    variable: str,
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates, service: Simulator, variable: str
 ) -> None:
     monkeypatch.setenv(variable, certificates.ca_file)
     assert_complete(service)
@@ -161,10 +158,7 @@ def test_proxy_url_that_cannot_be_used_ends_the_run(
 
 @pytest.mark.parametrize(
     ("refusal", "credentials", "reason"),
-    [
-        (HTTPStatus.FORBIDDEN, "", "HTTP 403"),
-        (None, "user:password", "HTTP 407"),
-    ],
+    [(HTTPStatus.FORBIDDEN, "", "HTTP 403"), (None, "user:password", "HTTP 407")],
 )
 def test_proxy_that_refuses_ends_the_run(
     service: Simulator,

@@ -160,10 +160,7 @@ def write_files(machine: Machine) -> None:
 
 
 PROGRAMS = {
-    "make demo": (
-        "-c",
-        "from examples.demo.__main__ import main; raise SystemExit(main(0.05))",
-    ),
+    "make demo": ("-c", "from examples.demo.__main__ import main; raise SystemExit(main(0.05))"),
     "make orchestrate": (
         "-c",
         "from examples.demo.scale_out import main; raise SystemExit(main(['north'], ['money']))",

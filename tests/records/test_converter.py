@@ -143,12 +143,8 @@ MISMATCHED: dict[str, list[tuple[Any, Any]]] = {
         *(("seven", "count"), (Decimal("7.5"), "count"), (Decimal("1e999999999"), "count")),
         *(("9" * 5000, "count"), ("٣", "count"), ([7], "count")),
     ],
-    "price": [
-        *(("12,50", "price"), ("Infinity", "price"), ({}, "price")),
-    ],
-    "deleted": [
-        *(("maybe", "deleted"), (2, "deleted"), ([], "deleted")),
-    ],
+    "price": [*(("12,50", "price"), ("Infinity", "price"), ({}, "price"))],
+    "deleted": [*(("maybe", "deleted"), (2, "deleted"), ([], "deleted"))],
     "day": [
         *(("2024-02-29T10:00:00Z", "day"), ("2024-02-29T00:00:00-05:00", "day"), ("soon", "day")),
         ("0000-00-00", "day"),
@@ -159,12 +155,8 @@ MISMATCHED: dict[str, list[tuple[Any, Any]]] = {
         *(("2024-05-01T10:00:00.123456\x00Z", "at"), ("2024-05-01-10:00", "at")),
         *(("2024-W18-3", "at"), ("0000-00-00", "at"), ("2024-02-30T00:00:00Z", "at")),
     ],
-    "status": [
-        *(("open", "status"), ([1], "status"), ({"id": "x"}, "status.id")),
-    ],
-    "tags": [
-        *(("x", "tags"), ([{"id": "x"}], "tags[].id"), ([5], "tags[]")),
-    ],
+    "status": [*(("open", "status"), ([1], "status"), ({"id": "x"}, "status.id"))],
+    "tags": [*(("x", "tags"), ([{"id": "x"}], "tags[].id"), ([5], "tags[]"))],
     "admins": [(["x"], "admins[]")],
 }
 

@@ -294,11 +294,7 @@ def hide(dataset: Dataset) -> None:
 
 
 HIDDEN = [["bio"], ["gender", "name"]]
-MASK = {
-    "bio": "sha256(json.dumps(bio))",
-    "gender": "sha256(json.dumps(gender))",
-    "_extra": None,
-}
+MASK = {"bio": "sha256(json.dumps(bio))", "gender": "sha256(json.dumps(gender))", "_extra": None}
 FLATTENED = {"flattening_enabled": True, "flattening_max_depth": 1}
 HIDING_SETTINGS: dict[str, dict[str, Any]] = {
     "deselected": {"deselected": HIDDEN},

@@ -19,15 +19,7 @@ from tap_campusgroups.records.quality import DataQualityCounters
 from tests.simulator import Dataset
 from tests.simulator.dataset import tap_schemas
 from tests.simulator.timestamps import UNUSUAL_FORMATS, parse_timestamp, to_milliseconds
-from tests.support.conversion import (
-    FIELDS,
-    KEY,
-    SCHEMA,
-    STABLE,
-    VALUES,
-    ConverterPair,
-    assert_same,
-)
+from tests.support.conversion import FIELDS, KEY, SCHEMA, STABLE, VALUES, ConverterPair, assert_same
 from tests.support.harness import NEWEST
 from tests.support.strategies import NAMES, pages, schemas
 
@@ -145,9 +137,7 @@ def test_record_has_schema_order_without_absent_fields(row: str, keys: list[str]
     assert_same(SCHEMA, f"[{row}]")
 
 
-def test_hour_24_in_python_3_14_converts_alike(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_hour_24_in_python_3_14_converts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     class Later(datetime):
         """Parses hour 24 as midnight of the next day, like Python 3.14."""
 
@@ -194,9 +184,7 @@ def test_random_user_schema_converts_alike(data: st.DataObject) -> None:
 # Only fields that msgspec cannot convert fall back; rows are still structs.
 
 
-def test_common_values_convert_without_fallback(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_common_values_convert_without_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         pytest.fail("converted value by value")
 

@@ -16,12 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.records.converter import EXTRA
-from tap_campusgroups.records.json_codec import (
-    Raw,
-    decode_rows,
-    encode_json,
-    record_lines,
-)
+from tap_campusgroups.records.json_codec import Raw, decode_rows, encode_json, record_lines
 from tests.simulator.dataset import tap_schemas
 from tests.support.conversion import assert_same
 from tests.support.harness import NEWEST

@@ -105,12 +105,8 @@ UNUSUAL_TYPES = {
         *("events sendReminder", "surveys anonymousSubmissions", "budgets budgetAdmins []"),
         "checklist_items completionRule conditionIteration",
     ],
-    "number": [
-        "groups membershipOptions [] fee",
-    ],
-    "boolean": [
-        "feed_posts comments [] deleted",
-    ],
+    "number": ["groups membershipOptions [] fee"],
+    "boolean": ["feed_posts comments [] deleted"],
 }
 """Paths of fields whose types a reader would not expect, by type."""
 

@@ -14,6 +14,7 @@ from tap_campusgroups.records.json_codec import decode_body
 from tap_campusgroups.records.quality import MAX_UNKNOWN_NAMES, TOO_MANY_NAMES, DataQualityCounters
 from tests.simulator import Dataset, RawBody, Simulator
 from tests.support.harness import NEWEST, only, settings_for, state_of, sync
+from tests.support.messages import summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,14 +60,6 @@ def report_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     (report,) = [one for one in extra["streams"] if one["stream"] == STREAM]
     assert isinstance(report, dict)
     return report
-
-
-def summary(caplog: pytest.LogCaptureFixture) -> str:
-    """Return the text of the summary."""
-    (text,) = [
-        one.getMessage() for one in caplog.records if one.getMessage().startswith("Summary: ")
-    ]
-    return text
 
 
 # Rows that are not objects
@@ -184,7 +177,7 @@ def test_unknown_field_per_person_is_one_line_without_names(
     assert "janeAa" in json.dumps(output.records[STREAM][1][EXTRA])
     assert "jane" not in caplog.text
     assert report_of(caplog)["unknown"] == {TOO_MANY_NAMES: {"count": 200, "type": "integer"}}
-    assert summary(caplog).splitlines()[-1] == (
+    assert summary(caplog)[-1] == (
         f"  {STREAM}: field {TOO_MANY_NAMES} is not in the schema: 200 values, kept in _extra; "
         "suggested type: integer"
     )

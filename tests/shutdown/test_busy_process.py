@@ -78,10 +78,7 @@ def large() -> Iterator[Simulator]:
 def test_signal_while_all_exports_wait_ends_with_the_last_state(
     simulator: Simulator, tmp_path: Path, number: signal.Signals
 ) -> None:
-    with (
-        start(simulator, tmp_path) as tap,
-        background(tap.rest, release=simulator.close) as output,
-    ):
+    with start(simulator, tmp_path) as tap, background(tap.rest, release=simulator.close) as output:
         wait_until(lambda: is_busy(simulator) and has_begun(POLLED, tap.log))
         tap.send(number)
         tap.send(signal.SIGTERM)  # Ctrl-C under Meltano is two signals

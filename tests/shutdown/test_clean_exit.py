@@ -97,7 +97,6 @@ class CallingOutput(io.BytesIO):
     """A stdout that calls a function before each write."""
 
     def __init__(self, call: Callable[[bytes], None]) -> None:
-        """Keep the function."""
         super().__init__()
         self._call = call
 
@@ -128,10 +127,7 @@ BETWEEN_STREAMS = b'{"type":"SCHEMA","stream":"%s"' % POLLED.encode()
     ],
 )
 def test_error_in_the_main_thread_leaves_nothing(
-    simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
-    error: type[Exception],
-    message: bytes,
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, error: type[Exception], message: bytes
 ) -> None:
     # A bug during the sync of a stream is that stream's failure.
     expected = OutputError if issubclass(error, OSError) else (error, StreamError)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAULTS = (
-    "ConnectionReset", "TruncatedBody", "Hang", "HtmlPage", "RandomBytes", "MessageOnly",
-    "FailQuery", "CancelQuery", "EmptyPage", "RepeatToken",
+    "ConnectionReset", "TruncatedBody", "Hang", "HtmlPage", "RandomBytes", "FailQuery",
+    "CancelQuery", "EmptyPage", "RepeatToken",
 )  # fmt: skip
 """Fault types that need no arguments."""
 

@@ -74,7 +74,6 @@ class Dataset:
         span: timedelta = DEFAULT_SPAN,
         schemas: Mapping[str, Schema] | None = None,
     ) -> None:
-        """Load the schemas."""
         self.seed = seed
         self.newest = newest.astimezone(UTC)
         self.span = span

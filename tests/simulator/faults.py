@@ -110,7 +110,6 @@ class FaultList:
     """Injected faults. Each counts every request that matches it; the first one due is used."""
 
     def __init__(self) -> None:
-        """Start without faults."""
         self._faults: list[Fault] = []
         self._lock = Lock()
 
@@ -216,24 +215,6 @@ class Redirect(FaultType):
 
 
 @dataclass(frozen=True)
-class MessageOnly(FaultType):
-    """200 with only a message instead of 202."""
-
-    message: str | None = None
-
-    @override
-    def applies(self, context: RequestContext) -> bool:
-        return context.planned_status == HTTPStatus.ACCEPTED
-
-    @override
-    def respond(self, context: RequestContext) -> Response:
-        response = context.execute()
-        if self.message is not None:
-            return message_response(HTTPStatus.OK, self.message)
-        return CompleteResponse(HTTPStatus.OK, response.body) if response is RUNNING else response
-
-
-@dataclass(frozen=True)
 class StillRunning(FaultType):
     """202 instead of a first page until a condition holds."""
 
@@ -290,15 +271,11 @@ class Hang(FaultType):
 # Unusual pages
 
 
-class _PageFaultType(FaultType):
-    """A fault type for pages."""
+@dataclass(frozen=True)
+class EmptyPage(FaultType):
+    """200 {"Results": [], "NextToken": ...}; its token leads to the requested page."""
 
     phases = PAGES
-
-
-@dataclass(frozen=True)
-class EmptyPage(_PageFaultType):
-    """200 {"Results": [], "NextToken": ...}; its token leads to the requested page."""
 
     @override
     def respond(self, context: RequestContext) -> Response:
@@ -317,47 +294,6 @@ class RepeatToken(FaultType):
     def respond(self, context: RequestContext) -> Response:
         token = context.token if self.which == "used" else context.existing_query.first_token
         return replace(context.page(), next_token=token).response()
-
-
-@dataclass(frozen=True)
-class TokenKey(_PageFaultType):
-    """A page with the token under another key."""
-
-    key: str = "nextToken"
-
-    @override
-    def applies(self, context: RequestContext) -> bool:
-        return super().applies(context) and context.preview_page().next_token is not None
-
-    @override
-    def respond(self, context: RequestContext) -> Response:
-        return context.page().response(key=self.key)
-
-
-class _LastTokenFaultType(_PageFaultType):
-    """A last page that has a token key."""
-
-    token: object
-
-    @override
-    def applies(self, context: RequestContext) -> bool:
-        return super().applies(context) and context.preview_page().next_token is None
-
-    @override
-    def respond(self, context: RequestContext) -> Response:
-        return context.page().response(last=(self.token,))
-
-
-class NullToken(_LastTokenFaultType):
-    """A last page with "NextToken": null."""
-
-    token = None
-
-
-class EmptyToken(_LastTokenFaultType):
-    """A last page with "NextToken": ""."""
-
-    token = ""
 
 
 # Failing queries

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from typing_extensions import override
 
 from .faults import FaultType
+from .queries import Page
 from .request_context import PAGES
 from .responses import JSON, CompleteResponse, Response, json_response
 
@@ -97,17 +98,15 @@ class WrongContentLength(FaultType):
 
 @dataclass(frozen=True)
 class EndlessPages(FaultType):
-    """Pages that always have a new token, without rows or with the rows of the first page."""
+    """Pages without rows that always have a new token."""
 
     phases = PAGES
-    rows: Literal["none", "same"]
 
     @override
     def respond(self, context: RequestContext) -> Response:
         query = context.existing_query
-        page = replace(query.page(None, context.size), next_token=query.issue_token(0))
         query.is_finished = True
-        return (replace(page, rows=()) if self.rows == "none" else page).response()
+        return Page((), query.issue_token(0)).response()
 
 
 @dataclass

@@ -60,21 +60,10 @@ class Page:
     rows: Sequence[bytes]
     next_token: str | None
 
-    def response(
-        self, *, key: str = "NextToken", last: tuple[object, ...] = ()
-    ) -> CompleteResponse:
-        """Return the page as the service sends it; the last page has no token key.
-
-        Args:
-            key: Name of the token's key.
-            last: `(value,)` to send the key with this value on the last page.
-        """
-        end = b"]"
-        if self.next_token is not None:
-            last = (self.next_token,)
-        for value in last:
-            end = b"]," + encode(key) + b":" + encode(value)
-        return CompleteResponse(200, b'{"Results":[' + b",".join(self.rows) + end + b"}")
+    def response(self) -> CompleteResponse:
+        """Return the page as the service sends it; the last page has no token key."""
+        token = b"" if self.next_token is None else b',"NextToken":' + encode(self.next_token)
+        return CompleteResponse(200, b'{"Results":[' + b",".join(self.rows) + b"]" + token + b"}")
 
 
 @dataclass
@@ -166,7 +155,6 @@ class QueryStore:
     """
 
     def __init__(self, *, seed: int) -> None:
-        """Start without queries."""
         self.peak_active = 0
         self._ids = Random(f"{seed}:queries")  # noqa: S311 - not for secrets
         self._seed = seed

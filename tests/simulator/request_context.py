@@ -54,8 +54,4 @@ class RequestContext:
     def page(self) -> Page:
         """Return the requested page and count the query as finished."""
         self.existing_query.is_finished = True
-        return self.preview_page()
-
-    def preview_page(self) -> Page:
-        """Return the requested page without side effects."""
         return self.existing_query.page(self.token, self.size)

@@ -36,7 +36,6 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        """Start with no request waiting."""
         self._event = Event()
         self._closed = Event()
         self._waiting: list[object] = []
@@ -77,7 +76,6 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
         now: Returns the time for the Date header.
-        date: Date header that replaces the one from `now`.
         errors: Errors of the simulator itself.
     """
 
@@ -98,7 +96,6 @@ class Server(ThreadingHTTPServer):
         self.now = now
         self._tls = tls
         self.gate = Gate()
-        self.date: str | None = None
         self.errors: list[BaseException] = []
         self._connections: dict[Thread, socket.socket] = {}
         self._connections_lock = Lock()
@@ -188,9 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
         """Return the status line and the headers."""
-        date = self.server.date
-        if date is None:
-            date = format_datetime(self.server.now().astimezone(UTC), usegmt=True)
+        date = format_datetime(self.server.now().astimezone(UTC), usegmt=True)
         lines = [
             f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}",
             f"Date: {date}",

@@ -74,7 +74,6 @@ class RefusedError(Exception):
     """The service refuses a request; `query` is set if it names a query that has failed."""
 
     def __init__(self, response: CompleteResponse, query: Query | None = None) -> None:
-        """Keep the response."""
         super().__init__(response.status)
         self.response = response
         self.query = query

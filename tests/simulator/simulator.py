@@ -102,10 +102,6 @@ class Simulator:
         """A copy of the requests so far; each is recorded before its response is sent."""
         return self._service.requests
 
-    def set_date_header(self, header: str) -> None:
-        """Replace the `Date` header, for instance by one that is not a date."""
-        self._server.date = header
-
     @property
     def active(self) -> int:
         """Number of active queries."""

@@ -15,7 +15,7 @@ import pytest
 from tap_campusgroups.exceptions import ExportFailedError, OutputError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import JsonBody
-from tests.support.harness import ROW_BY_ROW, only, state_of, sync
+from tests.support.harness import each_path, only, state_of, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,6 @@ MOVING, QUIET = "events", "rooms"
 
 EVERY_ROW = {"page_size": 1, "lookback_hours": 24 * 365}
 """Settings with which a run reads every row again, one per page."""
-
-each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 
 
 def kinds(messages: list[dict[str, Any]]) -> list[str]:
@@ -113,10 +111,7 @@ def test_run_with_an_incomplete_line_writes_nothing_after_it(config: dict[str, A
     """A STATE would continue the line."""
     tap = TapCampusGroups(config=config, catalog=only(QUIET), state=state_of(rooms=AHEAD))
     stdout = io.TextIOWrapper(written := FullDisk(), encoding="utf-8")
-    with (
-        redirect_stdout(stdout),
-        pytest.raises(OutputError, match="No space left"),
-    ):
+    with redirect_stdout(stdout), pytest.raises(OutputError, match="No space left"):
         tap.sync_all()
     assert 0 < len(written.getvalue()) == written.end
     stdout.close()

@@ -17,9 +17,9 @@ from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
 from tests.support import messages
 from tests.support.harness import (
     NEWEST,
-    ROW_BY_ROW,
     STARTED,
     catalog_of,
+    each_path,
     only,
     read_in_full,
     settings_for,
@@ -42,8 +42,6 @@ FULL, OTHER = "events", "rooms"
 
 VERSION = int(STARTED.timestamp())
 LAST: FullRead = {"rows": 5, "start": None, "version": 1_700_000_000}
-
-each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 
 
 def full_read(
@@ -129,7 +127,6 @@ class FailPart(FailQuery):
     """The query of the part that contains a timestamp fails."""
 
     def __init__(self, updated: datetime) -> None:
-        """Store the timestamp."""
         self._updated = updated
 
     def applies(self, context: RequestContext) -> bool:
@@ -141,7 +138,6 @@ class MoveRow(FailPart):
     """The lake is refreshed before the part is submitted again: the row is the newest one now."""
 
     def __init__(self, row: Row) -> None:
-        """Store the row."""
         super().__init__(datetime.fromisoformat(row["updatedOn"]))
         self._row = row
 
@@ -265,10 +261,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 @each_path
 def test_rows_stay_unless_the_read_is_complete_and_plausible(
-    simulator: Simulator,
-    caplog: pytest.LogCaptureFixture,
-    name: str,
-    more: Mapping[str, Any],
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, name: str, more: Mapping[str, Any]
 ) -> None:
     case = CASES[name]
     case.prepare(simulator.dataset[FULL])
@@ -331,7 +324,6 @@ class Later(FaultType):
     """A day passes."""
 
     def __init__(self, time: FakeTime) -> None:
-        """Store the clock."""
         self._time = time
 
     def respond(self, context: RequestContext) -> Response:

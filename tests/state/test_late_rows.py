@@ -232,8 +232,7 @@ def histories(draw: st.DrawFn) -> tuple[int, list[Version], list[Run]]:
 @settings(max_examples=25, derandomize=True, deadline=None)
 @given(histories())
 def test_any_history_of_arrivals_is_emitted_completely(
-    service: Simulator,
-    history_of: tuple[int, list[Version], list[Run]],
+    service: Simulator, history_of: tuple[int, list[Version], list[Run]]
 ) -> None:
     lookback, versions, runs = history_of
     lake, history = Lake(service, versions), History(service)

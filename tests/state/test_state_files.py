@@ -78,8 +78,7 @@ def test_invalid_state_is_an_error_that_names_file_and_place(
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["0001-01-01T00:00:00", "0001-01-02T23:59:59Z", "1969-12-31T00:00:00Z", None],
+    "value", ["0001-01-01T00:00:00", "0001-01-02T23:59:59Z", "1969-12-31T00:00:00Z", None]
 )
 def test_bookmark_before_all_data_reads_everything(service: Simulator, value: str | None) -> None:
     config = settings_for(service, start_date="0001-01-01", lookback_hours=24 * 365)

@@ -10,25 +10,12 @@ from hypothesis import HealthCheck, settings
 
 from tap_campusgroups.exceptions import StreamError
 from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
-from tap_campusgroups.records.json_codec import (
-    JsonError,
-    Raw,
-    decode_rows,
-    record_lines,
-)
+from tap_campusgroups.records.json_codec import JsonError, Raw, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import canonical_timestamp
 from tests.support.harness import NEWEST
-from tests.support.strategies import (
-    BARE_NUMBERS,
-    CLOCKS,
-    DAYS,
-    NUMBER_TEXTS,
-    PADS,
-    WORDS,
-    ZONES,
-)
+from tests.support.strategies import BARE_NUMBERS, CLOCKS, DAYS, NUMBER_TEXTS, PADS, WORDS, ZONES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -121,7 +121,6 @@ class BufferProbe:
     """
 
     def __init__(self) -> None:
-        """Start with an empty buffer."""
         self._lock = threading.Lock()
         self.buffered = 0
         self.peak = 0
@@ -232,7 +231,6 @@ class SimulatorClock:
     """
 
     def __init__(self) -> None:
-        """Start at zero."""
         self.now = 0.0
 
     def __call__(self) -> float:

@@ -25,7 +25,6 @@ class FakeTarget:
     """
 
     def __init__(self, simulator: Simulator) -> None:
-        """Start without records and without a state."""
         self._dataset = simulator.dataset
         self._loaded: set[Version] = set()
         self.state: dict[str, Any] = {}

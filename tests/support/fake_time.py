@@ -16,7 +16,6 @@ class FakeTime:
     """
 
     def __init__(self) -> None:
-        """Start at an arbitrary time."""
         self.slept: list[float] = []
         self._now = 1000.0
 

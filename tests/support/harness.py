@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import pytest
 from click.testing import CliRunner
 
 from tap_campusgroups import tap
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    import pytest
     from click.testing import Result
     from singer_sdk.singerlib.encoding import GenericSingerWriter
 
@@ -42,6 +42,9 @@ WAIT_LIMIT = 60.0
 
 ROW_BY_ROW = {"flattening_enabled": True, "flattening_max_depth": 1}
 """Settings with which the SDK writes records one by one instead of the fast path in pages."""
+
+each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
+"""Runs a test with whole pages and with single records."""
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -125,7 +125,6 @@ class LogLines(logging.Handler):
     """
 
     def __init__(self) -> None:
-        """Start without lines."""
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
         self.errors: list[BaseException] = []

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
 ABANDONED = "Export abandoned: "
 CHECK_SECRET = "Check api_secret and school_code"  # noqa: S105 - not a secret
 CONNECTION_TEST = "Connection test: "
@@ -12,6 +17,12 @@ OUTPUT_FAILED = "Cannot write the output: "
 ROWS_STAY = "deleted rows stay in the target, because "
 STREAM_BEGINS = "Beginning sync of '"
 SUMMARY = "Summary: "
+
+
+def summary(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the last summary."""
+    texts = [record.getMessage() for record in caplog.records]
+    return next(text for text in reversed(texts) if SUMMARY in text).splitlines()
 
 
 def stopped_by(signal_name: str) -> str:

@@ -173,10 +173,7 @@ class Workspace:
         """
         self._home = home
         self.folder = home / "project" if folder is None else folder
-        self.environment = {
-            **bare_environment(home),
-            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-        }
+        self.environment = {**bare_environment(home), "MELTANO_CLI_DISABLE_VERSION_CHECK": "true"}
         if folder is None:
             _copy_project(self.folder)
             # The plugins belong to this project and must not be changed.

@@ -71,7 +71,6 @@ class ForwardProxy(_Server):
     """
 
     def __init__(self, *, credentials: str = "", refusal: HTTPStatus | None = None) -> None:
-        """Start the proxy."""
         self.requests: list[ProxiedRequest] = []
         self.refusal = refusal
         self.refusals: deque[HTTPStatus | None] = deque()

@@ -10,11 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from typing_extensions import override
 
-from tap_campusgroups.exports.connection import (
-    Connection,
-    DeadlineExceededError,
-    HttpResponse,
-)
+from tap_campusgroups.exports.connection import Connection, DeadlineExceededError, HttpResponse
 from tap_campusgroups.exports.endpoint import Endpoint
 from tap_campusgroups.exports.export import PollPolicy, run_export
 from tap_campusgroups.exports.http_client import HttpClient
@@ -98,7 +94,6 @@ class ScriptedConnection(Connection):
     """
 
     def __init__(self, time: FakeTime, answers: Iterable[Answer]) -> None:
-        """Start at the first answer."""
         super().__init__()
         self.sent: list[Sent] = []
         self._answers = iter(answers)

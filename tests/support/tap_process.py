@@ -44,7 +44,6 @@ class ExitWatch:
     """
 
     def __init__(self, process: subprocess.Popen[Any]) -> None:
-        """Start to measure."""
         self._process = process
         self._began = monotonic()
         self._waits = _cpu_waits(process.pid)

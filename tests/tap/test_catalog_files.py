@@ -164,10 +164,7 @@ def with_metadata(**metadata: Any) -> dict[str, Any]:
             with_entry(key_properties="id"),
             'streams[0].key_properties does not match type: ["array", "null"]',
         ),
-        (
-            with_entry(replication_method="full_table"),
-            f"streams[0].replication_method {METHOD}",
-        ),
+        (with_entry(replication_method="full_table"), f"streams[0].replication_method {METHOD}"),
         (
             with_metadata(**{"replication-method": "LOG_BASED"}),
             f"{METADATA}['replication-method'] {METHOD}",

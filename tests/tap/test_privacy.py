@@ -19,22 +19,9 @@ import pytest
 
 from tap_campusgroups.exceptions import AccessDeniedError, CampusGroupsError, StreamsFailedError
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import (
-    Dataset,
-    FailQuery,
-    JsonBody,
-    Phase,
-    Redirect,
-    Simulator,
-    Status,
-)
+from tests.simulator import Dataset, FailQuery, JsonBody, Phase, Redirect, Simulator, Status
 from tests.support.exports import NAMES
-from tests.support.fault_cases import (
-    FAULT_CASES,
-    PERSON,
-    PHASES,
-    close_leaked_sockets,
-)
+from tests.support.fault_cases import FAULT_CASES, PERSON, PHASES, close_leaked_sockets
 from tests.support.harness import (
     NEWEST,
     catalog_of,
@@ -44,15 +31,7 @@ from tests.support.harness import (
     sync,
     time_out_when_held,
 )
-from tests.support.leaks import (
-    NAME,
-    SECRET,
-    SENTINELS,
-    LeakyFault,
-    LogLines,
-    leaks_in,
-    texts_of,
-)
+from tests.support.leaks import NAME, SECRET, SENTINELS, LeakyFault, LogLines, leaks_in, texts_of
 from tests.support.processes import run
 
 if TYPE_CHECKING:
@@ -129,10 +108,7 @@ def parameters(case: FaultCase) -> Any:
 
 @pytest.mark.parametrize("case", [parameters(case) for case in FAULT_CASES])
 def test_run_with_fault_leaks_nothing(
-    simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-    log: LogLines,
-    case: FaultCase,
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, log: LogLines, case: FaultCase
 ) -> None:
     if case.hangs:
         time_out_when_held(simulator, monkeypatch)
@@ -182,11 +158,7 @@ ROW = {"id": 1, "updatedOn": "2025-06-01T00:00:00Z"}
 @pytest.mark.parametrize("unknown_fields", ["capture", "fail"])
 @pytest.mark.parametrize("extra", [{}, {"stream_maps": {"events": {"more": "1"}}}], ids=["", "map"])
 def test_run_with_malformed_rows_leaks_nothing(
-    simulator: Simulator,
-    log: LogLines,
-    rows: object,
-    unknown_fields: str,
-    extra: dict[str, Any],
+    simulator: Simulator, log: LogLines, rows: object, unknown_fields: str, extra: dict[str, Any]
 ) -> None:
     simulator.inject(JsonBody({"Results": rows}).on("events", "first_page"))
     config = settings_for(simulator, unknown_fields=unknown_fields, **extra)
@@ -198,10 +170,7 @@ def test_run_with_malformed_rows_leaks_nothing(
 @pytest.mark.parametrize("name", [PERSON, NAME, "zoe.sentinelova", SECRET])
 @pytest.mark.parametrize("unknown_fields", ["capture", "fail"])
 def test_field_names_with_personal_data_are_not_logged(
-    simulator: Simulator,
-    log: LogLines,
-    name: str,
-    unknown_fields: str,
+    simulator: Simulator, log: LogLines, name: str, unknown_fields: str
 ) -> None:
     rows = [ROW | {name: 1, "tags": [{name: 1}]}]
     simulator.inject(JsonBody({"Results": rows, name: 1}).on("events", "first_page"))
@@ -310,9 +279,7 @@ def test_process_with_faults_leaks_nothing(tmp_path: Path) -> None:
 
 
 def test_batch_config_in_the_environment_is_ignored(
-    simulator: Simulator,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a file it is not a known setting."""
     encoding = {"format": "jsonl", "compression": "gzip"}

@@ -10,7 +10,7 @@ import yaml
 
 from tests.simulator import Dataset, Simulator
 from tests.support.harness import NEWEST, only, settings_for, sync
-from tests.support.messages import SUMMARY
+from tests.support.messages import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,12 +46,6 @@ def simulator() -> Iterator[Simulator]:
     """A service with a row of each of two streams."""
     with Simulator(Dataset({"events": 1, "rooms": 1}, newest=NEWEST)) as simulator:
         yield simulator
-
-
-def summary(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines of the last summary."""
-    texts = [record.getMessage() for record in caplog.records]
-    return next(text for text in reversed(texts) if SUMMARY in text).splitlines()
 
 
 def declared(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
@@ -95,10 +89,7 @@ def test_nested_field_is_declared_with_its_whole_top_level_field(
     simulator.dataset["events"][0]["tags"] = [LABEL | {"color": "red", "size": 1}]
     label: dict[str, Any] = {name: {"type": [kind, "null"]} for name, kind in LABEL_TYPES.items()}
     label["updatedOn"]["format"] = "date-time"
-    tags = {
-        "type": ["array", "null"],
-        "items": {"type": ["object", "null"], "properties": label},
-    }
+    tags = {"type": ["array", "null"], "items": {"type": ["object", "null"], "properties": label}}
     assert sync(settings_for(simulator), "events").error is None
     lines = summary(caplog)
     assert lines[lines.index(HEADING) :] == [

@@ -16,14 +16,12 @@ import pytest
 
 from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.tap import TapCampusGroups
-from tests.support.harness import ROW_BY_ROW, catalog_of, environment_for, settings_for
+from tests.support.harness import catalog_of, each_path, environment_for, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from tests.simulator import Simulator
-
-each_path = pytest.mark.parametrize("more", [{}, ROW_BY_ROW], ids=["whole pages", "row by row"])
 
 
 def tap_for(simulator: Simulator, **more: Any) -> TapCampusGroups:
