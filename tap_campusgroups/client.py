@@ -16,20 +16,16 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.metrics import http_request_counter
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib import ActivateVersionMessage
-from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
-from singer_sdk.streams import Stream
 from typing_extensions import override
 
 from tap_campusgroups import full_reads, schemas, state
-from tap_campusgroups.config import EARLIEST
 from tap_campusgroups.exceptions import CampusGroupsError, ExportFailedError, StreamError
-from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE
-from tap_campusgroups.exports.window import Window
+from tap_campusgroups.ranged_stream import REPLICATION_KEY, RangedStream
 from tap_campusgroups.records.converter import Converter
 from tap_campusgroups.records.json_codec import JsonError, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tap_campusgroups.records.values import canonical_timestamp, format_timestamp, parse_timestamp
+from tap_campusgroups.records.values import canonical_timestamp
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 
@@ -41,86 +37,30 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import StreamExports
+    from tap_campusgroups.exports.window import Window
     from tap_campusgroups.streams import StreamDefinition
     from tap_campusgroups.sync import RunContext, SyncRun
 
-REPLICATION_KEY: t.Final = "updatedOn"
-"""The field that the API's date range applies to (document, "Date Ranges and Pagination")."""
-
 PRIMARY_KEY: t.Final = "id"
-FIRST_START_KEY: t.Final = "start_date"  # in a stream's state: the setting on its first run
 
 
-class CampusGroupsStream(Stream):
+class CampusGroupsStream(RangedStream):
     """A stream of the Data Export API, with the schema of its name."""
 
     schema: t.ClassVar[StreamSchema] = StreamSchema(SchemaDirectory(schemas))
     primary_keys: t.ClassVar[Sequence[str]] = (PRIMARY_KEY,)
-    replication_key = REPLICATION_KEY
 
     # `records` converts by schema; the SDK's conversion makes "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def __init__(self, tap: Tap, definition: StreamDefinition, context: RunContext) -> None:
-        super().__init__(tap, name=definition.name)
+        super().__init__(tap, definition.name, context)
         self.definition = definition
         self.quality = DataQualityCounters()
-        self._context = context
-
-    # What to read
-
-    @property
-    def _state_entry(self) -> dict[str, t.Any]:
-        # Not `stream_state`, which adds an entry.
-        return self.tap_state.get("bookmarks", {}).get(self.name, {})
-
-    @property
-    def _bookmark(self) -> str | None:
-        """The bookmark in canonical form; full-table syncs ignore it."""
-        return self._state_entry.get("replication_key_value") if self.is_incremental else None
-
-    @property
-    def _start_date(self) -> str | None:
-        """The setting `start_date` in canonical form, or `None` if unset."""
-        return canonical_timestamp(self.config.get("start_date"))
-
-    @property
-    def is_incremental(self) -> bool:
-        """Whether the stream has a bookmark, and not a full read."""
-        return self.replication_method == REPLICATION_INCREMENTAL
-
-    @property
-    def _first_start(self) -> datetime:
-        """The setting `start_date` of the stream's first run."""
-        return parse_timestamp(self._state_entry.get(FIRST_START_KEY)) or EARLIEST
-
-    @property
-    def start_date_moved_back(self) -> bool:
-        """Whether `start_date` is earlier than on the stream's first run."""
-        return bool(self._bookmark) and self._context.settings.start_date < self._first_start
-
-    @property
-    def is_removed(self) -> bool:
-        """Whether stream maps drop the stream, so that nothing of it is exported."""
-        return not full_reads.aliases_of(self.stream_maps)
-
-    def window(self) -> Window:
-        """Return the whole range of this run, up to `end_date` or the start of the run.
-
-        `start_date` is for runs without a bookmark: a later one must not leave out rows. A full
-        read also covers rows that are updated during it, which would count as deleted.
-        """
-        settings, newest = self._context.settings, self._context.started
-        if not self.is_incremental:
-            newest += full_reads.MARGIN
-        bookmark = parse_timestamp(self._bookmark)
-        start_date = self._first_start if bookmark else settings.start_date
-        start = state.range_start(bookmark, start_date=start_date, lookback=settings.lookback)
-        return Window.between(start, min(newest, settings.end_date or newest))
 
     def _windows(self, run: SyncRun) -> Iterator[tuple[Window, Iterator[Page]]]:
         """Return the windows of a run, each with its pages."""
-        self._check_bookmark(run)
+        self._check_bookmark(run.monitor.started)
         if (window := self.window()).is_empty:
             self.logger.info("Nothing to export: stream=%s window=%s", self.name, window)
         return run.windows(self)
@@ -319,24 +259,6 @@ class CampusGroupsStream(Stream):
         """Whether the schema has the primary key; the schema of a catalog may not."""
         return PRIMARY_KEY in self.effective_schema["properties"]
 
-    # State
-
-    @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        return None  # the window has the upper bound
-
-    def _check_bookmark(self, run: SyncRun) -> None:
-        """Refuse a bookmark that is later than the clocks allow: rows may have been skipped."""
-        bookmark, started = parse_timestamp(self._bookmark), run.monitor.started
-        if bookmark and bookmark > started + MAX_CLOCK_DIFFERENCE:
-            msg = (
-                f"Stream '{self.name}': the bookmark in the state ({self._bookmark}) is later than "
-                f"the start of this run ({format_timestamp(started)}), so rows may have been "
-                "skipped. Check the clock of this machine; then set the bookmark to a time at "
-                "which the clock was right, or remove it to read everything again."
-            )
-            raise StreamError(msg)
-
     def _end_window(self, run: SyncRun, window: Window) -> None:
         """Check that all rows up to here were emitted, then move the bookmark."""
         exports, without_key = run.exports(self), self.quality.rows_without_key
@@ -352,21 +274,8 @@ class CampusGroupsStream(Stream):
                 "without a usable id skipped; all others were emitted. Report it to CampusGroups."
             )
             raise StreamError(msg)
-        if not self.is_incremental:
-            return
-        self._check_bookmark(run)  # again: the monitor now knows the service's clock
-        started = run.monitor.started
-        if self._bookmark is None and (start_date := self._start_date) is not None:
-            self.stream_state[FIRST_START_KEY] = start_date
-        bookmark = state.next_bookmark(
-            self._bookmark,
-            newest=exports.newest,
-            end=format_timestamp(min(window.end, started)),
-            watermark=format_timestamp(started - self._context.settings.lookback),
-        )
-        self.stream_state.update(replication_key=REPLICATION_KEY, replication_key_value=bookmark)
-
-    # Full reads
+        if self.is_incremental:
+            self._move_bookmark(window, newest=exports.newest, started=run.monitor.started)
 
     @cached_property
     def _version(self) -> int | None:
