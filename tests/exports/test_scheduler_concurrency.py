@@ -312,3 +312,36 @@ def test_workers_of_many_exports_are_limited(monkeypatch: pytest.MonkeyPatch) ->
         found = with_timeout(lambda: take_all(scheduler, jobs), scheduler)
     assert found == [text for number in range(8) for text in page_texts(str(number), 3)]
     assert peak == [2]
+
+
+# Figures and room of one job
+
+
+def test_events_of_a_job_are_counted_one_by_one(capacity: Capacity) -> None:
+    slot = make_slot(capacity, 1)
+    for _ in range(3):
+        slot.count("retries")
+    assert slot.exports.counts == {"retries": 3}
+
+
+def test_pausing_job_has_no_room_in_the_buffer(fake_time: FakeTime, capacity: Capacity) -> None:
+    (slot,) = at_service(capacity, 1)
+    slot.reserve()
+    slot.pause(5)
+    assert (capacity.buffered_bytes, fake_time.slept) == (0, [5])
+
+
+def test_job_without_others_at_the_service_keeps_its_place(capacity: Capacity) -> None:
+    (slot,) = at_service(capacity, 1)
+    assert slot.yield_to_others() is False
+    assert slot.has_place
+
+
+def test_lowered_limit_includes_abandoned_exports(capacity: Capacity) -> None:
+    first, second, third = at_service(capacity, 1, 2, 3)
+    assert first.abandon()
+    with background(third.yield_to_others, release=second.release) as waiting:
+        wait_until(lambda: third in capacity.waiting)
+        assert (capacity.limit, capacity.free_places) == (2, 0)
+        second.release()
+        assert waiting.result(SECONDS)
