@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 import typing as t
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from tap_campusgroups.records.converter import UnknownFields, is_fully_convertible, single_type
-from tap_campusgroups.records.json_codec import format_json
-from tap_campusgroups.records.quality import TOO_MANY_NAMES
+from tap_campusgroups.records.converter import UnknownFields
 from tap_campusgroups.records.values import parse_timestamp
-from tap_campusgroups.redaction import HIDDEN_NAME
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
     from tap_campusgroups.exports.scheduler import StreamExports
-    from tap_campusgroups.records.converter import Schema
-    from tap_campusgroups.records.quality import DataQualityCounters, UnknownFieldStats
-
+    from tap_campusgroups.records.quality import DataQualityCounters
 
 _COLUMNS: t.Final = (
     *("stream", "rows", "exports", "windows", "resubmitted", "retries", "issues"),
@@ -51,7 +44,6 @@ def log_summary(
         f"Summary: {complete}/{len(figures)} streams, {_count(rows, 'row')}, {seconds:.1f} s",
         *_table(figures),
         *(f"  {one['stream']}: {issue}" for one in figures for issue in _issues(one, kept)),
-        *_schema_lines(streams),
         *(f"  FAILED: {one['error']}" for one in failed),
     ]
     logger.log(
@@ -125,52 +117,6 @@ def _issues(one: dict[str, t.Any], kept: str) -> Iterator[str]:
         yield f"{_count(pages, 'page')} with invalid Unicode, replaced by U+FFFD"
     if rows := one["rows_without_key"]:
         yield f"{_count(rows, 'row')} without a usable id, skipped"
-
-
-def _schema_lines(streams: Iterable[CampusGroupsStream]) -> list[str]:
-    """Return the lines for meltano.yml that declare the unknown fields."""
-    lines: list[str] = []
-    for stream in streams:
-        if fields := _declare(stream.quality.unknown_fields, stream.effective_schema):
-            lines.append(f"      {stream.name}:")
-            # JSON is valid YAML, and quotes the names that YAML takes for booleans.
-            lines += [f'        "{name}": {format_json(one)}' for name, one in fields.items()]
-    heading = "  To load the new fields as columns, add to the extractor in meltano.yml:"
-    return [heading, "    schema:", *lines] if lines else []
-
-
-def _declare(unknown: Mapping[str, UnknownFieldStats], schema: Schema) -> dict[str, t.Any]:
-    """Return the schemas of unknown fields; that of a nested one is its whole top-level field."""
-    declared: dict[str, t.Any] = {}
-    for path, stats in sorted(unknown.items()):
-        # Of `tags[].color`: tags, [] and color.
-        *parents, name = re.findall(r"\[\]|[^.\[\]]+", path)
-        suggested = stats.suggested_schema
-        if suggested is None or name in {HIDDEN_NAME, TOO_MANY_NAMES}:
-            continue
-        if not parents:
-            declared[name] = suggested
-        elif is_fully_convertible(definition := schema["properties"].get(parents[0], {})):
-            top = node = declared.get(parents[0]) or _without_descriptions(definition)
-            with suppress(KeyError):  # names in a user's catalog may contain dots
-                for parent in parents[1:]:
-                    node = node["items"] if parent == "[]" else node["properties"][parent]
-                node["properties"][name] = suggested
-                declared[parents[0]] = top
-    return declared
-
-
-def _without_descriptions(schema: Schema) -> dict[str, t.Any]:
-    """Return a copy of a schema that is fully convertible, with what determines the conversion."""
-    copy: dict[str, t.Any] = {"type": [single_type(schema), "null"]}
-    if "format" in schema:
-        copy["format"] = schema["format"]
-    if "properties" in schema:
-        properties = schema["properties"].items()
-        copy["properties"] = {name: _without_descriptions(one) for name, one in properties}
-    if "items" in schema:
-        copy["items"] = _without_descriptions(schema["items"])
-    return copy
 
 
 def _count(number: int, noun: str) -> str:

@@ -32,14 +32,6 @@ class UnknownFieldStats:
             return "number"
         return "string" if len(types) > 1 else "".join(types) or "null"
 
-    @property
-    def suggested_schema(self) -> dict[str, t.Any] | None:
-        """The schema to give the field, or `None` if all of its values were null."""
-        if (name := self.suggested_type) == "null":
-            return None
-        is_time = name == "date-time"
-        return {"type": ["string", "null"], "format": name} if is_time else {"type": [name, "null"]}
-
 
 @dataclass(slots=True)
 class DataQualityCounters:

@@ -1,8 +1,7 @@
 """Fields that the user declares in meltano.yml, and a range that is read again.
 
-The runs build on each other, with the recipes of docs/new-fields.md and docs/backfills.md: a first
-run prints the lines that declare the unknown fields; with them, a range is read again, after
-changes by hand.
+The runs build on each other, with the recipes of docs/new-fields.md and docs/backfills.md: after a
+first run, the unknown fields are declared; then a range is read again, after changes by hand.
 """
 
 from __future__ import annotations
@@ -77,6 +76,7 @@ KINDS = {
     "isVirtual": "true and false",
     "motto": "text, or values of several types",
     "streamedOn": "timestamps",
+    "endedOn": "dates",
     "no": "objects",
     "sponsors": "arrays",
 }
@@ -130,14 +130,12 @@ class Runs(NamedTuple):
     """The results of the runs, in this order.
 
     Attributes:
-        printed: The lines for meltano.yml that the first run printed.
-        first: The tables after it.
-        ranged: The tables after a range was read again, with the printed lines and a changed type.
+        first: The tables after the first run.
+        ranged: The tables after a range was read again, with declared fields and a changed type.
         types: The types of the columns of the events by name, after that.
         names: The names of the events at the service by id.
     """
 
-    printed: str
     first: Tables
     ranged: Tables
     types: dict[str, str]
@@ -159,12 +157,9 @@ def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         pipe = Pipeline(service, database, workspace)
         finished = workspace.meltano(*pipeline.LOAD)
         assert finished.code == 0, finished.output
-        block = r" add to the extractor in meltano\.yml:\n((?: {4}.+\n)+)"
-        found = re.search(block, finished.output)
-        assert found, finished.output
         first = pipe.tables()
 
-        declare_columns(workspace, found[1])
+        declare_columns(workspace)
         with database.connect() as connection:
             connection.execute(documents.block(NEW_FIELDS, "Change a type", "sql").encode())
         sent.append({**sent[3], "averageRating": "4.25", "id": ADDED, "endedOn": "2025-05-01"})
@@ -175,17 +170,25 @@ def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         with database.connect() as connection:
             types = dict(connection.execute(query, (SCHEMA, READ_AGAIN)).fetchall())
-        yield Runs(found[1], first, ranged, types, names({row["id"]: row for row in sent}))
+        yield Runs(first, ranged, types, names({row["id"]: row for row in sent}))
 
 
-def declare_columns(workspace: pipeline.Workspace, printed: str) -> None:
-    """Add the printed lines to meltano.yml, a date, and the documentation's change of a type."""
+def declare_columns(workspace: pipeline.Workspace) -> None:
+    """Declare the fields in meltano.yml as documented, and change a type."""
     path = workspace.folder / "meltano.yml"
-    before, name, after = path.read_text(encoding="utf-8").partition(f"  - name: {pipeline.TAP}\n")
-    recipe = documents.block(NEW_FIELDS, "Change a type", "yaml")
-    _, _, more = recipe.partition(f"{READ_AGAIN}:\n")
-    more += "        endedOn: " + documented_types()["dates"][0] + "\n"
-    path.write_text(before + name + printed + more + after, encoding="utf-8")
+    project = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (extractor,) = (one for one in project["plugins"]["extractors"] if one["name"] == pipeline.TAP)
+    nested = documents.block(NEW_FIELDS, "Load a new field of an object or array", "yaml")
+    (documented,) = yaml.safe_load(nested)["plugins"]["extractors"]
+    changed = yaml.safe_load(documents.block(NEW_FIELDS, "Change a type", "yaml"))
+    extractor["schema"] = {
+        READ_AGAIN: {
+            **{name: yaml.safe_load(documented_types()[kind][0]) for name, kind in KINDS.items()},
+            "type": documented["schema"][READ_AGAIN]["type"],
+            **changed["schema"][READ_AGAIN],
+        }
+    }
+    path.write_text(yaml.safe_dump(project), encoding="utf-8")
 
 
 def documented_types() -> dict[str, tuple[str, str]]:
@@ -200,18 +203,12 @@ def names(rows: dict[int, dict[str, Any]]) -> dict[int, str]:
     return {key: row["name"] for key, row in rows.items()}
 
 
-def test_run_prints_the_lines_that_declare_unknown_fields(runs: Runs) -> None:
-    fields = yaml.safe_load(runs.printed)["schema"][READ_AGAIN]
-    assert fields.keys() == {*KINDS, "type"}
-    assert {name: fields[name] for name in KINDS} == {
-        name: yaml.safe_load(documented_types()[kind][0]) for name, kind in KINDS.items()
-    }
-    assert fields["type"]["properties"]["color"] == {"type": ["string", "null"]}
+def test_unknown_fields_are_kept_in_extra(runs: Runs) -> None:
     assert all(row["_extra"] == {**SENT, "type": TYPE} for row in runs.first.events.values())
 
 
 def test_declared_fields_become_columns_of_the_documented_types(runs: Runs) -> None:
-    kinds = {**KINDS, "endedOn": "dates", "capacity": "text, or values of several types"}
+    kinds = {**KINDS, "capacity": "text, or values of several types"}
     documented = documented_types()
     assert {name: runs.types[name] for name in kinds} == {
         name: documented[kind][1] for name, kind in kinds.items()

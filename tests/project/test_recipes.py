@@ -7,14 +7,13 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from tests.support import documents
 from tests.support.harness import catalog_of, sync
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.simulator import Simulator
 
 
@@ -68,15 +67,42 @@ def test_masking_with_own_stream_maps(simulator: Simulator, config: dict[str, An
     assert not any(email in text for email in plain.values() if email)
 
 
-def test_lines_for_a_new_field_are_what_the_summary_prints(
-    simulator: Simulator, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [
+        ("Load a new field", {"sustainabilityScore": 7}),
+        (
+            "Load a new field of an object or array",
+            {
+                "type": {"id": 3, "name": "x", "updatedOn": None, "color": "red"},
+                "tags": [{"id": 3, "name": "x", "updatedOn": None, "size": 1}],
+            },
+        ),
+    ],
+)
+def test_documented_lines_declare_the_fields_of_the_documented_summary(
+    simulator: Simulator,
+    config: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    heading: str,
+    values: dict[str, Any],
 ) -> None:
     caplog.set_level(logging.INFO)
     rows = simulator.dataset["events"]
-    rows[:] = [rows[0] | {"id": key, "sustainabilityScore": 7} for key in range(1, 13)]
+    rows[:] = [rows[0] | values | {"id": key} for key in range(1, 13)]
     assert sync(config, "events").error is None
-    example = documents.block("docs/new-fields.md", "Load a new field", "")
-    assert any(record.getMessage().endswith(example.rstrip()) for record in caplog.records)
+    for line in documents.block("docs/new-fields.md", heading, "").splitlines():
+        assert f"{line}\n" in caplog.text
+    plugins = yaml.safe_load(documents.block("docs/new-fields.md", heading, "yaml"))["plugins"]
+    catalog = catalog_of(["events"])
+    for entry in catalog["streams"]:
+        added = plugins["extractors"][0]["schema"].get(entry["tap_stream_id"], {})
+        entry["schema"]["properties"].update(added)
+    output = sync(config, catalog=catalog)
+    assert output.error is None
+    for record in output.records["events"]:
+        assert {name: record[name] for name in values} == values
+        assert record["_extra"] is None
 
 
 def test_declared_field_with_a_masking_rule_never_leaves_the_tap(
