@@ -5,17 +5,16 @@ An error names the invalid place, never its value, which may be anything.
 
 from __future__ import annotations
 
-import io
 import typing as t
 from collections import Counter
 from importlib import resources
 
 import click
-from jsonschema import Draft202012Validator, validators
+from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.config import json_path, quoted
 from tap_campusgroups.exceptions import InputError
-from tap_campusgroups.records.json_codec import JsonError, decode_value, format_json
+from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
 from tap_campusgroups.state import FULL_READ_KEY
 
@@ -27,34 +26,34 @@ MAX_DEPTH: t.Final = 50  # levels of nesting: the SDK copies catalog and state b
 _CATALOG: t.Final = decode_value(
     (resources.files(__package__) / "catalog.schema.json").read_text(encoding="utf-8")
 )
-_TEXT: t.Final = {"type": ["string", "null"]}
-_FULL_READ: t.Final = {"rows": {"type": "integer"}, "start": _TEXT, "version": {"type": "integer"}}
+_TIMESTAMP: t.Final = {"type": ["string", "null"], "format": "timestamp"}
+_COUNT: t.Final = {"type": "integer", "minimum": 0, "maximum": 2**53}
+_FULL_READ: t.Final = {"rows": _COUNT, "start": _TIMESTAMP, "version": _COUNT}
 _BOOKMARK: t.Final = {
     "type": "object",
     "properties": {
-        "replication_key_value": _TEXT,
+        "replication_key_value": _TIMESTAMP,
         FULL_READ_KEY: {"type": "object", "required": [*_FULL_READ], "properties": _FULL_READ},
     },
 }
+_FORMATS: t.Final = FormatChecker(formats=())
+_FORMATS.checks("timestamp")(lambda value: value is None or bool(canonical_timestamp(value)))
 _FIXES: t.Final = {
     "catalog": "Correct it, or create a new one with --discover.",
     "state": "Correct it, or run without a state to read everything again.",
 }
 
-# The SDK's `catalog_dict` has tuples in it.
-_TYPES: t.Final = Draft202012Validator.TYPE_CHECKER.redefine(
-    "array", lambda _, value: isinstance(value, list | tuple)
-)
-_VALIDATOR: t.Final = validators.extend(Draft202012Validator, type_checker=_TYPES)  # type: ignore[no-untyped-call]
 
+class InputFile(t.NamedTuple):
+    """The text of a file, which the SDK reads, with its name and its decoded value."""
 
-class InputFile(io.StringIO):
-    """The text of a file, as the SDK reads it, with its name and its decoded value."""
+    name: str
+    text: str
+    value: dict[str, t.Any]
 
-    def __init__(self, text: str, name: str, value: dict[str, t.Any]) -> None:
-        super().__init__(text)
-        self.name = name
-        self.value = value
+    def read(self) -> str:
+        """Return the text."""
+        return self.text
 
 
 def read_input(
@@ -75,7 +74,7 @@ def read_input(
             f"order mark). {_FIXES[str(option.name)]}"
         )
         raise InputError(msg)
-    return InputFile(text, file.name, value)
+    return InputFile(file.name, text, value)
 
 
 def origin(option: str) -> str:
@@ -110,18 +109,18 @@ def check_state(state: Mapping[str, t.Any], selected: Collection[str]) -> dict[s
     bookmarks = {"type": "object", "properties": dict.fromkeys(selected, _BOOKMARK)}
     _validate("state", state, {"properties": {"bookmarks": bookmarks}})
     return {
-        name: _canonical(name, entry) if name in selected else entry
+        name: _canonical(entry) if name in selected else entry
         for name, entry in state.get("bookmarks", {}).items()
     }
 
 
-def _canonical(stream: str, entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _canonical(entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
     # The SDK would take a bookmark from the progress markers of another tap.
     kept = {k: v for k, v in entry.items() if k not in {"partitions", "progress_markers"}}
-    if (value := kept.get("replication_key_value")) is not None:
-        kept["replication_key_value"] = canonical_timestamp(value)
-        if kept["replication_key_value"] is None:
-            _fail("state", f"bookmarks.{stream}.replication_key_value is not a valid date")
+    if "replication_key_value" in kept:
+        kept["replication_key_value"] = canonical_timestamp(kept["replication_key_value"])
+    if read := kept.get(FULL_READ_KEY):
+        kept[FULL_READ_KEY] = read | {"start": canonical_timestamp(read["start"])}
     return kept
 
 
@@ -131,17 +130,16 @@ def _validate(option: str, value: t.Any, schema: Mapping[str, t.Any]) -> None:
         level = [inner for outer in level for inner in _contents(outer)]
     if level:
         _fail(option, f"more than {MAX_DEPTH} levels of nested objects and lists")
-    for error in _VALIDATOR(schema).iter_errors(value):
-        wanted = format_json(error.validator_value)
-        _fail(option, f"{json_path(error)} does not match {error.validator}: {wanted}")
-
-
-def _fail(option: str, problem: str) -> t.NoReturn:
-    msg = f"{origin(option)}: {problem}. {_FIXES[option]}"
-    raise InputError(msg)
+    for error in Draft202012Validator(schema, format_checker=_FORMATS).iter_errors(value):
+        _fail(option, f"{json_path(error)} is malformed")
 
 
 def _contents(value: t.Any) -> t.Iterable[t.Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list | tuple) else ()
+
+
+def _fail(option: str, problem: str) -> t.NoReturn:
+    msg = f"{origin(option)}: {problem}. {_FIXES[option]}"
+    raise InputError(msg)

@@ -120,8 +120,6 @@ def test_unknown_stream_that_is_not_selected_is_ignored(
 
 
 METADATA = "streams[0].metadata[0].metadata"
-REQUIRED = 'does not match required: ["tap_stream_id", "schema", "metadata"]'
-METHOD = 'does not match enum: ["FULL_TABLE", "INCREMENTAL", null]'
 
 
 def with_metadata(**metadata: Any) -> dict[str, Any]:
@@ -132,42 +130,37 @@ def with_metadata(**metadata: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("catalog", "problem"),
     [
-        ({}, '$ does not match required: ["streams"]'),
-        ({"streams": {}}, 'streams does not match type: "array"'),
-        ({"streams": [None]}, 'streams[0] does not match type: "object"'),
-        (with_entry(tap_stream_id=...), f"streams[0] {REQUIRED}"),
-        (with_entry(tap_stream_id=7), 'streams[0].tap_stream_id does not match type: "string"'),
-        (with_entry(stream=[]), 'streams[0].stream does not match type: ["string", "null"]'),
-        (with_entry(schema=...), f"streams[0] {REQUIRED}"),
-        (with_entry(schema={}), 'streams[0].schema does not match required: ["properties"]'),
+        ({}, "$ is malformed"),
+        ({"streams": {}}, "streams is malformed"),
+        ({"streams": [None]}, "streams[0] is malformed"),
+        (with_entry(tap_stream_id=...), "streams[0] is malformed"),
+        (with_entry(tap_stream_id=7), "streams[0].tap_stream_id is malformed"),
+        (with_entry(stream=[]), "streams[0].stream is malformed"),
+        (with_entry(schema=...), "streams[0] is malformed"),
+        (with_entry(schema={}), "streams[0].schema is malformed"),
         (
             with_entry(schema={"properties": {"a\nb": {"items": []}}}),
-            "streams[0].schema.properties['a\\nb'].items does not match type: \"object\"",
+            "streams[0].schema.properties['a\\nb'].items is malformed",
         ),
         (
             with_entry(schema={"properties": {"id": {"type": ["string", None]}}}),
-            'streams[0].schema.properties.id.type[1] does not match type: "string"',
+            "streams[0].schema.properties.id.type[1] is malformed",
         ),
         (
             with_entry(schema={"properties": {"a": {"anyOf": [{"properties": {"b": 1}}]}}}),
-            'streams[0].schema.properties.a.anyOf[0].properties.b does not match type: "object"',
+            "streams[0].schema.properties.a.anyOf[0].properties.b is malformed",
         ),
+        (with_entry(metadata=[{"metadata": {}}]), "streams[0].metadata[0] is malformed"),
+        (with_metadata(selected="false"), f"{METADATA}.selected is malformed"),
+        (with_entry(key_properties="id"), "streams[0].key_properties is malformed"),
+        (with_entry(key_properties=["id", 7]), "streams[0].key_properties[1] is malformed"),
         (
-            with_entry(metadata=[{"metadata": {}}]),
-            'streams[0].metadata[0] does not match required: ["breadcrumb", "metadata"]',
+            with_entry(replication_method="full_table"),
+            "streams[0].replication_method is malformed",
         ),
-        (
-            with_metadata(selected="false"),
-            f'{METADATA}.selected does not match type: ["boolean", "null"]',
-        ),
-        (
-            with_entry(key_properties="id"),
-            'streams[0].key_properties does not match type: ["array", "null"]',
-        ),
-        (with_entry(replication_method="full_table"), f"streams[0].replication_method {METHOD}"),
         (
             with_metadata(**{"replication-method": "LOG_BASED"}),
-            f"{METADATA}['replication-method'] {METHOD}",
+            f"{METADATA}['replication-method'] is malformed",
         ),
         ({"streams": [EVENTS, EVENTS]}, "duplicate entries for events"),
         (with_entry(odd=nested(100)), "more than 50 levels of nested objects and lists"),
@@ -189,7 +182,7 @@ def test_invalid_catalog_is_an_error_that_names_file_and_place(
 
 def test_invalid_catalog_of_a_library_is_an_error(service: Simulator) -> None:
     for catalog, problem in (
-        ({"streams": None}, f'catalog: streams does not match type: "array". {FIX}'),
+        ({"streams": None}, f"catalog: streams is malformed. {FIX}"),
         ({"streams": []}, f"No stream is selected: catalog selects 0 of 0. {EXAMPLE}"),
     ):
         output = sync(settings_for(service), catalog=catalog)

@@ -40,7 +40,7 @@ NO_OBJECT = "config.json: the file does not exist or does not contain a JSON obj
         ([], {"config": [1]}, NO_OBJECT),
         ([], {"config": b""}, NO_OBJECT),
         (["--config", "ENV"], {}, "TAP_CAMPUSGROUPS_PAGE_SIZE must be an integer from 1 to 999."),
-        ([], {"config": VALID, "state": state_of(events="soon")}, "replication_key_value is not"),
+        ([], {"config": VALID, "state": state_of(events="soon")}, "replication_key_value is malfo"),
         ([], {"config": VALID, "catalog": [1]}, "catalog.json: the file must contain"),
     ],
 )
