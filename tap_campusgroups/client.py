@@ -38,7 +38,6 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import StreamExports
     from tap_campusgroups.exports.window import Window
-    from tap_campusgroups.streams import StreamDefinition
     from tap_campusgroups.sync import RunContext, SyncRun
 
 PRIMARY_KEY: t.Final = "id"
@@ -53,16 +52,13 @@ class CampusGroupsStream(RangedStream):
     # `records` converts by schema; the SDK's conversion makes "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: Tap, definition: StreamDefinition, context: RunContext) -> None:
-        super().__init__(tap, definition.name, context)
-        self.definition = definition
+    def __init__(self, tap: Tap, name: str, context: RunContext) -> None:
+        super().__init__(tap, name, context)
         self.quality = DataQualityCounters()
 
     def _windows(self, run: SyncRun) -> Iterator[tuple[Window, Iterator[Page]]]:
         """Return the windows of a run, each with its pages."""
         self._check_bookmark(run.monitor.started)
-        if (window := self.window()).is_empty:
-            self.logger.info("Nothing to export: stream=%s window=%s", self.name, window)
         return run.windows(self)
 
     # From pages to records
@@ -130,7 +126,7 @@ class CampusGroupsStream(RangedStream):
         with (
             self.get_record_counter() as counter,
             self.get_sync_timer(),
-            http_request_counter(self.name, self.definition.path) as requests,
+            http_request_counter(self.name, f"/{self.name}") as requests,
         ):
             for window, pages in self._windows(run):
                 for page in pages:

@@ -1,44 +1,30 @@
-"""The connection test behind `--test`: one small export per stream."""
+"""The connection test behind `--test`: a run with one small export per stream."""
 
 from __future__ import annotations
 
 import logging
-import time
 import typing as t
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from tap_campusgroups.exceptions import (
-    AccessDeniedError,
-    CampusGroupsError,
-    ExportsStoppedError,
-    ExportTimeoutError,
-    ServiceUnavailableError,
-    StreamsFailedError,
-)
-from tap_campusgroups.exports.export import PollPolicy
-from tap_campusgroups.exports.http_client import HttpClient
+from tap_campusgroups import exceptions
 from tap_campusgroups.exports.retry import RetryPolicy
-from tap_campusgroups.exports.scheduler import Scheduler
-from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tap_campusgroups.exports.window import Window
-from tap_campusgroups.sync import stream_exports
+from tap_campusgroups.sync import SyncRun
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
-    from tap_campusgroups.exports.scheduler import StreamExports
     from tap_campusgroups.sync import RunContext
 
 WINDOW: t.Final = timedelta(hours=1)  # before the lookback, which the data lake has
-
-POLL: t.Final = PollPolicy(max_interval=2.0, timeout=15.0)
-"""A stream whose export was accepted but takes longer than this is readable."""
-
-MAX_REQUEST_TIMEOUT: t.Final = 20  # seconds
 RETRY: t.Final = RetryPolicy(max_attempts=2, fault_seconds=30.0, resubmissions=0)
+MAX_REQUEST_TIMEOUT: t.Final = 20  # seconds
+MAX_POLL_INTERVAL: t.Final = 2.0  # seconds
+EXPORT_TIMEOUT: t.Final = 15.0  # seconds; an accepted export that takes longer is readable
 
 
 def check_access(
@@ -50,28 +36,26 @@ def check_access(
         CampusGroupsError: If the secret, the school code or the network is at fault, or if streams
             cannot be read; the text names them.
     """
-    began, settings = time.monotonic(), context.settings
+    settings = replace(
+        context.settings,
+        request_timeout=min(context.settings.request_timeout, MAX_REQUEST_TIMEOUT),
+        poll_interval_max=MAX_POLL_INTERVAL,
+        export_timeout=EXPORT_TIMEOUT,
+    )
     end = datetime.now(UTC) - settings.lookback
     window = Window.between(end - WINDOW, end)
-    timeout = min(settings.request_timeout, MAX_REQUEST_TIMEOUT)
-    monitor = ServiceMonitor(context.started, logger)
-    client = HttpClient(timeout, POLL, RETRY, monitor, logger)
-    exports = [
-        stream_exports(one.definition, window, settings, client, days=None) for one in streams
-    ]
-    limit = settings.max_concurrent_exports
-    scheduler = Scheduler(exports, max_concurrent=limit, monitor=client.monitor, logger=logger)
-    with closing(scheduler):
-        results = {one.stream: _test(scheduler, one, client.monitor) for one in exports}
+    run = SyncRun(streams, settings, context.started, logger, retry=RETRY, window=window)
+    with closing(run):
+        results = {stream.name: _test(run, stream) for stream in streams}
     unreadable = [stream for stream, result in results.items() if not isinstance(result, str)]
     readable = [stream for stream in results if stream not in unreadable]
-    seconds, width = time.monotonic() - began, max(map(len, results))
+    width = max(map(len, results))
     logger.log(
         logging.WARNING if unreadable else logging.INFO,
         "Connection test: %d of %d streams readable (%.1f s)%s",
-        *(len(readable), len(results), seconds),
+        *(len(readable), len(results), run.seconds),
         "".join(f"\n  {stream:{width}}  {result}" for stream, result in results.items()),
-        extra={"seconds": round(seconds, 3), "readable": readable, "unreadable": unreadable},
+        extra={"seconds": round(run.seconds, 3), "readable": readable, "unreadable": unreadable},
     )
     if unreadable:
         msg = (
@@ -79,25 +63,23 @@ def check_access(
             "See the lines above for the reasons. Deselect them, or ask CampusGroups which data "
             "the secret may read."
         )
-        raise StreamsFailedError(msg)
+        raise exceptions.StreamsFailedError(msg)
 
 
-def _test(
-    scheduler: Scheduler, exports: StreamExports, monitor: ServiceMonitor
-) -> str | CampusGroupsError:
-    """Return how an export can be read, or why not; raise a failure that concerns every stream."""
+def _test(run: SyncRun, stream: CampusGroupsStream) -> str | exceptions.CampusGroupsError:
+    """Return how a stream can be read, or why not; raise a failure that concerns every stream."""
     try:
-        for _, pages in scheduler.windows(exports):
+        for _, pages in run.windows(stream):
             for _ in pages:
                 pass
-    except ExportTimeoutError:
-        return f"readable (the export did not finish within {POLL.timeout:.0f} s)"
-    except ExportsStoppedError:
+    except exceptions.ExportTimeoutError:
+        return f"readable (the export did not finish within {EXPORT_TIMEOUT:.0f} s)"
+    except exceptions.ExportsStoppedError:
         raise
-    except CampusGroupsError as error:
-        is_secret = isinstance(error, AccessDeniedError) and error.status != HTTPStatus.FORBIDDEN
-        is_general = is_secret or isinstance(error, ServiceUnavailableError)
-        if is_general and not monitor.has_accepted_job:
+    except exceptions.CampusGroupsError as error:
+        is_forbidden = getattr(error, "status", None) == HTTPStatus.FORBIDDEN
+        general = exceptions.AccessDeniedError | exceptions.ServiceUnavailableError
+        if isinstance(error, general) and not is_forbidden and not run.monitor.has_accepted_job:
             raise
         return error
     return "readable"

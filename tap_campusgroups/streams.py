@@ -13,27 +13,11 @@ from tap_campusgroups.config import ApiVersion
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PATH_ALIASES: t.Final = {
+PATH_ALIASES: t.Final[Mapping[str, str]] = {
     "room_reservations": "/rooms_reservations",
     "badge_completions": "/badges_completions",
 }
-
-
-class StreamDefinition(t.NamedTuple):
-    """One endpoint of the API."""
-
-    name: str
-
-    @property
-    def path(self) -> str:
-        """The path of the endpoint under the base URL."""
-        return f"/{self.name}"
-
-    @property
-    def path_alias(self) -> str | None:
-        """Another spelling of the path, found in a public client; tried after a 404."""
-        return _PATH_ALIASES.get(self.name)
-
+"""Other spellings of paths, found in a public client; tried after a 404."""
 
 _NAMES: t.Final = (
     *("events", "rsvp", "event_registration_options", "payments", "checkins", "users"),
@@ -43,8 +27,8 @@ _NAMES: t.Final = (
 )
 _ADDED: t.Final = ("stores", "store_products", "announcements", "announcement_recipients")
 
-STREAMS: t.Final[Mapping[ApiVersion, tuple[StreamDefinition, ...]]] = {
-    ApiVersion.V1_0: tuple(map(StreamDefinition, _NAMES)),
-    ApiVersion.V1_1: tuple(map(StreamDefinition, _NAMES + _ADDED)),
+STREAMS: t.Final[Mapping[ApiVersion, tuple[str, ...]]] = {
+    ApiVersion.V1_0: _NAMES,
+    ApiVersion.V1_1: _NAMES + _ADDED,
 }
 """The streams of each version of the API, in the order of the vendor's documentation."""

@@ -8,17 +8,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from http import HTTPStatus
 
+from tap_campusgroups import exceptions
 from tap_campusgroups.config import Settings
-from tap_campusgroups.exceptions import (
-    AccessDeniedError,
-    CampusGroupsError,
-    ConnectionSetupError,
-    ExportsStoppedError,
-    OutputError,
-    RunAborted,
-    ServiceUnavailableError,
-    StreamsFailedError,
-)
 from tap_campusgroups.exports.endpoint import Endpoint
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.http_client import HttpClient
@@ -26,6 +17,7 @@ from tap_campusgroups.exports.resubmission import WindowExporter
 from tap_campusgroups.exports.retry import RetryPolicy
 from tap_campusgroups.exports.scheduler import Scheduler, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
+from tap_campusgroups.streams import PATH_ALIASES
 from tap_campusgroups.summary import log_summary
 
 if t.TYPE_CHECKING:
@@ -34,9 +26,9 @@ if t.TYPE_CHECKING:
     from datetime import datetime
 
     from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.exceptions import CampusGroupsError
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.window import Window
-    from tap_campusgroups.streams import StreamDefinition
 
 
 class RunContext:
@@ -73,11 +65,12 @@ class RunContext:
         try:
             yield run
             error = run.failure()
-        except RunAborted as aborted:
+        except exceptions.RunAborted as aborted:
             error = aborted.reason
         finally:
             self._run = None
             run.close()
+            run.log_summary()
         if error is not None:
             raise error
 
@@ -95,39 +88,31 @@ class SyncRun:
         settings: Settings,
         started: datetime,
         logger: logging.Logger,
+        *,
+        retry: RetryPolicy | None = None,
+        window: Window | None = None,
     ) -> None:
+        """Plan the exports of all streams, each of its own range unless a window is given."""
         self.monitor = ServiceMonitor(started, logger)
         self._settings = settings
         self._logger = logger
         self._streams = streams
         self._began = time.monotonic()
         self._failures: dict[str, CampusGroupsError] = {}
-        client = HttpClient(
+        self._client = HttpClient(
             settings.request_timeout,
             PollPolicy(settings.poll_interval_max, settings.export_timeout),
-            RetryPolicy.for_timeout(settings.request_timeout),
+            retry or RetryPolicy.for_timeout(settings.request_timeout),
             self.monitor,
             logger,
         )
-        days = settings.export_window
-        self._exports = {
-            stream.name: stream_exports(
-                stream.definition,
-                stream.window(),
-                settings,
-                client,
-                # The parts of a full read must be exported one after the other: one job.
-                days=days if stream.is_incremental else None,
-            )
-            for stream in streams
-        }
+        self._exports = {one.name: self._plan(one, window or one.window()) for one in streams}
         self._scheduler = Scheduler(
             self._exports.values(),
             max_concurrent=settings.max_concurrent_exports,
             monitor=self.monitor,
             logger=logger,
         )
-
         if moved := [stream.name for stream in streams if stream.start_date_moved_back]:
             logger.warning(
                 "start_date is earlier than on the first run of %s; they still start at their "
@@ -135,9 +120,30 @@ class SyncRun:
                 ", ".join(moved),
             )
 
+    def _plan(self, stream: CampusGroupsStream, window: Window) -> StreamExports:
+        """Plan the exports of a stream: one job per window of at most `export_window_days`."""
+        if window.is_empty:
+            self._logger.info("Nothing to export: stream=%s window=%s", stream.name, window)
+        endpoint = Endpoint(
+            url=self._settings.api_url,
+            path=f"/{stream.name}",
+            path_alias=PATH_ALIASES.get(stream.name),
+            page_size=self._settings.page_size,
+            school_code=self._settings.school_code,
+            user_agent=self._settings.user_agent,
+            api_secret=self._settings.api_secret,
+        )
+        exporter = WindowExporter(endpoint, self._client, self._settings.export_window)
+        # The parts of a full read must be exported one after the other: one job.
+        days = self._settings.export_window if stream.is_incremental else None
+        return StreamExports(stream.name, window.split(days), window.count(days), exporter.run)
+
     def close(self) -> None:
-        """End the workers and log the summary."""
+        """End the workers."""
         self._scheduler.close()
+
+    def log_summary(self) -> None:
+        """Log the summary."""
         if self.monitor.has_accepted_job:  # otherwise the error says it all
             log_summary(
                 self._logger,
@@ -152,7 +158,7 @@ class SyncRun:
         """Return the error for the streams that failed, if any did."""
         if len(self._failures) <= 1:
             return next(iter(self._failures.values()), None)
-        return StreamsFailedError(
+        return exceptions.StreamsFailedError(
             f"{len(self._failures)} of {len(self._streams)} streams failed: "
             f"{', '.join(self._failures)}. See the summary above for the reasons. The next run "
             "resumes from the last saved state."
@@ -173,11 +179,11 @@ class SyncRun:
 
     def fail(self, stream: CampusGroupsStream, error: CampusGroupsError) -> None:
         """Record a stream's failure; raise `RunAborted` unless the next stream can continue."""
-        if isinstance(error, ExportsStoppedError | OutputError):
-            raise RunAborted(error)
+        if isinstance(error, exceptions.ExportsStoppedError | exceptions.OutputError):
+            raise exceptions.RunAborted(error)
         self._failures[stream.name] = error
         if not self._is_about_one_stream(error):
-            raise RunAborted(error)
+            raise exceptions.RunAborted(error)
         self._logger.warning("%s Continuing with the remaining streams.", error)
         self._scheduler.drop(self._exports[stream.name])
 
@@ -186,34 +192,14 @@ class SyncRun:
             return False
         if self.monitor.has_accepted_job:
             return True
-        if isinstance(error, ConnectionSetupError):
+        if isinstance(error, exceptions.ConnectionSetupError):
             return False
-        if isinstance(error, AccessDeniedError) and error.status == HTTPStatus.UNAUTHORIZED:
+        if (
+            isinstance(error, exceptions.AccessDeniedError)
+            and error.status == HTTPStatus.UNAUTHORIZED
+        ):
             return False
         # A 403 or an unavailable service may concern one stream, but hardly two.
-        kinds = (AccessDeniedError, ServiceUnavailableError)
+        kinds = (exceptions.AccessDeniedError, exceptions.ServiceUnavailableError)
         similar = sum(isinstance(failure, kinds) for failure in self._failures.values())
         return not isinstance(error, kinds) or similar == 1
-
-
-def stream_exports(
-    definition: StreamDefinition,
-    window: Window,
-    settings: Settings,
-    client: HttpClient,
-    *,
-    days: int | None,
-) -> StreamExports:
-    """Plan the exports of a stream: one job per window of at most some days."""
-    endpoint = Endpoint(
-        url=settings.api_url,
-        path=definition.path,
-        path_alias=definition.path_alias,
-        page_size=settings.page_size,
-        school_code=settings.school_code,
-        user_agent=settings.user_agent,
-        api_secret=settings.api_secret,
-    )
-    exporter = WindowExporter(endpoint, client, settings.export_window)
-    windows, planned = window.split(days), window.count(days)
-    return StreamExports(definition.name, windows, planned, exporter.run)

@@ -102,8 +102,8 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        definitions = STREAMS[api_version(self.config)]
-        return [CampusGroupsStream(self, one, self._context) for one in definitions]
+        names = STREAMS[api_version(self.config)]
+        return [CampusGroupsStream(self, name, self._context) for name in names]
 
     @cached_property
     def _context(self) -> RunContext:
@@ -153,7 +153,7 @@ class TapCampusGroups(Tap):
                 "stream, use stream_maps with __alias__."
             )
         elif unknown := selected.keys() - self.streams.keys():
-            is_in_1_1 = unknown <= {one.name for one in STREAMS[ApiVersion.V1_1]}
+            is_in_1_1 = unknown <= set(STREAMS[ApiVersion.V1_1])
             fix = 'Set api_version to "1.1"' if is_in_1_1 else "Create a new one with --discover"
             message = (
                 f"{file} selects streams that do not exist in api_version "

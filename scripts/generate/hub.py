@@ -25,9 +25,6 @@ REPOSITORY: t.Final = "https://git.example.com/example/tap-campusgroups"
 
 LABEL: t.Final = "CampusGroups"
 
-if t.TYPE_CHECKING:
-    from tap_campusgroups.streams import StreamDefinition
-
 _KINDS: t.Final = {
     "array": "array",
     "boolean": "boolean",
@@ -133,8 +130,8 @@ def plugin_definition() -> dict[str, t.Any]:
     return definition
 
 
-def _names(streams: t.Iterable[StreamDefinition]) -> str:
-    return ", ".join(f"`{stream.name}`" for stream in streams)
+def _names(streams: t.Iterable[str]) -> str:
+    return ", ".join(f"`{stream}`" for stream in streams)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -14,8 +14,6 @@ from tap_campusgroups.streams import STREAMS
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_campusgroups.streams import StreamDefinition
-
     Schema: t.TypeAlias = dict[str, t.Any]
 
 _INTRODUCTION: t.Final = """\
@@ -80,7 +78,7 @@ add to the schema becomes a column.
 
 def text() -> str:
     """Return the page as Markdown."""
-    streams = {stream.name: stream for stream in STREAMS[max(ApiVersion)]}
+    streams = STREAMS[max(ApiVersion)]
     fields = {name: list(_fields(_schema(name))) for name in streams}
     has_identifiers = any(MARK in field for rows in fields.values() for _, field in rows)
     return "\n".join(
@@ -88,10 +86,10 @@ def text() -> str:
             _INTRODUCTION + _IDENTIFIERS * has_identifiers + _VALUES,
             *("| stream | contents | fields |", "| --- | --- | --- |"),
             *(
-                f"| [`{name}`](#{name}) | {_description(stream)} | {len(fields[name])} |"
-                for name, stream in streams.items()
+                f"| [`{name}`](#{name}) | {_description(name)} | {len(fields[name])} |"
+                for name in streams
             ),
-            *(line for name, stream in streams.items() for line in _section(stream, fields[name])),
+            *(line for name in streams for line in _section(name, fields[name])),
             "",
         ]
     )
@@ -102,19 +100,19 @@ def _schema(name: str) -> Schema:
     return t.cast("Schema", json.loads(file.read_text(encoding="utf-8")))
 
 
-def _description(stream: StreamDefinition) -> str:
+def _description(stream: str) -> str:
     """Return the stream's description, and the API version that it requires."""
     first = min(version for version, streams in STREAMS.items() if stream in streams)
-    description: str = _schema(stream.name)["x-description"]
+    description: str = _schema(stream)["x-description"]
     required = "" if first is min(ApiVersion) else f' Requires `api_version: "{first}"`.'
     return f"{description}{required}"
 
 
-def _section(stream: StreamDefinition, fields: list[tuple[str, Schema]]) -> Iterator[str]:
+def _section(stream: str, fields: list[tuple[str, Schema]]) -> Iterator[str]:
     """Yield the lines of a stream's section."""
     is_marked = any(MARK in field for _, field in fields)
     columns = ["field", "type", *["identifier"] * is_marked, "description"]
-    yield from ("", f"## {stream.name}", "", _description(stream), "", _row(columns))
+    yield from ("", f"## {stream}", "", _description(stream), "", _row(columns))
     yield _row(["---"] * len(columns))
     for path, field in fields:
         mark = [f"`{field[MARK]}`" if MARK in field else ""] * is_marked

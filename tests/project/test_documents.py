@@ -98,8 +98,7 @@ def test_readme_settings_equal_the_code() -> None:
 def test_readme_streams_equal_the_code() -> None:
     schemas = tap_schemas("1.1")
     assert [row[:2] for row in table("Streams")] == [
-        [f"`{stream.name}`", schemas[stream.name]["x-description"]]
-        for stream in STREAMS[ApiVersion.V1_1]
+        [f"`{stream}`", schemas[stream]["x-description"]] for stream in STREAMS[ApiVersion.V1_1]
     ]
 
 

@@ -214,7 +214,7 @@ def test_state_file_with_any_content_is_an_object_or_an_error(content: bytes) ->
     except InputError:
         return
     assert text is not None
-    assert json.load(text).keys() == text.value.keys()
+    assert json.loads(text.read()).keys() == text.value.keys()
 
 
 def test_numbers_in_state_keep_their_digits(service: Simulator, tmp_path: Path) -> None:

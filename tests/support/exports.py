@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NAMES = sorted(stream.name for stream in STREAMS[ApiVersion.V1_0])
+NAMES = sorted(STREAMS[ApiVersion.V1_0])
 """The streams in the order of their sync."""
 
 ROWS = 5
