@@ -56,18 +56,13 @@ class CampusGroupsStream(RangedStream):
         super().__init__(tap, name, context)
         self.quality = DataQualityCounters()
 
-    def _windows(self, run: SyncRun) -> Iterator[tuple[Window, Iterator[Page]]]:
-        """Return the windows of a run, each with its pages."""
-        self._check_bookmark(run.monitor.started)
-        return run.windows(self)
-
     # From pages to records
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """Yield the rows of a run as the service sends them."""
         with self._context.run([self]) as run:
-            for _, pages in self._windows(run):
+            for _, pages in run.windows(self):
                 for page in pages:
                     yield from self._decode_rows(page, run.exports(self))
 
@@ -128,7 +123,8 @@ class CampusGroupsStream(RangedStream):
             self.get_sync_timer(),
             http_request_counter(self.name, f"/{self.name}") as requests,
         ):
-            for window, pages in self._windows(run):
+            self._check_bookmark(run.monitor.started)
+            for window, pages in run.windows(self):
                 for page in pages:
                     if page.is_first:
                         written_now.clear()

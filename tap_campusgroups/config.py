@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import re
 import typing as t
 from dataclasses import dataclass, field
@@ -10,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
 
 from jsonschema import Draft202012Validator
-from urllib3.util import parse_url
 
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
@@ -33,30 +33,39 @@ class ApiVersion(enum.StrEnum):
 EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Start of a first run without `start_date`: older than any data of the service."""
 
-CONFIG: t.Final[dict[str, t.Any]] = decode_value(
-    (resources.files(__package__) / "config.schema.json").read_text(encoding="utf-8")
-)
+
+def read_schema(name: str) -> dict[str, t.Any]:
+    """Read one of the JSON schemas of settings and input files."""
+    file = resources.files(__package__) / f"{name}.schema.json"
+    return t.cast("dict[str, t.Any]", decode_value(file.read_bytes()))
+
+
+CONFIG: t.Final = read_schema("config")
 """JSON schema of the settings, the single source of titles, descriptions, bounds and defaults."""
 
 _DEFAULTS: t.Final[dict[str, t.Any]] = {
     name: one["default"] for name, one in CONFIG["properties"].items() if "default" in one
 }
 
+_HASH_KEYS: t.Final = ("pseudonym_key", "salt")  # in the masking preset and in docs/masking.md
 _MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
 
 _TYPE_NAMES: t.Final = {
     "boolean": "a boolean",
     "string": "text",
     "integer": "an integer",
-    "number": "a number",
     "object": "an object",
-    "array": "a list",
 }
 
 _USER_AGENT = f"tap-campusgroups/{metadata.version('tap-campusgroups')}"
-_HASH_KEY_NAME = re.compile(r"(?:key|salt|pepper|secret)$", re.IGNORECASE)
 _SCHOOL_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_LOOPBACK = re.compile(r"localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\]")
+_LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_LOOPBACK = r"localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\]"
+_API_URL = re.compile(
+    rf"(?:https://(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9a-f:.]+\])|http://(?:{_LOOPBACK}))"
+    r"(?::\d{1,5})?(?:/[\w.~%!$&'()*+,;=:@/-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
@@ -99,8 +108,8 @@ class Settings:
             api_secret=config["api_secret"],
             school_code=school_code,
             api_url=config.get("api_url", default_url).rstrip("/"),
-            start_date=_timestamp(config, "start_date") or EARLIEST,
-            end_date=_timestamp(config, "end_date"),
+            start_date=parse_timestamp(config.get("start_date")) or EARLIEST,
+            end_date=parse_timestamp(config.get("end_date")),
             page_size=config["page_size"],
             lookback=timedelta(hours=config["lookback_hours"]),
             export_window=config.get("export_window_days"),
@@ -123,10 +132,6 @@ def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
     return ApiVersion(version)
 
 
-def _timestamp(config: Mapping[str, t.Any], name: str) -> datetime | None:
-    return parse_timestamp(config[name]) if name in config else None
-
-
 def invalid_settings(problems: Iterable[str]) -> SettingsError:
     """Return the error for some problems, which quote no value: it might be the secret."""
     return SettingsError(f"Invalid settings: {'; '.join(dict.fromkeys(problems))}.")
@@ -145,22 +150,21 @@ def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) ->
                 yield f"{json_path(error)} is invalid"
 
 
-def environment_problems(
-    environment: Mapping[str, str], schema: Mapping[str, t.Any]
-) -> Iterator[str]:
-    """Find the variables that the SDK's `--config ENV` cannot convert."""
+def environment_problems(schema: Mapping[str, t.Any]) -> Iterator[str]:
+    """Find the environment variables that the SDK's `--config ENV` cannot convert."""
     for name, definition in schema["properties"].items():
-        variable, kind = f"TAP_CAMPUSGROUPS_{name.upper()}", definition["type"][0]
-        if variable in environment and kind in {"integer", "object", "array"}:
-            try:
-                (int if kind == "integer" else decode_value)(environment[variable])
-            except ValueError:
-                yield f"{variable} must be {_expectation(definition)}"
+        variable = f"TAP_CAMPUSGROUPS_{name.upper()}"
+        convert = {"integer": int, "object": decode_value}.get(definition["type"][0], str)
+        try:
+            convert(os.environ.get(variable, "0"))
+        except ValueError:
+            yield f"{variable} must be {_expectation(definition)}"
 
 
 def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
     """Find what a JSON schema cannot."""
-    start_date, end_date = _timestamp(config, "start_date"), _timestamp(config, "end_date")
+    start_date = parse_timestamp(config.get("start_date"))
+    end_date = parse_timestamp(config.get("end_date"))
     for name, date in (("start_date", start_date), ("end_date", end_date)):
         if name in config and date is None:
             value = ascii(config[name])[1:-1]
@@ -175,29 +179,19 @@ def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
                 f"{name} is not a valid header value: remove line breaks, leading and trailing "
                 "spaces, and characters outside ASCII"
             )
-    if "api_url" in config and (problem := _url_problem(config["api_url"])):
-        yield problem
-    for name, value in (config.get("stream_map_config") or {}).items():
-        is_long = isinstance(value, str) and len(value) >= _MIN_HASH_KEY_LENGTH
-        if _HASH_KEY_NAME.search(name) and not is_long:
+    if "api_url" in config and not _API_URL.fullmatch(config["api_url"]):
+        yield (
+            "api_url is not a valid URL: use https://host/path, without a user, a password, a "
+            "query or a fragment (plain http would send the secret unencrypted)"
+        )
+    values = config.get("stream_map_config") or {}
+    for name in _HASH_KEYS:
+        is_long = isinstance(values.get(name), str) and len(values[name]) >= _MIN_HASH_KEY_LENGTH
+        if name in values and not is_long:
             yield (
-                f"stream_map_config.{quoted(name)} must be text of at least "
-                f"{_MIN_HASH_KEY_LENGTH} characters; check that its environment variable is set"
+                f"stream_map_config.{name} must be text of at least {_MIN_HASH_KEY_LENGTH} "
+                "characters; check that its environment variable is set"
             )
-
-
-def _url_problem(url: str) -> str | None:
-    try:
-        parts = parse_url(url)
-    except ValueError:
-        return "api_url is not a valid https URL"
-    if not parts.host or parts.scheme not in {"https", "http"}:
-        return "api_url is not a valid https URL"
-    if parts.auth or parts.query or parts.fragment:
-        return "api_url must not contain a user, a password, a query or a fragment"
-    if parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.host):
-        return "api_url must use https: plain http would send the secret unencrypted"
-    return None
 
 
 def _expectation(definition: Mapping[str, t.Any]) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import typing as t
 from collections import Counter
-from importlib import resources
 
 import click
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tap_campusgroups.config import json_path, quoted
+from tap_campusgroups.config import json_path, quoted, read_schema
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.records.json_codec import JsonError, decode_value
 from tap_campusgroups.records.values import canonical_timestamp
@@ -23,19 +22,8 @@ if t.TYPE_CHECKING:
 
 MAX_DEPTH: t.Final = 50  # levels of nesting: the SDK copies catalog and state by recursion
 
-_CATALOG: t.Final = decode_value(
-    (resources.files(__package__) / "catalog.schema.json").read_text(encoding="utf-8")
-)
-_TIMESTAMP: t.Final = {"type": ["string", "null"], "format": "timestamp"}
-_COUNT: t.Final = {"type": "integer", "minimum": 0, "maximum": 2**53}
-_FULL_READ: t.Final = {"rows": _COUNT, "start": _TIMESTAMP, "version": _COUNT}
-_BOOKMARK: t.Final = {
-    "type": "object",
-    "properties": {
-        "replication_key_value": _TIMESTAMP,
-        FULL_READ_KEY: {"type": "object", "required": [*_FULL_READ], "properties": _FULL_READ},
-    },
-}
+_CATALOG: t.Final = read_schema("catalog")
+_BOOKMARK: t.Final = read_schema("bookmark")
 _FORMATS: t.Final = FormatChecker(formats=())
 _FORMATS.checks("timestamp")(lambda value: value is None or bool(canonical_timestamp(value)))
 _FIXES: t.Final = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import typing as t
 from collections.abc import Mapping
 from copy import deepcopy
@@ -19,17 +18,9 @@ from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
+from tap_campusgroups import config
 from tap_campusgroups.cli import Command
 from tap_campusgroups.client import CampusGroupsStream
-from tap_campusgroups.config import (
-    CONFIG,
-    ApiVersion,
-    api_version,
-    environment_problems,
-    invalid_settings,
-    quoted,
-    schema_problems,
-)
 from tap_campusgroups.connection_test import check_access
 from tap_campusgroups.exceptions import InputError, SettingsError
 from tap_campusgroups.input_files import check_catalog, check_state, origin
@@ -59,7 +50,9 @@ class TapCampusGroups(Tap):
     """Singer tap for the CampusGroups Data Export API."""
 
     name = "tap-campusgroups"
-    config_jsonschema: t.ClassVar[dict[str, t.Any]] = deepcopy(CONFIG)  # the SDK adds its own
+    config_jsonschema: t.ClassVar[dict[str, t.Any]] = deepcopy(
+        config.CONFIG
+    )  # the SDK adds its own
     message_writer_class = PageWriter
 
     capabilities: t.ClassVar[list[CapabilitiesEnum]] = [
@@ -88,13 +81,12 @@ class TapCampusGroups(Tap):
             )
         except ConfigValidationError:
             # The SDK's messages quote the invalid value, which can be the secret.
-            problems = schema_problems(self.config, self.config_jsonschema)
-            raise invalid_settings(problems) from None
+            problems = config.schema_problems(self.config, self.config_jsonschema)
+            raise config.invalid_settings(problems) from None
         except ValueError:
-            found = list(environment_problems(os.environ, self.config_jsonschema))
-            if not found or not kwargs.get("parse_env_config"):
-                raise
-            raise invalid_settings(found) from None
+            if found := list(config.environment_problems(self.config_jsonschema)):
+                raise config.invalid_settings(found) from None
+            raise
         if validate_config:
             self._context.settings  # noqa: B018 - raises if a setting is invalid
         if setup_mapper:
@@ -102,7 +94,7 @@ class TapCampusGroups(Tap):
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
-        names = STREAMS[api_version(self.config)]
+        names = STREAMS[config.api_version(self.config)]
         return [CampusGroupsStream(self, name, self._context) for name in names]
 
     @cached_property
@@ -136,28 +128,25 @@ class TapCampusGroups(Tap):
         )
 
     def _selected_streams(self) -> list[CampusGroupsStream]:
-        streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
-        return [stream for stream in streams if stream.selected]
+        streams = t.cast("dict[str, CampusGroupsStream]", self.streams)
+        return [stream for stream in streams.values() if stream.selected]
 
     def _checked_selection(self) -> list[CampusGroupsStream]:
         """Return the selected streams, if there are any and the catalog selects no other ones."""
         file = origin("catalog")
         entries = self.input_catalog.streams if self.input_catalog else []
-        # By name: the name that the catalog gives the stream.
-        selected = {
-            e.tap_stream_id: e.stream or e.tap_stream_id for e in entries if _is_selected(e)
-        }
-        if renamed := [name for name, given in selected.items() if given != name]:
+        selected = {e.tap_stream_id: e.stream for e in entries if _is_selected(e)}
+        if renamed := [name for name, given in selected.items() if given not in {None, name}]:
             message = (
                 f"{file}: stream differs from tap_stream_id for {_names(renamed)}. To rename a "
                 "stream, use stream_maps with __alias__."
             )
         elif unknown := selected.keys() - self.streams.keys():
-            is_in_1_1 = unknown <= set(STREAMS[ApiVersion.V1_1])
+            is_in_1_1 = unknown <= set(STREAMS[config.ApiVersion.V1_1])
             fix = 'Set api_version to "1.1"' if is_in_1_1 else "Create a new one with --discover"
             message = (
                 f"{file} selects streams that do not exist in api_version "
-                f"{api_version(self.config)}: {_names(unknown)}. {fix}, or deselect them."
+                f"{config.api_version(self.config)}: {_names(unknown)}. {fix}, or deselect them."
             )
         elif streams := self._selected_streams():
             return streams
@@ -205,11 +194,11 @@ class TapCampusGroups(Tap):
         # `catalog` are eager options, so both are available wherever they stand.
         if value == CliTestOptionValue.Disabled.value:
             return
-        config, catalog = ctx.params["config"], ctx.params["catalog"]
+        given, catalog = ctx.params["config"], ctx.params["catalog"]
         tap = cls(
-            config=config.config,
+            config=given.config,
             catalog=catalog and catalog.value,
-            parse_env_config=config.parse_env,
+            parse_env_config=given.parse_env,
         )
         streams = tap._checked_selection()
         if value == CliTestOptionValue.Schema.value:
@@ -237,7 +226,7 @@ def _is_selected(entry: CatalogEntry) -> bool:
 
 
 def _names(names: t.Iterable[str]) -> str:
-    return ", ".join(map(quoted, sorted(names)))
+    return ", ".join(map(config.quoted, sorted(names)))
 
 
 # The SDK adds its own settings only when it needs them; errors need all of them.

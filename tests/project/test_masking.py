@@ -236,7 +236,7 @@ def test_invalid_hash_key_is_an_error(name: str, key: object) -> None:
     assert f"stream_map_config.{name} must be text of at least 16 characters" in str(error.value)
     assert "0123456789" not in str(error.value)
     # A short value with another name is accepted.
-    TapCampusGroups(config=config | {"stream_map_config": {"campus": "N"}})
+    TapCampusGroups(config=config | {"stream_map_config": {"primary_key": "id"}})
 
 
 @pytest.mark.parametrize(
