@@ -32,13 +32,13 @@ from tap_campusgroups.shutdown import SHUTDOWN
 if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import StreamExports
     from tap_campusgroups.exports.window import Window
-    from tap_campusgroups.sync import RunContext, SyncRun
+    from tap_campusgroups.sync import SyncRun
+    from tap_campusgroups.tap import TapCampusGroups
 
 PRIMARY_KEY: t.Final = "id"
 
@@ -52,8 +52,8 @@ class CampusGroupsStream(RangedStream):
     # `records` converts by schema; the SDK's conversion makes "false" true.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
-    def __init__(self, tap: Tap, name: str, context: RunContext) -> None:
-        super().__init__(tap, name, context)
+    def __init__(self, tap: TapCampusGroups, name: str) -> None:
+        super().__init__(tap, name)
         self.quality = DataQualityCounters()
 
     # From pages to records

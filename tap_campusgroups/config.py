@@ -153,12 +153,12 @@ def schema_problems(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) ->
 def environment_problems(schema: Mapping[str, t.Any]) -> Iterator[str]:
     """Find the environment variables that the SDK's `--config ENV` cannot convert."""
     for name, definition in schema["properties"].items():
-        variable = f"TAP_CAMPUSGROUPS_{name.upper()}"
-        convert = {"integer": int, "object": decode_value}.get(definition["type"][0], str)
-        try:
-            convert(os.environ.get(variable, "0"))
-        except ValueError:
-            yield f"{variable} must be {_expectation(definition)}"
+        variable, kind = f"TAP_CAMPUSGROUPS_{name.upper()}", definition["type"][0]
+        if variable in os.environ and kind in {"integer", "object"}:
+            try:
+                (int if kind == "integer" else decode_value)(os.environ[variable])
+            except ValueError:
+                yield f"{variable} must be {_expectation(definition)}"
 
 
 def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:

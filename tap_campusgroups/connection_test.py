@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_campusgroups.client import CampusGroupsStream
-    from tap_campusgroups.sync import RunContext
+    from tap_campusgroups.tap import TapCampusGroups
 
 WINDOW: t.Final = timedelta(hours=1)  # before the lookback, which the data lake has
 RETRY: t.Final = RetryPolicy(max_attempts=2, fault_seconds=30.0, resubmissions=0)
@@ -27,9 +27,7 @@ MAX_POLL_INTERVAL: t.Final = 2.0  # seconds
 EXPORT_TIMEOUT: t.Final = 15.0  # seconds; an accepted export that takes longer is readable
 
 
-def check_access(
-    streams: Sequence[CampusGroupsStream], context: RunContext, logger: logging.Logger
-) -> None:
+def check_access(tap: TapCampusGroups, streams: Sequence[CampusGroupsStream]) -> None:
     """Test which streams the secret may read, and log the result; nothing is emitted.
 
     Raises:
@@ -37,20 +35,20 @@ def check_access(
             cannot be read; the text names them.
     """
     settings = replace(
-        context.settings,
-        request_timeout=min(context.settings.request_timeout, MAX_REQUEST_TIMEOUT),
+        tap.settings,
+        request_timeout=min(tap.settings.request_timeout, MAX_REQUEST_TIMEOUT),
         poll_interval_max=MAX_POLL_INTERVAL,
         export_timeout=EXPORT_TIMEOUT,
     )
     end = datetime.now(UTC) - settings.lookback
     window = Window.between(end - WINDOW, end)
-    run = SyncRun(streams, settings, context.started, logger, retry=RETRY, window=window)
+    run = SyncRun(streams, settings, tap.started, tap.logger, retry=RETRY, window=window)
     with closing(run):
         results = {stream.name: _test(run, stream) for stream in streams}
     unreadable = [stream for stream, result in results.items() if not isinstance(result, str)]
     readable = [stream for stream in results if stream not in unreadable]
     width = max(map(len, results))
-    logger.log(
+    tap.logger.log(
         logging.WARNING if unreadable else logging.INFO,
         "Connection test: %d of %d streams readable (%.1f s)%s",
         *(len(readable), len(results), run.seconds),

@@ -18,10 +18,9 @@ from tap_campusgroups.records.values import canonical_timestamp, format_timestam
 if t.TYPE_CHECKING:
     from datetime import datetime
 
-    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
-    from tap_campusgroups.sync import RunContext
+    from tap_campusgroups.tap import TapCampusGroups
 
 REPLICATION_KEY: t.Final = "updatedOn"
 """The field that the API's date range applies to (document, "Date Ranges and Pagination")."""
@@ -34,9 +33,9 @@ class RangedStream(Stream):
 
     replication_key = REPLICATION_KEY
 
-    def __init__(self, tap: Tap, name: str, context: RunContext) -> None:
+    def __init__(self, tap: TapCampusGroups, name: str) -> None:
         super().__init__(tap, name=name)
-        self._context = context
+        self._context = tap  # the SDK's `_tap` has no settings
 
     @property
     def _state_entry(self) -> dict[str, t.Any]:

@@ -64,7 +64,7 @@ def _figures(
 ) -> dict[str, t.Any]:
     """Return the figures of a stream, which docs/troubleshooting.md describes."""
     timestamp = parse_timestamp(exports.newest)
-    age = utc_now() - timestamp if timestamp else None
+    age = datetime.now(UTC) - timestamp if timestamp else None
     return {
         "stream": exports.stream,
         "rows": exports.rows,
@@ -121,8 +121,3 @@ def _issues(one: dict[str, t.Any], kept: str) -> Iterator[str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def utc_now() -> datetime:
-    """Return the current time; tests replace this function."""
-    return datetime.now(UTC)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 import typing as t
-from contextlib import contextmanager
-from functools import cached_property
 from http import HTTPStatus
 
 from tap_campusgroups import exceptions
-from tap_campusgroups.config import Settings
 from tap_campusgroups.exports.endpoint import Endpoint
 from tap_campusgroups.exports.export import PollPolicy
 from tap_campusgroups.exports.http_client import HttpClient
@@ -22,57 +19,14 @@ from tap_campusgroups.summary import log_summary
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from tap_campusgroups.client import CampusGroupsStream
+    from tap_campusgroups.config import Settings
     from tap_campusgroups.exceptions import CampusGroupsError
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.window import Window
-
-
-class RunContext:
-    """What the streams of a tap share: the settings, the start time, the current run.
-
-    Attributes:
-        started: When the tap was created, aware, UTC: the upper bound of all exports.
-    """
-
-    def __init__(
-        self, config: Mapping[str, t.Any], started: datetime, logger: logging.Logger
-    ) -> None:
-        self.started = started
-        self._config = config
-        self._logger = logger
-        self._run: SyncRun | None = None
-
-    @cached_property
-    def settings(self) -> Settings:
-        """The validated settings; raises `SettingsError` if they are invalid."""
-        return Settings.from_config(self._config)
-
-    @contextmanager
-    def run(self, streams: Sequence[CampusGroupsStream]) -> Iterator[SyncRun]:
-        """Run several streams; inside, return the same run for any of them.
-
-        At the end, the workers have ended, and what ended the run or failed in streams is raised.
-        """
-        if self._run is not None:
-            yield self._run
-            return
-        error: CampusGroupsError | None = None
-        self._run = run = SyncRun(streams, self.settings, self.started, self._logger)
-        try:
-            yield run
-            error = run.failure()
-        except exceptions.RunAborted as aborted:
-            error = aborted.reason
-        finally:
-            self._run = None
-            run.close()
-            run.log_summary()
-        if error is not None:
-            raise error
 
 
 class SyncRun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import typing as t
 from collections.abc import Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,19 +23,21 @@ from tap_campusgroups import config
 from tap_campusgroups.cli import Command
 from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.connection_test import check_access
-from tap_campusgroups.exceptions import InputError, SettingsError
+from tap_campusgroups.exceptions import InputError, RunAborted, SettingsError
 from tap_campusgroups.input_files import check_catalog, check_state, origin
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.streams import STREAMS
-from tap_campusgroups.sync import RunContext
+from tap_campusgroups.sync import SyncRun
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
+    from tap_campusgroups.exceptions import CampusGroupsError
 
 # An allowlist, because each capability adds settings or messages. Left out: BATCH, which bypasses
 # stream maps and so masking; ACTIVATE_VERSION, whose setting makes the SDK emit the message before
@@ -54,6 +57,7 @@ class TapCampusGroups(Tap):
         config.CONFIG
     )  # the SDK adds its own
     message_writer_class = PageWriter
+    _run: SyncRun | None = None
 
     capabilities: t.ClassVar[list[CapabilitiesEnum]] = [
         capability for capability in Tap.capabilities if capability.value in _CAPABILITIES
@@ -88,25 +92,53 @@ class TapCampusGroups(Tap):
                 raise config.invalid_settings(found) from None
             raise
         if validate_config:
-            self._context.settings  # noqa: B018 - raises if a setting is invalid
+            self.settings  # noqa: B018 - raises if a setting is invalid
         if setup_mapper:
             self.setup_mapper()
 
     @override
     def discover_streams(self) -> list[CampusGroupsStream]:
         names = STREAMS[config.api_version(self.config)]
-        return [CampusGroupsStream(self, name, self._context) for name in names]
+        return [CampusGroupsStream(self, name) for name in names]
 
     @cached_property
-    def _context(self) -> RunContext:
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=UTC)
-        return RunContext(self.config, started, self.logger)
+    def settings(self) -> config.Settings:
+        """The validated settings; raises `SettingsError` if they are invalid."""
+        return config.Settings.from_config(self.config)
+
+    @property
+    def started(self) -> datetime:
+        """When the tap was created, aware, UTC: the upper bound of all exports."""
+        return datetime.fromtimestamp(self.initialized_at / 1000, tz=UTC)
+
+    @contextmanager
+    def run(self, streams: Sequence[CampusGroupsStream]) -> Iterator[SyncRun]:
+        """Run several streams; inside, return the same run for any of them.
+
+        At the end, the workers have ended, and what ended the run or failed in streams is raised.
+        """
+        if self._run is not None:
+            yield self._run
+            return
+        error: CampusGroupsError | None = None
+        self._run = run = SyncRun(streams, self.settings, self.started, self.logger)
+        try:
+            yield run
+            error = run.failure()
+        except RunAborted as aborted:
+            error = aborted.reason
+        finally:
+            self._run = None
+            run.close()
+            run.log_summary()
+        if error is not None:
+            raise error
 
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
         SHUTDOWN.check()
         streams = [stream for stream in self._checked_selection() if not stream.is_removed]
-        with self._context.run(streams):
+        with self.run(streams):
             try:
                 super().sync_all()
             finally:
@@ -212,7 +244,7 @@ class TapCampusGroups(Tap):
                     "Connection test started: streams=%d of=%d selection=%s",
                     *(len(streams), len(tap.streams), catalog.name),
                 )
-            check_access(streams, tap._context, cls.logger)
+            check_access(tap, streams)
         ctx.exit()
 
     @classmethod
