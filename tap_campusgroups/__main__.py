@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import sys
 
 GC_THRESHOLD = 50_000
 
@@ -28,7 +29,14 @@ def main() -> None:
     # No METRIC lines, unless SINGER_SDK_LOG_CONFIG gives this logger a handler or propagation.
     logging.getLogger(METRICS_LOGGER_NAME).propagate = False
     # Configures logging, and SINGER_SDK_LOG_CONFIG may disable all loggers that exist before.
-    command = TapCampusGroups.cli
+    try:
+        command = TapCampusGroups.cli
+    except Exception as error:  # noqa: BLE001 - of logging, of YAML or of the file system
+        msg = (
+            f"Logging cannot be set up: {type(error).__name__}. Correct TAP_CAMPUSGROUPS_LOGLEVEL, "
+            "LOGLEVEL or the file of SINGER_SDK_LOG_CONFIG."
+        )
+        sys.exit(msg)
     # The SDK warns of missing settings before `--discover`, which needs none.
     TapCampusGroups.logger.addFilter(lambda record: record.msg != "Config validation failed")
     SHUTDOWN.run_process(command, TapCampusGroups.logger)

@@ -47,6 +47,8 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
     name: one["default"] for name, one in CONFIG["properties"].items() if "default" in one
 }
 
+_MIN_YEAR: t.Final = 1900  # windows from a mistyped year would be endless
+_MIN_KEY_LENGTH: t.Final = 10  # flattening would rename `updatedOn`
 _HASH_KEYS: t.Final = ("pseudonym_key", "salt")  # in the masking preset and in docs/masking.md
 _MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
 
@@ -97,10 +99,11 @@ class Settings:
     user_agent: str
 
     @classmethod
-    def from_config(cls, config: Mapping[str, t.Any]) -> Settings:
+    def from_config(cls, config: Mapping[str, t.Any], started: datetime) -> Settings:
         """Convert a config that is valid against `CONFIG`; absent or null means the default."""
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
-        if problems := list(_problems(config)):
+        problems = [*_date_problems(config, started), *_service_problems(config)]
+        if problems := [*problems, *_mapping_problems(config)]:
             raise invalid_settings(problems)
         school_code = config["school_code"]
         default_url = f"https://{school_code}.service.campusgroups.com/data/v1"
@@ -161,16 +164,28 @@ def environment_problems(schema: Mapping[str, t.Any]) -> Iterator[str]:
                 yield f"{variable} must be {_expectation(definition)}"
 
 
-def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
-    """Find what a JSON schema cannot."""
+# What a JSON schema cannot find
+
+
+def _date_problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[str]:
     start_date = parse_timestamp(config.get("start_date"))
     end_date = parse_timestamp(config.get("end_date"))
     for name, date in (("start_date", start_date), ("end_date", end_date)):
+        value = ascii(config.get(name))[1:-1]
         if name in config and date is None:
-            value = ascii(config[name])[1:-1]
             yield f'{name} "{value}" is not a valid date; use 2024-09-01 or 2024-09-01T00:00:00Z'
+        elif date and date.year < _MIN_YEAR:
+            yield f'{name} "{value}" is before {_MIN_YEAR}; correct the year'
     if start_date and end_date and end_date < start_date:
         yield "end_date must not be before start_date"
+    if start_date and start_date > started:
+        yield (
+            "start_date is in the future, so nothing would be read; correct it, or the clock of "
+            f"this machine ({started:%Y-%m-%d})"
+        )
+
+
+def _service_problems(config: Mapping[str, t.Any]) -> Iterator[str]:
     if not _SCHOOL_CODE.fullmatch(config["school_code"]):
         yield "school_code is invalid: use only letters, digits and hyphens"
     for name in ("api_secret", "user_agent"):
@@ -184,6 +199,13 @@ def _problems(config: Mapping[str, t.Any]) -> Iterator[str]:
             "api_url is not a valid URL: use https://host/path, without a user, a password, a "
             "query or a fragment (plain http would send the secret unencrypted)"
         )
+
+
+def _mapping_problems(config: Mapping[str, t.Any]) -> Iterator[str]:
+    if config.get("flattening_enabled") and config.get("flattening_max_depth", -1) < 0:
+        yield "flattening_max_depth must be 0 or more if flattening is enabled"
+    if config.get("flattening_max_key_length", _MIN_KEY_LENGTH) < _MIN_KEY_LENGTH:
+        yield f"flattening_max_key_length must be {_MIN_KEY_LENGTH} or more"
     values = config.get("stream_map_config") or {}
     for name in _HASH_KEYS:
         is_long = isinstance(values.get(name), str) and len(values[name]) >= _MIN_HASH_KEY_LENGTH

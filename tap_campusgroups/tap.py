@@ -104,7 +104,7 @@ class TapCampusGroups(Tap):
     @cached_property
     def settings(self) -> config.Settings:
         """The validated settings; raises `SettingsError` if they are invalid."""
-        return config.Settings.from_config(self.config)
+        return config.Settings.from_config(self.config, self.started)
 
     @property
     def started(self) -> datetime:
@@ -152,12 +152,17 @@ class TapCampusGroups(Tap):
         # SDK 0.54 gives a deselected stream an empty schema, in which its stream map misses the
         # key. Remove this method when 0.55 is the minimum.
         PluginBase.setup_mapper(self)
-        self.mapper.register_raw_streams_from_catalog(
-            Catalog(
-                (e.tap_stream_id, e if _is_selected(e) else replace(e, metadata=MetadataMapping()))
-                for e in self.catalog.streams
-            )
+        catalog = Catalog(
+            (e.tap_stream_id, e if _is_selected(e) else replace(e, metadata=MetadataMapping()))
+            for e in self.catalog.streams
         )
+        try:
+            self.mapper.register_raw_streams_from_catalog(catalog)
+        except ValueError as error:
+            if "Duplicate column" not in str(error):
+                raise
+            problem = "two fields of a stream get the same column; raise flattening_max_key_length"
+            raise config.invalid_settings([problem]) from None
 
     def _selected_streams(self) -> list[CampusGroupsStream]:
         streams = t.cast("dict[str, CampusGroupsStream]", self.streams)

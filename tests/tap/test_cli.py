@@ -120,6 +120,26 @@ def test_connection_test_with_options_in_any_order_is_about_the_selected_streams
             assert (exports, kinds) == ([], [("SCHEMA", "events"), ("SCHEMA", "rooms")])
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TAP_CAMPUSGROUPS_LOGLEVEL", "LOUD"),
+        ("LOGLEVEL", "5x"),
+        ("SINGER_SDK_LOG_CONFIG", "{}"),
+        ("SINGER_SDK_LOG_CONFIG", "version: ["),
+    ],
+)
+def test_invalid_logging_is_one_line(tmp_path: Path, variable: str, value: str) -> None:
+    if variable == "SINGER_SDK_LOG_CONFIG":
+        (tmp_path / "logging.yaml").write_text(value)
+        value = str(tmp_path / "logging.yaml")
+    done = run("--discover", **{variable: value})
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Logging cannot be set up: ")
+    assert all(name in line for name in ("TAP_CAMPUSGROUPS_LOGLEVEL", "SINGER_SDK_LOG_CONFIG"))
+
+
 METRICS = """
 version: 1
 disable_existing_loggers: false

@@ -14,11 +14,12 @@ from tap_campusgroups.tap import TapCampusGroups
 from tests.support.leaks import leaks_in, texts_of
 
 SECRET = "s3cr3t-sentinel"  # noqa: S105 - not a real one
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
 VALID: dict[str, Any] = {"api_secret": SECRET, "school_code": "readyeducation"}
 
 
 def test_settings_without_options_have_the_defaults() -> None:
-    settings = Settings.from_config(VALID)
+    settings = Settings.from_config(VALID, NOW)
     assert settings.api_url == "https://readyeducation.service.campusgroups.com/data/v1"
     assert settings.start_date == EARLIEST
     assert settings.end_date is None
@@ -33,7 +34,7 @@ def test_settings_without_options_have_the_defaults() -> None:
 
 def test_settings_with_null_have_the_defaults() -> None:
     nulls = dict.fromkeys(set(CONFIG["properties"]) - set(VALID))
-    assert Settings.from_config(VALID | nulls) == Settings.from_config(VALID)
+    assert Settings.from_config(VALID | nulls, NOW) == Settings.from_config(VALID, NOW)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_settings_with_null_have_the_defaults() -> None:
     ],
 )
 def test_date_in_any_form_is_converted_to_utc(text: str, timestamp: datetime) -> None:
-    settings = Settings.from_config(VALID | {"start_date": text, "end_date": text})
+    settings = Settings.from_config(VALID | {"start_date": text, "end_date": text}, NOW)
     assert (settings.start_date, settings.end_date) == (timestamp, timestamp)
 
 
@@ -54,7 +55,7 @@ def test_date_in_any_form_is_converted_to_utc(text: str, timestamp: datetime) ->
     ["https://eu.example.org/v1/", "http://127.0.0.1:80/x", "http://localhost", "http://[::1]:5"],
 )
 def test_api_url_with_https_or_loopback_is_accepted(url: str) -> None:
-    assert Settings.from_config(VALID | {"api_url": url}).api_url == url.rstrip("/")
+    assert Settings.from_config(VALID | {"api_url": url}, NOW).api_url == url.rstrip("/")
 
 
 NOT_A_HEADER_VALUE = "is not a valid header value: remove line breaks, "
@@ -81,6 +82,8 @@ INVALID_URLS = [
     f"https://{'a' * 64}.org",
 ]
 
+FLATTENING = {"flattening_enabled": True, "flattening_max_depth": 1}
+
 INVALID: list[tuple[dict[str, Any], str]] = [
     ({"api_secret": None}, "api_secret must be non-empty text."),
     ({"api_secret": ""}, "api_secret must be non-empty text."),
@@ -96,6 +99,9 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"start_date": "two\nlines"}, rf'start_date "two\nlines" {NOT_A_DATE}'),
     ({"start_date": 2024}, "start_date must be text."),
     ({"end_date": "2024-13-01"}, f'end_date "2024-13-01" {NOT_A_DATE}'),
+    ({"start_date": "0202-09-01"}, 'start_date "0202-09-01" is before 1900; correct the year.'),
+    ({"end_date": "1024-09-01"}, 'end_date "1024-09-01" is before 1900; correct the year.'),
+    ({"start_date": "2999-01-01"}, "start_date is in the future, so nothing would be read; "),
     (
         {"start_date": "2024-02-01", "end_date": "2024-01-01"},
         "end_date must not be before start_date.",
@@ -123,6 +129,10 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"stream_maps": {"users": [SECRET]}}, "stream_maps.users is invalid."),
     ({"stream_maps": {"users": {"__filter__": [SECRET]}}}, "stream_maps.users is invalid."),
     ({"flattening_enabled": SECRET}, "flattening_enabled must be a boolean."),
+    ({"flattening_enabled": True}, "flattening_max_depth must be 0 or more if flattening is en"),
+    (FLATTENING | {"flattening_max_depth": -1}, "flattening_max_depth must be 0 or more if flatt"),
+    (FLATTENING | {"flattening_max_key_length": 8}, "flattening_max_key_length must be 10 or more"),
+    (FLATTENING | {"flattening_max_key_length": 12}, "two fields of a stream get the same column"),
 ]
 
 
