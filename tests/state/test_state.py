@@ -142,7 +142,7 @@ def test_failed_stream_keeps_its_bookmark_and_the_next_run_reads_the_rest(
     assert submitted(simulator)[0]["updatedStart"] == "2024-12-30T00:00:00Z"
 
 
-@pytest.mark.parametrize("start_date", [None, "2024-01-01", "2025-05-31", "2025-06-02"])
+@pytest.mark.parametrize("start_date", [None, "2024-01-01", "2025-05-31", "2025-06-01T12:30:00Z"])
 @pytest.mark.parametrize(
     ("first", "start"),
     [
