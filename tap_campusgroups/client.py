@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 import typing as t
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from singer_sdk.exceptions import SyncLifecycleSignal
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 from singer_sdk.metrics import http_request_counter
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib import ActivateVersionMessage
@@ -21,7 +22,7 @@ from typing_extensions import override
 from tap_campusgroups import full_reads, schemas, state
 from tap_campusgroups.exceptions import CampusGroupsError, ExportFailedError, StreamError
 from tap_campusgroups.ranged_stream import REPLICATION_KEY, RangedStream
-from tap_campusgroups.records.converter import Converter
+from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import JsonError, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
@@ -224,6 +225,27 @@ class CampusGroupsStream(RangedStream):
         )
         raise StreamError(msg)
 
+    def keeps(self, path: str, *, is_unknown: bool) -> bool:
+        """Return whether values that a field's schema does not expect are in the output.
+
+        Args:
+            path: Path of the field, as in the counters of `quality`.
+            is_unknown: Whether the schema does not have the field.
+        """
+        if is_unknown and self._context.settings.unknown_fields is not UnknownFields.CAPTURE:
+            return False
+        top_level_field = re.split(r"[.\[]", path)[0]
+        return top_level_field not in self._deselected_fields and any(
+            EXTRA in one.transformed_schema["properties"]
+            for one in self.stream_maps
+            if not isinstance(one, RemoveRecordTransform)
+        )
+
+    @cached_property
+    def _deselected_fields(self) -> set[str]:
+        """The fields that are not wholly selected."""
+        return {path[1] for path, is_selected in self.mask.items() if path and not is_selected}
+
     @cached_property
     def _converter(self) -> Converter:
         return Converter(
@@ -232,9 +254,7 @@ class CampusGroupsStream(RangedStream):
             replication_key=REPLICATION_KEY,
             quality=self.quality,
             unknown_fields=self._context.settings.unknown_fields,
-            deselected_fields={
-                path[1] for path, is_selected in self.mask.items() if path and not is_selected
-            },
+            deselected_fields=self._deselected_fields,
         )
 
     @cached_property

@@ -6,7 +6,6 @@ import logging
 import typing as t
 from datetime import UTC, datetime
 
-from tap_campusgroups.records.converter import UnknownFields
 from tap_campusgroups.records.values import parse_timestamp
 
 if t.TYPE_CHECKING:
@@ -29,7 +28,6 @@ def log_summary(
     failures: Mapping[str, BaseException],
     *,
     seconds: float,
-    unknown_fields: UnknownFields,
 ) -> None:
     """Log the summary of a run: a table in the message, the figures in the record's `extra`."""
     figures = [
@@ -39,11 +37,10 @@ def log_summary(
     failed = [one for one in figures if one["error"]]
     complete = sum(not f["error"] and f["windows_done"] == f["windows"] for f in figures)
     rows = sum(one["rows"] for one in figures)
-    kept = "kept in _extra" if unknown_fields is UnknownFields.CAPTURE else "dropped"
     lines = [
         f"Summary: {complete}/{len(figures)} streams, {_count(rows, 'row')}, {seconds:.1f} s",
         *_table(figures),
-        *(f"  {one['stream']}: {issue}" for one in figures for issue in _issues(one, kept)),
+        *(f"  {one.name}: {issue}" for one in streams for issue in _issues(one)),
         *(f"  FAILED: {one['error']}" for one in failed),
     ]
     logger.log(
@@ -105,17 +102,20 @@ def _table(figures: Iterable[dict[str, t.Any]]) -> list[str]:
     ]
 
 
-def _issues(one: dict[str, t.Any], kept: str) -> Iterator[str]:
-    for name, unknown in one["unknown"].items():
+def _issues(stream: CampusGroupsStream) -> Iterator[str]:
+    quality = stream.quality
+    for name, unknown in sorted(quality.unknown_fields.items()):
+        fate = "kept in _extra" if stream.keeps(name, is_unknown=True) else "dropped"
         yield (
-            f"field {name} is not in the schema: {_count(unknown['count'], 'value')}, {kept}; "
-            f"suggested type: {unknown['type']}"
+            f"field {name} is not in the schema: {_count(unknown.count, 'value')}, {fate}; "
+            f"suggested type: {unknown.suggested_type}"
         )
-    for name, count in one["type_mismatches"].items():
-        yield f"field {name} has {_count(count, 'value')} of another type, kept in _extra"
-    if pages := one["pages_with_invalid_unicode"]:
+    for name, count in sorted(quality.type_mismatches.items()):
+        fate = "kept in _extra" if stream.keeps(name, is_unknown=False) else "dropped"
+        yield f"field {name} has {_count(count, 'value')} of another type, {fate}"
+    if pages := quality.pages_with_invalid_unicode:
         yield f"{_count(pages, 'page')} with invalid Unicode, replaced by U+FFFD"
-    if rows := one["rows_without_key"]:
+    if rows := quality.rows_without_key:
         yield f"{_count(rows, 'row')} without a usable id, skipped"
 
 

@@ -98,14 +98,14 @@ class SyncRun:
 
     def log_summary(self) -> None:
         """Log the summary."""
-        if self.monitor.has_accepted_job:  # otherwise the error says it all
+        # If the only failure is that of the first request, its error says it all.
+        if self.monitor.has_accepted_job or len(self._failures) != 1:
             log_summary(
                 self._logger,
                 self._streams,
                 self._exports,
                 self._failures,
                 seconds=self.seconds,
-                unknown_fields=self._settings.unknown_fields,
             )
 
     def failure(self) -> CampusGroupsError | None:

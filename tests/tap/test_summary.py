@@ -24,6 +24,7 @@ from tests.support.harness import (
     catalog_of,
     each_path,
     environment_for,
+    only,
     settings_for,
     state_of,
     structured_logging,
@@ -165,7 +166,79 @@ def test_unknown_field_is_listed_with_a_suggested_type_and_how_it_was_handled(
     assert len(extras) == (len(values) if choice == "capture" else 0)
 
 
+DROPPING: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "captured": ({}, []),
+    "ignored": ({"unknown_fields": "ignore"}, ["shoeSize"]),
+    "null": ({"stream_maps": {"rooms": {"_extra": None}}}, ["shoeSize", "capacity"]),
+    "masked": ({"stream_maps": {"rooms": {"_extra": "__NULL__"}}}, ["shoeSize", "capacity"]),
+    "else": (
+        {"stream_maps": {"rooms": {"id": "id", "__else__": None}}},
+        ["shoeSize", "capacity"],
+    ),
+    "else with _extra": (
+        {"stream_maps": {"rooms": {"id": "id", "_extra": "_extra", "__else__": None}}},
+        [],
+    ),
+    "other rule": ({"stream_maps": {"rooms": {"name": "name"}}}, []),
+    "copy": ({"stream_maps": {"rooms": {"_extra": None}, "x": {"__source__": "rooms"}}}, []),
+    "deselected": ({}, ["shoeSize", "capacity"]),
+    "deselected field": ({}, ["capacity"]),
+    "not in the catalog": ({}, ["shoeSize", "capacity"]),
+    "flattened": (ROW_BY_ROW, []),
+}
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_summary_calls_only_values_kept_that_are_in_the_output(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    config, dropped = DROPPING[name]
+    simulator.dataset["rooms"][0] |= {"shoeSize": "sentinel-1", "capacity": "sentinel-2"}
+    catalog = only("rooms")
+    (entry,) = catalog["streams"]
+    if name == "not in the catalog":
+        del entry["schema"]["properties"]["_extra"]
+    path = {"deselected": "_extra", "deselected field": "capacity"}.get(name)
+    for one in entry["metadata"]:
+        if one["breadcrumb"][1:] == [path]:
+            one["metadata"]["selected"] = False
+    output = sync(settings_for(simulator, **config), catalog=catalog)
+    assert output.error is None
+    values = {"shoeSize": "sentinel-1", "capacity": "sentinel-2"}
+    assert [field for field in values if values[field] not in output.text] == dropped
+    (record,) = summaries(caplog)
+    lines = [line for line in record.getMessage().splitlines() if line.startswith("  rooms: ")]
+    said = {line.split()[2]: "dropped" in line for line in lines}
+    assert said == {field: field in dropped for field in values}
+    assert all(("kept in _extra" in line) != ("dropped" in line) for line in lines)
+
+
 # Failures
+
+
+@pytest.mark.usefixtures("impatient")
+def test_streams_that_fail_before_an_export_was_accepted_are_in_a_summary(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.inject(Status(404).on(None, "submit", times=None))
+    output = sync(settings_for(simulator), *STREAMS)
+    assert "3 of 3 streams failed" in str(output.error)
+    assert "See the summary above" in str(output.error)
+    (record,) = summaries(caplog)
+    assert record.getMessage().startswith(f"{SUMMARY}0/3 streams, 0 rows, ")
+    assert record.getMessage().count("  FAILED: Stream '") == 3
+
+
+def test_run_without_a_request_has_a_summary(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The bookmark is later than `end_date` plus the lookback."""
+    config = settings_for(simulator, end_date=(NEWEST - 5 * DAY).isoformat())
+    output = sync(config, "rooms", state=state_of(rooms=canonical(NEWEST)))
+    assert (output.error, simulator.requests) == (None, [])
+    assert [one.getMessage().split(", ")[0] for one in summaries(caplog)] == [
+        f"{SUMMARY}1/1 streams"
+    ]
 
 
 @pytest.mark.usefixtures("impatient")
