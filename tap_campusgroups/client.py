@@ -65,7 +65,7 @@ class CampusGroupsStream(RangedStream):
         with self._context.run([self]) as run:
             for _, pages in run.windows(self):
                 for page in pages:
-                    yield from self._decode_rows(page, run.exports(self))
+                    yield from self._decode_rows(page, run.exports[self.name])
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
@@ -114,7 +114,7 @@ class CampusGroupsStream(RangedStream):
     def _sync_windows(self, run: SyncRun, *, is_written: bool) -> Generator[Record, None, None]:
         """Sync one window after the other; yield the records that are not written as pages."""
         began = time.monotonic()
-        exports, writer = run.exports(self), self._tap.message_writer
+        exports, writer = run.exports[self.name], self._tap.message_writer
         is_fast_path = is_written and self._can_write_pages
         # RECORD messages by stream map alias; the rows of a failed export come again.
         written: Counter[str] = Counter()
@@ -273,7 +273,7 @@ class CampusGroupsStream(RangedStream):
 
     def _end_window(self, run: SyncRun, window: Window) -> None:
         """Check that all rows up to here were emitted, then move the bookmark."""
-        exports, without_key = run.exports(self), self.quality.rows_without_key
+        exports, without_key = run.exports[self.name], self.quality.rows_without_key
         if exports.rows != exports.emitted + without_key:
             msg = (
                 f"Stream '{self.name}': {exports.rows} rows received, {exports.emitted} emitted up "

@@ -100,10 +100,12 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, t.Any], started: datetime) -> Settings:
-        """Convert a config that is valid against `CONFIG`; absent or null means the default."""
+        """Convert a config that is valid against `CONFIG`; absent or null means the default.
+
+        `started` is the start of the run, which `start_date` must not follow.
+        """
         config = _DEFAULTS | {key: value for key, value in config.items() if value is not None}
-        problems = [*_date_problems(config, started), *_service_problems(config)]
-        if problems := [*problems, *_mapping_problems(config)]:
+        if problems := list(_problems(config, started)):
             raise invalid_settings(problems)
         school_code = config["school_code"]
         default_url = f"https://{school_code}.service.campusgroups.com/data/v1"
@@ -164,7 +166,11 @@ def environment_problems(schema: Mapping[str, t.Any]) -> Iterator[str]:
                 yield f"{variable} must be {_expectation(definition)}"
 
 
-# What a JSON schema cannot find
+def _problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[str]:
+    """Find what a JSON schema cannot."""
+    yield from _date_problems(config, started)
+    yield from _service_problems(config)
+    yield from _mapping_problems(config)
 
 
 def _date_problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[str]:

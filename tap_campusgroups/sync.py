@@ -34,6 +34,7 @@ class SyncRun:
 
     Attributes:
         monitor: What the run learns about the service.
+        exports: The exports of each stream by its name.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class SyncRun:
             self.monitor,
             logger,
         )
-        self._exports = {one.name: self._plan(one, window or one.window()) for one in streams}
+        self.exports = {one.name: self._plan(one, window or one.window()) for one in streams}
         self._scheduler = Scheduler(
-            self._exports.values(),
+            self.exports.values(),
             max_concurrent=settings.max_concurrent_exports,
             monitor=self.monitor,
             logger=logger,
@@ -101,11 +102,7 @@ class SyncRun:
         # If the only failure is that of the first request, its error says it all.
         if self.monitor.has_accepted_job or len(self._failures) != 1:
             log_summary(
-                self._logger,
-                self._streams,
-                self._exports,
-                self._failures,
-                seconds=self.seconds,
+                self._logger, self._streams, self.exports, self._failures, seconds=self.seconds
             )
 
     def failure(self) -> CampusGroupsError | None:
@@ -123,13 +120,9 @@ class SyncRun:
         """Seconds since the start of the run."""
         return time.monotonic() - self._began
 
-    def exports(self, stream: CampusGroupsStream) -> StreamExports:
-        """Return the exports of a stream."""
-        return self._exports[stream.name]
-
     def windows(self, stream: CampusGroupsStream) -> Iterator[tuple[Window, Iterator[Page]]]:
         """Yield the windows of a stream, each with its pages."""
-        return self._scheduler.windows(self._exports[stream.name])
+        return self._scheduler.windows(self.exports[stream.name])
 
     def fail(self, stream: CampusGroupsStream, error: CampusGroupsError) -> None:
         """Record a stream's failure; raise `RunAborted` unless the next stream can continue."""
@@ -139,19 +132,15 @@ class SyncRun:
         if not self._is_about_one_stream(error):
             raise exceptions.RunAborted(error)
         self._logger.warning("%s Continuing with the remaining streams.", error)
-        self._scheduler.drop(self._exports[stream.name])
+        self._scheduler.drop(self.exports[stream.name])
 
     def _is_about_one_stream(self, error: CampusGroupsError) -> bool:
         if not self._settings.continues_after_failure:
             return False
         if self.monitor.has_accepted_job:
             return True
-        if isinstance(error, exceptions.ConnectionSetupError):
-            return False
-        if (
-            isinstance(error, exceptions.AccessDeniedError)
-            and error.status == HTTPStatus.UNAUTHORIZED
-        ):
+        is_unauthorized = getattr(error, "status", None) == HTTPStatus.UNAUTHORIZED
+        if is_unauthorized or isinstance(error, exceptions.ConnectionSetupError):
             return False
         # A 403 or an unavailable service may concern one stream, but hardly two.
         kinds = (exceptions.AccessDeniedError, exceptions.ServiceUnavailableError)
