@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
 
 from jsonschema import Draft202012Validator
+from urllib3.util import parse_url
 
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
@@ -200,11 +201,19 @@ def _service_problems(config: Mapping[str, t.Any]) -> Iterator[str]:
                 f"{name} is not a valid header value: remove line breaks, leading and trailing "
                 "spaces, and characters outside ASCII"
             )
-    if "api_url" in config and not _API_URL.fullmatch(config["api_url"]):
+    if "api_url" in config and not _is_valid_url(config["api_url"]):
         yield (
             "api_url is not a valid URL: use https://host/path, without a user, a password, a "
             "query or a fragment (plain http would send the secret unencrypted)"
         )
+
+
+def _is_valid_url(url: str) -> bool:
+    try:
+        parse_url(url)  # raises if a port is too high or an IPv6 address is wrong
+    except ValueError:
+        return False
+    return bool(_API_URL.fullmatch(url))
 
 
 def _mapping_problems(config: Mapping[str, t.Any]) -> Iterator[str]:

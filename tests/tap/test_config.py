@@ -70,6 +70,8 @@ INVALID_URLS = [
     "https://",
     "https://[::1/",
     "https://example.org:port/",
+    "https://example.org:65536/",
+    "https://[::1:2:3:4:5:6:7:8:9]/",
     "https://user:sentinel@example.org/",
     f"https://example.org/?key={SECRET}",
     f"https://example.org/#{SECRET}",
