@@ -47,7 +47,7 @@ class SyncRun:
         retry: RetryPolicy | None = None,
         window: Window | None = None,
     ) -> None:
-        """Plan the exports of all streams, each of its own range unless a window is given."""
+        """Plan the exports of all streams; `window` replaces the range of each stream."""
         self.monitor = ServiceMonitor(started, logger)
         self._settings = settings
         self._logger = logger
