@@ -62,8 +62,8 @@ class StreamExports:
         rows, emitted: Rows that the main thread has taken, and records that it emitted.
         windows_done: Windows that the main thread has wholly emitted.
         newest: The newest `updatedOn` that it emitted, in canonical form; empty without one.
-        created, jobs: Number of jobs so far, and those that the main thread has not reached yet;
-            the scheduler owns both.
+        created, jobs: Number of jobs so far, and those that the main thread has not finished; the
+            scheduler owns both.
     """
 
     stream: str
@@ -100,11 +100,11 @@ class Capacity:
         self.max_concurrent = self.limit = max_concurrent
         self.abandoned = 0
         self.active: set[Slot] = set()
-        self.waiting: set[Slot] = set()
+        self.waiting: set[Slot] = set()  # with a job, but without a place
         self.buffered_bytes = 0
         self.max_page = PAGE_ESTIMATE
         self.current_job: Slot | None = None
-        self._limited_at = 0.0
+        self.limited_at = 0.0
 
     @property
     def free_places(self) -> int:
@@ -121,16 +121,9 @@ class Capacity:
         is_due = job is self.current_job or (may_run_ahead and self.has_room(self.max_page))
         return is_due and self.free_places > len(self.waiting)
 
-    def free_place(self, job: Slot) -> None:
-        """Remove a job from the service; some time after HTTP 429, the limit rises again."""
-        self.active.discard(job)
-        if time.monotonic() - self._limited_at >= RECOVERY_INTERVAL:
-            self.set_limit(min(self.limit + 1, self.max_concurrent), "time without HTTP 429")
-        self.changed.notify_all()
-
     def set_limit(self, limit: int, reason: str) -> None:
         """Change the limit; a later rise comes after `RECOVERY_INTERVAL` at the earliest."""
-        self._limited_at = time.monotonic()
+        self.limited_at = time.monotonic()
         if limit != self.limit:
             self.limit = limit
             text = "Concurrency changed: max_concurrent_exports=%d reason=%s"
@@ -149,6 +142,7 @@ class Slot:
         query_id: The latest export that the service has accepted.
         pages: Pages in the buffer.
         error: What the job raised in its worker.
+        over: Set once the job must not continue.
         is_done: Whether its worker has finished.
     """
 
@@ -160,24 +154,24 @@ class Slot:
         self.stream = exports.stream
         self.window = window
         self.exports = exports
-        self.is_done = False
+        self.number = number
         self.query_id: str | None = None
         self.pages: deque[Page] = deque()
         self.error: BaseException | None = None
-        self.number = number
+        self.over = Event()
+        self.is_done = False
         self._capacity = capacity
-        self._over = Event()
         self._reserved = self._page_size = 0
 
     def check(self) -> None:
         """Raise `ExportsStoppedError` if the job is over."""
-        if self._over.is_set():
+        if self.over.is_set():
             raise ExportsStoppedError
 
     def pause(self, seconds: float) -> None:
         """Wait some seconds, without room in the buffer."""
         self._reserve(0)
-        if wait(self._over, seconds):
+        if wait(self.over, seconds):
             raise ExportsStoppedError
 
     def reserve(self) -> None:
@@ -187,11 +181,11 @@ class Slot:
             self.check()
             if not self._reserved:
                 size = self._page_size or shared.max_page
-                # Its place may be the one that the current job waits for.
+                # The main thread waits for its page, or for the place that it has.
                 self._wait_until(
                     lambda: (
                         shared.has_room(size)
-                        or self._must_proceed
+                        or (self is shared.current_job and not self.pages)
                         or (self.has_place and shared.current_job in shared.waiting)
                     )
                 )
@@ -212,7 +206,12 @@ class Slot:
             shared.waiting.add(self)
             shared.changed.notify_all()
             try:
-                self._wait_until(lambda: shared.free_places > 0 and self._is_first_waiting)
+                self._wait_until(
+                    lambda: (
+                        shared.free_places > 0
+                        and self.number <= min(job.number for job in shared.waiting)
+                    )
+                )
             finally:
                 shared.waiting.discard(self)
             self.activate()
@@ -227,9 +226,14 @@ class Slot:
             return is_new
 
     def release(self) -> None:
-        """Record that the job's export is no longer queued or running at the service."""
-        with self._capacity.changed:
-            self._capacity.free_place(self)
+        """Give up the place at the service; some time after HTTP 429, the limit rises again."""
+        shared = self._capacity
+        with shared.changed:
+            shared.active.discard(self)
+            if time.monotonic() - shared.limited_at >= RECOVERY_INTERVAL:
+                limit = min(shared.limit + 1, shared.max_concurrent)
+                shared.set_limit(limit, "time without HTTP 429")
+            shared.changed.notify_all()
 
     def abandon(self) -> bool:
         """Leave the export running, where it keeps its place; return false if that is the last."""
@@ -271,7 +275,7 @@ class Slot:
         shared = self._capacity
         with shared.changed:
             if self.has_place:
-                shared.free_place(self)
+                self.release()
             self.check()
             self.pages.append(page)
             shared.max_page = max(shared.max_page, page.size)
@@ -300,7 +304,7 @@ class Slot:
 
     def end(self) -> None:
         """Declare the job over and discard its pages; called with the lock held."""
-        self._over.set()
+        self.over.set()
         while self.take() is not None:
             pass
         self._capacity.changed.notify_all()
@@ -309,11 +313,6 @@ class Slot:
     def has_place(self) -> bool:
         """Whether the job has a place at the service."""
         return self in self._capacity.active
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the job must not continue."""
-        return self._over.is_set()
 
     def log_left_running(self) -> None:
         """Log that the export stays at the service."""
@@ -332,15 +331,6 @@ class Slot:
         while not condition():
             self._capacity.changed.wait()
             self.check()
-
-    @property
-    def _must_proceed(self) -> bool:
-        """Whether the main thread waits for a page of the job."""
-        return self is self._capacity.current_job and not self.pages
-
-    @property
-    def _is_first_waiting(self) -> bool:
-        return all(other.number >= self.number for other in self._capacity.waiting)
 
 
 class Scheduler:
@@ -365,7 +355,6 @@ class Scheduler:
         self._current: StreamExports | None = None
         self._next: Slot | None = None
         self._count = 0
-        self._running: set[Slot] = set()
         self._threads: list[Thread] = []
         self._idle = 0
         self._failure: BaseException | None = None
@@ -386,10 +375,12 @@ class Scheduler:
             if exports is not self._current:
                 self._current = exports
                 for earlier in self._streams[: self._streams.index(exports)]:
-                    self._end_after(earlier, 0)  # the main thread may have left it early
+                    self.drop(earlier)  # the main thread may have left it early
+            elif exports.jobs:
+                exports.jobs.popleft()
             if not exports.jobs:
                 self._head()
-            job = exports.jobs.popleft() if exports.jobs else None
+            job = exports.jobs[0] if exports.jobs else None
             self._capacity.current_job = job
             if not self._threads:
                 SHUTDOWN.log_abandoned = self._log_abandoned
@@ -399,28 +390,26 @@ class Scheduler:
             return job
 
     def _pages(self, job: Slot) -> Iterator[Page]:
-        while (page := self._take(job)) is not None:
+        while True:
+            with self._changed:
+                SHUTDOWN.check()
+                while (page := job.take()) is None:
+                    if error := self._failure or job.error:
+                        raise error
+                    job.check()
+                    if job.is_done:
+                        return
+                    self._capacity.page_ready.wait(CHECK_INTERVAL)
+                    SHUTDOWN.check()
             yield page
 
-    def _take(self, job: Slot) -> Page | None:
+    def drop(self, exports: StreamExports, *, after: int = 0) -> None:
+        """End the jobs of a stream after a number, also those without a window yet."""
         with self._changed:
-            while True:
-                SHUTDOWN.check()
-                if (page := job.take()) is not None:
-                    return page
-                if self._failure is not None:
-                    raise self._failure
-                if job.error is not None:
-                    raise job.error
-                job.check()
-                if job.is_done:
-                    return None
-                self._capacity.page_ready.wait(CHECK_INTERVAL)
-
-    def drop(self, exports: StreamExports) -> None:
-        """Discard the remaining jobs of a stream."""
-        with self._changed:
-            self._end_after(exports, 0)
+            exports.windows = iter(())
+            for job in exports.jobs:
+                if job.number > after:
+                    job.end()
 
     def close(self) -> None:
         """End the workers and log abandoned exports; may be called again.
@@ -432,7 +421,7 @@ class Scheduler:
                 return
             self._stop.set()
             for exports in self._streams:
-                self._end_after(exports, 0)
+                self.drop(exports)
             self._changed.notify_all()
         deadline = time.monotonic() + STOP_TIMEOUT
         for thread in self._threads:
@@ -479,10 +468,9 @@ class Scheduler:
         with self._changed:
             while (job := self._head()) is not None and not self._capacity.may_start(job):
                 self._changed.wait()
-            self._idle -= 1
             if job is not None:
+                self._idle -= 1
                 self._next = None
-                self._running.add(job)
                 job.activate()
                 self._start_worker()
             return job
@@ -499,9 +487,8 @@ class Scheduler:
             caught.add_note(f"In the export of stream '{job.stream}'.")
             job.error = caught
         with self._changed:
-            self._running.discard(job)
             if job.error is not None:
-                self._end_after(job.exports, job.number)
+                self.drop(job.exports, after=job.number)
             job.finish()
             self._idle += 1
 
@@ -509,7 +496,7 @@ class Scheduler:
 
     def _head(self) -> Slot | None:
         """Return the next job to start, if any is left."""
-        while self._next is None or self._next.is_over:
+        while self._next is None or self._next.over.is_set():
             self._next = None
             if not self._queue:
                 break
@@ -523,14 +510,6 @@ class Scheduler:
             exports.jobs.append(self._next)
         return self._next
 
-    def _end_after(self, exports: StreamExports, number: int) -> None:
-        """End the jobs of a stream that come after a number, also those without a window yet."""
-        exports.windows = iter(())
-        current = self._capacity.current_job
-        for job in [*exports.jobs, *self._running, *([current] if current else [])]:
-            if job.exports is exports and job.number > number:
-                job.end()
-
     def _log_progress(self) -> None:
         began = time.monotonic()
         while not self._stop.wait(PROGRESS_INTERVAL):
@@ -538,18 +517,15 @@ class Scheduler:
                 current = self._capacity.current_job
                 pending = sum(one.planned - one.created for one in self._queue)
                 pending += self._next is not None
-                planned = sum(one.planned for one in self._streams)
-                jobs = [
-                    *([current] if current else []),
-                    *(j for s in self._streams for j in s.jobs),
-                ]
+                running = len(self._threads) - 1 - self._idle
+                jobs = [job for one in self._streams for job in one.jobs]
                 figures = {
                     "stream": current.stream if current else None,
                     "rows": sum(one.rows for one in self._streams),
                     "seconds": round(time.monotonic() - began),
                     "jobs_pending": pending,
                     "jobs_active": len(self._capacity.active),
-                    "jobs_done": planned - pending - len(self._running),
+                    "jobs_done": sum(one.planned for one in self._streams) - pending - running,
                     "prefetched_bytes": sum(page.size for job in jobs for page in job.pages),
                 }
             text = " ".join(f"{name}={value}" for name, value in figures.items())
