@@ -24,7 +24,7 @@ from tap_campusgroups.records.json_codec import (
 from tap_campusgroups.redaction import MAX_NAMES, redact_message
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tap_campusgroups.records.json_codec import Buffer
 
@@ -63,24 +63,16 @@ TRANSIENT: t.Final = {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind
 
 @dataclass(frozen=True, slots=True)
 class ParsedResponse:
-    """A response and its meaning.
-
-    Attributes:
-        status: HTTP status.
-        detail: The service's message, or the structure of the body, without personal data.
-        results: JSON text of the page's array of rows, if it is a page.
-        token: Token of the next page; `None` on the last page.
-        unknown_keys: Keys of the body that the API does not document.
-    """
+    """A response and its meaning."""
 
     kind: ResponseKind
     status: int = HTTPStatus.OK
-    detail: str = ""
+    detail: str = ""  # the message, or the structure of the body, without personal data
     query_id: str | None = None
-    results: Raw | None = None
-    token: str | None = None
+    results: Raw | None = None  # JSON text of the array of rows, if it is a page
+    token: str | None = None  # of the next page
     has_rows: bool = False
-    unknown_keys: tuple[str, ...] = ()
+    unknown_keys: tuple[str, ...] = ()  # of the body, that the API does not document
     has_invalid_unicode: bool = False
 
     def __str__(self) -> str:
@@ -95,12 +87,11 @@ def _pattern(pattern: str, kind: ResponseKind) -> _Pattern:
     return re.compile(pattern, re.IGNORECASE), kind
 
 
+# Meaning of a message, by the kind of response that carries it. The first match counts.
 # "Query execution failed", "Query execution was cancelled", and a 200 that says "Error ...".
 _QUERY_FAILED = r"\bexecution failed\b|\bquery (?:has )?failed\b"
 _FAILED = _pattern(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
 _CANCELLED = _pattern(r"\bcancel+ed\b", ResponseKind.CANCELLED)
-
-# Meaning of a message, by the kind of response that carries it. The first match counts.
 _BAD_DATE = _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED)
 _IN_5XX: t.Final = (_CANCELLED, _pattern(_QUERY_FAILED, ResponseKind.FAILED))
 _WITHOUT_ROWS: t.Final = (
@@ -171,30 +162,89 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
     """
-    body = _parse_body(content)
-    parsed = _classify(method, status, body)
+    body = _Body(content)
     return replace(
-        parsed,
+        _classify(method, status, body),
         status=status,
-        detail=body.structure if body.message is None else redact_message(body.message),
-        unknown_keys=body.unknown_keys if status < HTTPStatus.MULTIPLE_CHOICES else (),
+        detail=redact_message(body.message) if body.message else body.structure,
+        unknown_keys=tuple(body.unknown_keys) if status < HTTPStatus.MULTIPLE_CHOICES else (),
         has_invalid_unicode=body.has_invalid_unicode,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """The known fields of a body, and what is wrong with it."""
+_FIELDS: t.Final[dict[str, str]] = {
+    "results": "results",
+    "nexttoken": "token",
+    "message": "message",
+    "queryid": "query_id",
+    "error": "error",
+    "errors": "error",
+    "errormessage": "error",
+}
+"""Known keys of a body, in lower case and without underscores, and our names of them."""
 
-    fields: Mapping[str, t.Any]
-    structure: str
-    unknown_keys: tuple[str, ...] = ()
-    has_invalid_unicode: bool = False
-    problem: ResponseKind | None = None
+
+class _Body:
+    """The known fields of a body, decoded except `results`, and what is wrong with it."""
+
+    def __init__(self, content: Buffer) -> None:
+        self.fields: dict[str, t.Any] = {}
+        self.unknown_keys: list[str] = []
+        self.has_invalid_unicode = False
+        self.problem: ResponseKind | None = None
+        try:
+            body, self.has_invalid_unicode = decode_body(content)
+        except UnexpectedJsonError:
+            self.problem = ResponseKind.UNRECOGNISED
+            self.structure = f"JSON of type {describe_json(content)}"
+            return
+        except InvalidJsonError:
+            self.problem = ResponseKind.INVALID_JSON
+            self.structure = f"{len(content)} bytes that are not JSON"
+            return
+        types = []
+        for key, raw in body.items():
+            name = _FIELDS.get(key.replace("_", "").lower())
+            types.append(f"{key if name else '(another key)'}: {describe_json(raw)}")
+            if name is None:
+                self.unknown_keys.append(key)
+            else:
+                self._add(name, raw)
+        self.structure = f"an object of {', '.join(types[:MAX_NAMES]) or 'no keys'}"
+
+    def _add(self, name: str, raw: Raw) -> None:
+        value: t.Any = raw
+        if name != "results":
+            with suppress(JsonError):
+                value = decode_value(raw)
+        other = self.fields.get(name)
+        if not _is_filled(other):
+            if other is None or _is_filled(value):
+                self.fields[name] = value
+        elif name != "error" and _is_filled(value) and value != other:
+            self.problem = ResponseKind.UNRECOGNISED
 
     @property
     def message(self) -> str | None:
+        """The text of an error, or the message."""
         return _text(self.fields.get("error")) or _text(self.fields.get("message"))
+
+
+def _text(value: t.Any) -> str | None:
+    return value if value and isinstance(value, str) else None
+
+
+_EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
+
+
+def _is_filled(value: t.Any) -> bool:
+    if isinstance(value, Raw):
+        return not _EMPTY.fullmatch(memoryview(value))
+    return value not in (None, "", [])
+
+
+def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
+    return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
 
 
 def _classify(method: str, status: int, body: _Body) -> ParsedResponse:
@@ -204,7 +254,9 @@ def _classify(method: str, status: int, body: _Body) -> ParsedResponse:
     if kind is not None:
         return ParsedResponse(kind)
     if method == "POST":
-        return _parse_submission(body)
+        if query_id := _text(body.fields.get("query_id")):
+            return ParsedResponse(ResponseKind.ACCEPTED, query_id=query_id)
+        return ParsedResponse(_match(body.message, [_FAILED]) or ResponseKind.UNRECOGNISED)
     return _parse_page(body) if status == HTTPStatus.OK else _UNRECOGNISED
 
 
@@ -222,86 +274,6 @@ def _kind_by_status(method: str, status: int, message: str | None) -> ResponseKi
 
 
 _UNRECOGNISED: t.Final = ParsedResponse(ResponseKind.UNRECOGNISED)
-
-_FIELDS: t.Final[dict[str, str]] = {
-    "results": "results",
-    "nexttoken": "token",
-    "message": "message",
-    "queryid": "query_id",
-    "error": "error",
-    "errors": "error",
-    "errormessage": "error",
-}
-"""Known keys of a body, in lower case and without underscores, and our names of them."""
-
-_EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
-
-
-def _is_filled(value: t.Any) -> bool:
-    if isinstance(value, Raw):
-        return not _EMPTY.fullmatch(memoryview(value))
-    return value not in (None, "", [])
-
-
-def _parse_body(content: Buffer) -> _Body:
-    try:
-        body, has_invalid_unicode = decode_body(content)
-    except UnexpectedJsonError:
-        kind, structure = ResponseKind.UNRECOGNISED, f"JSON of type {describe_json(content)}"
-        return _Body({}, structure, problem=kind)
-    except InvalidJsonError:
-        structure = f"{len(content)} bytes that are not JSON"
-        return _Body({}, structure, problem=ResponseKind.INVALID_JSON)
-    keys = [
-        f"{key if _field(key) else '(another key)'}: {describe_json(raw)}"
-        for key, raw in list(body.items())[:MAX_NAMES]
-    ]
-    structure = f"an object of {', '.join(keys) or 'no keys'}"
-    try:
-        return _Body(*_known_fields(body, structure), has_invalid_unicode)
-    except UnexpectedJsonError:
-        return _Body({}, structure, problem=ResponseKind.UNRECOGNISED)
-
-
-def _field(key: str) -> str | None:
-    return _FIELDS.get(key.replace("_", "").lower())
-
-
-def _known_fields(
-    body: Mapping[str, Raw], structure: str
-) -> tuple[dict[str, t.Any], str, tuple[str, ...]]:
-    """Return the known fields, decoded except `results`, the structure, and the unknown keys."""
-    fields: dict[str, t.Any] = {}
-    unknown: list[str] = []
-    for key, raw in body.items():
-        name = _field(key)
-        if name is None:
-            unknown.append(key)
-            continue
-        value: t.Any = raw
-        if name != "results":
-            with suppress(JsonError):
-                value = decode_value(raw)
-        if not _is_filled(other := fields.get(name)):
-            if other is None or _is_filled(value):
-                fields[name] = value
-        elif name != "error" and _is_filled(value) and value != other:
-            raise UnexpectedJsonError
-    return fields, structure, tuple(unknown)
-
-
-def _text(value: t.Any) -> str | None:
-    return value if value and isinstance(value, str) else None
-
-
-def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
-    return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
-
-
-def _parse_submission(body: _Body) -> ParsedResponse:
-    if query_id := _text(body.fields.get("query_id")):
-        return ParsedResponse(ResponseKind.ACCEPTED, query_id=query_id)
-    return ParsedResponse(_match(body.message, [_FAILED]) or ResponseKind.UNRECOGNISED)
 
 
 def _parse_page(body: _Body) -> ParsedResponse:

@@ -52,29 +52,20 @@ def wait(event: Event, seconds: float) -> bool:
 
 @dataclass(eq=False)
 class StreamExports:
-    """The exports of one stream in a run: one job per window.
-
-    Attributes:
-        windows: The windows in ascending order, made when their turn comes.
-        planned: Number of windows.
-        run: Runs the exports of a job's window in a worker, and yields their pages.
-        counts: Requests, retries, accepted exports and resubmissions; counted by workers.
-        rows, emitted: Rows that the main thread has taken, and records that it emitted.
-        windows_done: Windows that the main thread has wholly emitted.
-        newest: The newest `updatedOn` that it emitted, in canonical form; empty without one.
-        created, jobs: Number of jobs so far, and those that the main thread has not finished; the
-            scheduler owns both.
-    """
+    """The exports of one stream in a run: one job per window."""
 
     stream: str
-    windows: Iterator[Window]
-    planned: int
-    run: Callable[[Slot], Generator[Page, None, None]]
+    windows: Iterator[Window]  # ascending, made when their turn comes
+    planned: int  # number of windows
+    run: Callable[[Slot], Generator[Page, None, None]]  # all exports of a window, in a worker
+    # Requests, retries, accepted exports and resubmissions; counted by workers.
     counts: Counter[str] = field(default_factory=Counter)
+    # Counted by the main thread: rows received, records emitted, windows wholly emitted.
     rows: int = 0
     emitted: int = 0
     windows_done: int = 0
-    newest: str = ""
+    newest: str = ""  # `updatedOn` of the records, in canonical form
+    # Of the scheduler: jobs so far, and those that the main thread has not finished.
     created: int = 0
     jobs: deque[Slot] = field(default_factory=deque)
 
@@ -130,38 +121,31 @@ class Capacity:
             self.logger.info(text, limit, reason)
 
 
+@dataclass(eq=False, repr=False)
 class Slot:
     """A job, as its worker sees it: the place of one window at the service and in the buffer.
 
     Every method that waits or submits raises `ExportsStoppedError` once the job is over: the run is
     ending, its stream was dropped, or an earlier window of its stream has failed.
-
-    Attributes:
-        number: Position in the order of the jobs.
-        connection: The connection of the worker that runs the job.
-        query_id: The latest export that the service has accepted.
-        pages: Pages in the buffer.
-        error: What the job raised in its worker.
-        over: Set once the job must not continue.
-        is_done: Whether its worker has finished.
     """
 
-    connection: Connection
+    exports: StreamExports
+    window: Window
+    number: int  # position in the order of the jobs
+    capacity: Capacity
+    connection: Connection = field(init=False)  # of the worker that runs the job
+    query_id: str | None = None  # of the latest export that the service has accepted
+    pages: deque[Page] = field(default_factory=deque)  # in the buffer
+    error: BaseException | None = None  # that the job raised in its worker
+    over: Event = field(default_factory=Event)  # set once the job must not continue
+    is_done: bool = False  # its worker has finished
+    _reserved: int = 0
+    _page_size: int = 0
 
-    def __init__(
-        self, exports: StreamExports, window: Window, number: int, capacity: Capacity
-    ) -> None:
-        self.stream = exports.stream
-        self.window = window
-        self.exports = exports
-        self.number = number
-        self.query_id: str | None = None
-        self.pages: deque[Page] = deque()
-        self.error: BaseException | None = None
-        self.over = Event()
-        self.is_done = False
-        self._capacity = capacity
-        self._reserved = self._page_size = 0
+    @property
+    def stream(self) -> str:
+        """Name of the stream."""
+        return self.exports.stream
 
     def check(self) -> None:
         """Raise `ExportsStoppedError` if the job is over."""
@@ -176,7 +160,7 @@ class Slot:
 
     def reserve(self) -> None:
         """Wait until the buffer has room for another page (backpressure)."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             if not self._reserved:
@@ -193,12 +177,12 @@ class Slot:
 
     def count(self, name: str) -> None:
         """Count an event in the figures of the stream."""
-        with self._capacity.changed:
+        with self.capacity.changed:
             self.exports.counts[name] += 1
 
     def acquire(self) -> None:
         """Wait until the job may have an export at the service, unless it has one."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             if self.has_place:
@@ -218,16 +202,16 @@ class Slot:
 
     def accept(self, query_id: str, *, is_resubmission: bool) -> bool:
         """Record that the service has accepted the export; return whether its queryId is new."""
-        with self._capacity.changed:
-            is_new = self._capacity.monitor.accept(query_id)
+        with self.capacity.changed:
+            is_new = self.capacity.monitor.accept(query_id)
             self.exports.counts.update(exports=1, resubmissions=int(is_resubmission))
             self.query_id = query_id if is_new else None
-            self._capacity.changed.notify_all()
+            self.capacity.changed.notify_all()
             return is_new
 
     def release(self) -> None:
         """Give up the place at the service; some time after HTTP 429, the limit rises again."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             shared.active.discard(self)
             if time.monotonic() - shared.limited_at >= RECOVERY_INTERVAL:
@@ -237,7 +221,7 @@ class Slot:
 
     def abandon(self) -> bool:
         """Leave the export running, where it keeps its place; return false if that is the last."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             if shared.limit - shared.abandoned <= 1:
@@ -252,7 +236,7 @@ class Slot:
 
         Return false at once if the run has no other export there.
         """
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             accepted = sum(job is not self and job.query_id is not None for job in shared.active)
@@ -268,11 +252,11 @@ class Slot:
     def activate(self) -> None:
         """Give the job a place at the service; called with the lock held."""
         self.query_id = None
-        self._capacity.active.add(self)
+        self.capacity.active.add(self)
 
     def store(self, page: Page) -> None:
         """Buffer a page in the room that was reserved for it."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             if self.has_place:
                 self.release()
@@ -288,48 +272,49 @@ class Slot:
         if not self.pages:
             return None
         page = self.pages.popleft()
-        self._capacity.buffered_bytes -= page.size
+        self.capacity.buffered_bytes -= page.size
         # Not at every page: each wakes all workers that wait for room.
-        if not self.pages or self._capacity.buffered_bytes <= RESUME_BYTES:
-            self._capacity.changed.notify_all()
+        if not self.pages or self.capacity.buffered_bytes <= RESUME_BYTES:
+            self.capacity.changed.notify_all()
         return page
 
     def finish(self) -> None:
         """Record that the worker has finished the job, with or without an error."""
-        with self._capacity.changed:
+        with self.capacity.changed:
             self.is_done = True
             self.release()
             self._reserve(0)
-            self._capacity.page_ready.notify_all()
+            self.capacity.page_ready.notify_all()
 
     def end(self) -> None:
         """Declare the job over and discard its pages; called with the lock held."""
         self.over.set()
         while self.take() is not None:
             pass
-        self._capacity.changed.notify_all()
+        self.capacity.changed.notify_all()
 
     @property
     def has_place(self) -> bool:
         """Whether the job has a place at the service."""
-        return self in self._capacity.active
+        return self in self.capacity.active
 
     def log_left_running(self) -> None:
-        """Log that the export stays at the service."""
-        text = "Export abandoned: stream=%s query_id=%s"
-        self._capacity.logger.info(text, self.stream, self.query_id)
+        """Log that the export stays at the service, if it was accepted."""
+        if self.query_id is not None:
+            text = "Export abandoned: stream=%s query_id=%s"
+            self.capacity.logger.info(text, self.stream, self.query_id)
 
     def _reserve(self, size: int) -> None:
-        with self._capacity.changed:
-            self._capacity.buffered_bytes += size - self._reserved
+        with self.capacity.changed:
+            self.capacity.buffered_bytes += size - self._reserved
             if size < self._reserved:
-                self._capacity.changed.notify_all()
+                self.capacity.changed.notify_all()
             self._reserved = size
 
     def _wait_until(self, condition: Callable[[], object]) -> None:
         self.check()
         while not condition():
-            self._capacity.changed.wait()
+            self.capacity.changed.wait()
             self.check()
 
 
@@ -434,8 +419,7 @@ class Scheduler:
     def _log_abandoned(self) -> None:
         # Without the lock: the watchdog calls this if the main thread is stuck.
         for job in sorted(self._capacity.active.copy(), key=lambda job: job.number):
-            if job.query_id is not None:
-                job.log_left_running()
+            job.log_left_running()
 
     # Workers
 
@@ -481,7 +465,7 @@ class Scheduler:
                 for page in pages:
                     job.store(page)
         except ExportsStoppedError:
-            if job.has_place and job.query_id is not None:
+            if job.has_place:
                 job.log_left_running()
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")
