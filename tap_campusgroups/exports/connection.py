@@ -45,12 +45,10 @@ class Connection:
     The timeouts of a socket apply between two bytes, so a response that arrives byte by byte would
     never end. A second thread therefore waits for responses; if one takes too long, that thread
     is left behind and ends with the response.
-
-    Attributes:
-        waited: Seconds that the last request took, without time in which the process did not run.
     """
 
     def __init__(self) -> None:
+        # Seconds that the last request took, without time in which the process did not run.
         self.waited = 0.0
         self._sender: _Sender | None = None
 

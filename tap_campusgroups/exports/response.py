@@ -51,14 +51,12 @@ class ResponseKind(enum.Enum):
     QUERY_ID_REPEATED = "the service returned the queryId of another export"
 
 
+# The export is not ready yet.
 WAITING: t.Final = {ResponseKind.QUEUED, ResponseKind.RUNNING}
-"""The export is not ready yet."""
-
+# The export has ended; its range can be submitted again.
 RESUBMITTED: t.Final = {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
-"""The export has ended; its range can be submitted again."""
-
+# The request failed; the same request can be sent again.
 TRANSIENT: t.Final = {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
-"""The request failed; the same request can be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +170,14 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     )
 
 
-_FIELDS: t.Final[dict[str, str]] = {
+# Known keys of a body, in lower case and without underscores, and our names of them.
+_FIELDS: t.Final = {
     "results": "results",
     "nexttoken": "token",
     "message": "message",
     "queryid": "query_id",
-    "error": "error",
-    "errors": "error",
-    "errormessage": "error",
+    **dict.fromkeys(("error", "errors", "errormessage"), "error"),
 }
-"""Known keys of a body, in lower case and without underscores, and our names of them."""
 
 
 class _Body:

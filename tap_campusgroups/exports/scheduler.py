@@ -75,10 +75,6 @@ class Capacity:
 
     One lock guards this and all slots. Workers wait for `changed`, the main thread waits for
     `page_ready`.
-
-    Attributes:
-        limit: Exports that may be at the service now, with those that were abandoned there.
-        current_job: The job whose pages the main thread takes.
     """
 
     def __init__(
@@ -86,16 +82,16 @@ class Capacity:
     ) -> None:
         self.monitor = monitor
         self.logger = logger
-        lock = RLock()
-        self.changed, self.page_ready = Condition(lock), Condition(lock)
-        self.max_concurrent = self.limit = max_concurrent
-        self.abandoned = 0
-        self.active: set[Slot] = set()
-        self.waiting: set[Slot] = set()  # with a job, but without a place
+        self.changed = Condition(lock := RLock())
+        self.page_ready = Condition(lock)
+        self.max_concurrent = self.limit = max_concurrent  # `limit` is lower after HTTP 429
+        self.limited_at = 0.0
+        self.abandoned = 0  # exports that still run at the service; within the limit
+        self.active: set[Slot] = set()  # with a place at the service
+        self.waiting: set[Slot] = set()  # for a place, by a worker
         self.buffered_bytes = 0
         self.max_page = PAGE_ESTIMATE
-        self.current_job: Slot | None = None
-        self.limited_at = 0.0
+        self.current_job: Slot | None = None  # whose pages the main thread takes
 
     @property
     def free_places(self) -> int:
@@ -163,17 +159,17 @@ class Slot:
         shared = self.capacity
         with shared.changed:
             self.check()
-            if not self._reserved:
-                size = self._page_size or shared.max_page
+            if self._reserved:
+                return
+            size = self._page_size or shared.max_page
+            while not (
+                shared.has_room(size)
                 # The main thread waits for its page, or for the place that it has.
-                self._wait_until(
-                    lambda: (
-                        shared.has_room(size)
-                        or (self is shared.current_job and not self.pages)
-                        or (self.has_place and shared.current_job in shared.waiting)
-                    )
-                )
-                self._reserve(size)
+                or (self is shared.current_job and not self.pages)
+                or (self.has_place and shared.current_job in shared.waiting)
+            ):
+                self._wait()
+            self._reserve(size)
 
     def count(self, name: str) -> None:
         """Count an event in the figures of the stream."""
@@ -190,12 +186,10 @@ class Slot:
             shared.waiting.add(self)
             shared.changed.notify_all()
             try:
-                self._wait_until(
-                    lambda: (
-                        shared.free_places > 0
-                        and self.number <= min(job.number for job in shared.waiting)
-                    )
-                )
+                while shared.free_places <= 0 or self.number > min(
+                    job.number for job in shared.waiting
+                ):
+                    self._wait()
             finally:
                 shared.waiting.discard(self)
             self.activate()
@@ -311,11 +305,9 @@ class Slot:
                 self.capacity.changed.notify_all()
             self._reserved = size
 
-    def _wait_until(self, condition: Callable[[], object]) -> None:
+    def _wait(self) -> None:
+        self.capacity.changed.wait()
         self.check()
-        while not condition():
-            self.capacity.changed.wait()
-            self.check()
 
 
 class Scheduler:
@@ -336,12 +328,12 @@ class Scheduler:
         self._logger = logger
         self._stop = Event()
         # The lock of `_changed` guards all below.
-        self._queue = deque(self._streams)
+        self._queue = deque(self._streams)  # that have windows without a job
         self._current: StreamExports | None = None
-        self._next: Slot | None = None
+        self._next: Slot | None = None  # the next job to start
         self._count = 0
         self._threads: list[Thread] = []
-        self._idle = 0
+        self._idle = 0  # workers without a job
         self._failure: BaseException | None = None
 
     def windows(self, exports: StreamExports) -> Iterator[tuple[Window, Iterator[Page]]]:
