@@ -14,6 +14,8 @@ from threading import Thread
 import requests
 from typing_extensions import override
 
+from tap_campusgroups.exceptions import ConnectionSetupError
+
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -69,8 +71,7 @@ class Connection:
             BodyTooLargeError: If a page is too large for memory.
         """
         if self._sender is None:
-            self._sender = _Sender()
-            self._sender.start()
+            self._sender = start_thread(_Sender())
         self._sender.requests.put((request, timeout))
         self.waited = 0.0
         # In steps, so that a suspended process finds most of the deadline left when it resumes.
@@ -95,11 +96,32 @@ class Connection:
             self._sender = None
 
 
+_Thread = t.TypeVar("_Thread", bound=Thread)
+
+
+def start_thread(thread: _Thread) -> _Thread:
+    """Start a thread as a daemon, and return it.
+
+    Raises:
+        ConnectionSetupError: If the system allows no more threads.
+    """
+    thread.daemon = True
+    try:
+        thread.start()
+    except RuntimeError:
+        msg = (
+            "The system does not allow another thread. Raise its limit of processes (ulimit -u, or "
+            "the limit of the container), or lower max_concurrent_exports."
+        )
+        raise ConnectionSetupError(msg) from None
+    return thread
+
+
 class _Sender(Thread):
     """The thread of a connection."""
 
     def __init__(self) -> None:
-        super().__init__(name="tap-campusgroups-request", daemon=True)
+        super().__init__(name="tap-campusgroups-request")
         self.requests: SimpleQueue[tuple[requests.PreparedRequest, float] | None] = SimpleQueue()
         self.answers: SimpleQueue[HttpResponse | BaseException] = SimpleQueue()
 
@@ -127,7 +149,8 @@ def _exchange(
         stream=True,
         timeout=timeout,
         verify=environment["verify"] or True,
-        proxies=environment["proxies"],
+        # Plain http goes to this machine only; a proxy would read the secret.
+        proxies=environment["proxies"] if url.startswith("https:") else {},
     )
     return HttpResponse(response.status_code, response.headers, _read_body(response))
 
@@ -177,7 +200,7 @@ def setup_problem(failure: OSError, *, has_answered: bool) -> str | None:
     return None if has_answered else _address_problem(failure, cause)
 
 
-_PROXY: t.Final = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY"
+_PROXY: t.Final = "HTTPS_PROXY, ALL_PROXY or NO_PROXY"
 
 
 def _is_certificate_file_error(failure: OSError, cause: BaseException) -> bool:

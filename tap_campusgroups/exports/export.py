@@ -16,6 +16,7 @@ from tap_campusgroups.exceptions import (
 from tap_campusgroups.exports.pagination import ExportEnded, ExportPaginator
 from tap_campusgroups.exports.response import RESUBMITTED, ResponseKind
 from tap_campusgroups.exports.retry import RangeHistory
+from tap_campusgroups.redaction import printable
 
 if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -78,7 +79,7 @@ def run_export(
             history.accepted += 1
             if not slot.accept(response.query_id, is_resubmission=history.accepted > 1):
                 raise ExportEnded(response, ResponseKind.QUERY_ID_REPEATED)
-            submitted = (slot.stream, window, response.query_id)
+            submitted = (slot.stream, window, printable(response.query_id))
             logger.info("Export submitted: stream=%s window=%s query_id=%s", *submitted)
         elif response.results is not None:
             waited, intervals = 0.0, policy.intervals()

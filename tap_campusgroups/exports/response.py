@@ -16,17 +16,21 @@ from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     JsonError,
     Raw,
+    RepeatedKeyError,
     UnexpectedJsonError,
     decode_body,
     decode_value,
     describe_json,
 )
-from tap_campusgroups.redaction import MAX_NAMES, redact_message
+from tap_campusgroups.redaction import MAX_NAMES, printable, redact_message
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_campusgroups.records.json_codec import Buffer
+
+
+MAX_IDENTIFIER: t.Final = 4096  # characters of a queryId or a token, which become part of a URL
 
 
 class ResponseKind(enum.Enum):
@@ -92,15 +96,18 @@ _FAILED = _pattern(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
 _CANCELLED = _pattern(r"\bcancel+ed\b", ResponseKind.CANCELLED)
 _BAD_DATE = _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED)
 _IN_5XX: t.Final = (_CANCELLED, _pattern(_QUERY_FAILED, ResponseKind.FAILED))
-_WITHOUT_ROWS: t.Final = (
-    _CANCELLED,
-    _FAILED,
+_WAIT: t.Final = (
     _pattern(r"\b(?:queued|waiting|pending)\b", ResponseKind.QUEUED),
     _pattern(
         r"\b(?:running|executing|accepted|processing|in progress"
         r"|not (?:yet )?(?:complete|completed|done|finished|ready))\b",
         ResponseKind.RUNNING,
     ),
+)
+_WITHOUT_ROWS: t.Final = (
+    _CANCELLED,
+    _FAILED,
+    *_WAIT,
     _pattern(
         r"\bno (?:data|records?|results?|rows?)\b|\b(?:complete|completed|done|finished|ok"
         r"|succeeded|success|successful|successfully)\b",
@@ -111,6 +118,14 @@ _BESIDE_ROWS: t.Final = (
     _CANCELLED,
     _pattern(
         r"\b(?:aborted|error|exception|fail|failed|failure|incomplete|timed out|truncated)\b",
+        ResponseKind.FAILED,
+    ),
+)
+_ON_LAST_PAGE: t.Final = (
+    *_BESIDE_ROWS,
+    *_WAIT,
+    _pattern(
+        r"\bpartial(?:ly)?\b|(?<!\bno )\bmore (?:data|pages|records|results|rows)\b",
         ResponseKind.FAILED,
     ),
 )
@@ -139,6 +154,8 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     | 201, 202 to a GET | any | queued, running |
     | 200 | has a non-empty `error` | failed |
     | 200 to a GET | has rows, and a message that reports a failure | failed |
+    | 200 to a GET | has rows, no token, and a message: queued, running, or failed if it reports a
+      part of the rows | |
     | 200 to a GET | no rows, but a message: queued, running, failed or cancelled by its wording; an
       empty page if it reports success or no data; otherwise unrecognised | |
     | 200 to a GET | `Results` is an array | page; the last one has no token, or an empty one |
@@ -155,7 +172,7 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     | other 5xx | any | server error: the request is retried |
 
     Keys match in any case, with or without underscores. If a key has two spellings, the value that
-    is not empty counts; two different values make the response unrecognised.
+    is not empty counts; two different values make the response unrecognised, as does one key twice.
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
@@ -190,6 +207,10 @@ class _Body:
         self.problem: ResponseKind | None = None
         try:
             body, self.has_invalid_unicode = decode_body(content)
+        except RepeatedKeyError:
+            self.problem = ResponseKind.UNRECOGNISED
+            self.structure = "an object that has a key twice"
+            return
         except UnexpectedJsonError:
             self.problem = ResponseKind.UNRECOGNISED
             self.structure = f"JSON of type {describe_json(content)}"
@@ -201,7 +222,7 @@ class _Body:
         types = []
         for key, raw in body.items():
             name = _FIELDS.get(key.replace("_", "").lower())
-            types.append(f"{key if name else '(another key)'}: {describe_json(raw)}")
+            types.append(f"{printable(key) if name else '(another key)'}: {describe_json(raw)}")
             if name is None:
                 self.unknown_keys.append(key)
             else:
@@ -230,6 +251,11 @@ def _text(value: t.Any) -> str | None:
     return value if value and isinstance(value, str) else None
 
 
+def _identifier(value: t.Any) -> str | None:
+    text = _text(value)
+    return text if text and len(text) <= MAX_IDENTIFIER else None
+
+
 _EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
 
 
@@ -250,7 +276,7 @@ def _classify(method: str, status: int, body: _Body) -> ParsedResponse:
     if kind is not None:
         return ParsedResponse(kind)
     if method == "POST":
-        if query_id := _text(body.fields.get("query_id")):
+        if query_id := _identifier(body.fields.get("query_id")):
             return ParsedResponse(ResponseKind.ACCEPTED, query_id=query_id)
         return ParsedResponse(_match(body.message, [_FAILED]) or ResponseKind.UNRECOGNISED)
     return _parse_page(body) if status == HTTPStatus.OK else _UNRECOGNISED
@@ -276,12 +302,13 @@ def _parse_page(body: _Body) -> ParsedResponse:
     results, token = body.fields.get("results"), body.fields.get("token")
     has_rows, kind = _is_filled(results), ResponseKind.PAGE
     if has_rows:
-        kind = _match(body.message, _BESIDE_ROWS) or kind
+        kind = _match(body.message, _BESIDE_ROWS if _is_filled(token) else _ON_LAST_PAGE) or kind
     elif _is_filled(body.fields.get("message")):
         kind = _match(body.message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
     if kind is not ResponseKind.PAGE:
         return ParsedResponse(kind)
     is_array = results is not None and describe_json(results) == "array"
-    if not is_array or not isinstance(token, str | None):
+    next_token = _identifier(token)
+    if not is_array or (next_token is None and token not in (None, "")):
         return _UNRECOGNISED
-    return ParsedResponse(kind, results=results, token=_text(token), has_rows=has_rows)
+    return ParsedResponse(kind, results=results, token=next_token, has_rows=has_rows)

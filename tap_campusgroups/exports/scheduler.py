@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from threading import Condition, Event, RLock, Thread
 
 from tap_campusgroups.exceptions import ExportsStoppedError
-from tap_campusgroups.exports.connection import Connection
+from tap_campusgroups.exports.connection import Connection, start_thread
+from tap_campusgroups.redaction import printable
 from tap_campusgroups.shutdown import CHECK_INTERVAL, SHUTDOWN
 
 if t.TYPE_CHECKING:
@@ -296,7 +297,7 @@ class Slot:
         """Log that the export stays at the service, if it was accepted."""
         if self.query_id is not None:
             text = "Export abandoned: stream=%s query_id=%s"
-            self.capacity.logger.info(text, self.stream, self.query_id)
+            self.capacity.logger.info(text, self.stream, printable(self.query_id))
 
     def _reserve(self, size: int) -> None:
         with self.capacity.changed:
@@ -361,7 +362,7 @@ class Scheduler:
             self._capacity.current_job = job
             if not self._threads:
                 SHUTDOWN.log_abandoned = self._log_abandoned
-                self._start(self._log_progress, "progress")
+                self._start(self._log_progress, "tap-campusgroups-progress")
             self._start_worker()
             self._changed.notify_all()
             return job
@@ -416,14 +417,12 @@ class Scheduler:
     # Workers
 
     def _start(self, run: Callable[[], None], name: str) -> None:
-        thread = Thread(target=run, name=f"tap-campusgroups-{name}", daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        self._threads.append(start_thread(Thread(target=run, name=name)))
 
     def _start_worker(self) -> None:
         """Start a worker if jobs are left and no worker is idle; one more thread logs progress."""
         if not self._idle and len(self._threads) <= MAX_WORKERS and self._head() is not None:
-            self._start(self._work, f"worker-{len(self._threads)}")
+            self._start(self._work, f"tap-campusgroups-worker-{len(self._threads)}")
             self._idle += 1
 
     def _work(self) -> None:
