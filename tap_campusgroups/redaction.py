@@ -14,6 +14,7 @@ if t.TYPE_CHECKING:
 
 HIDDEN_NAME: t.Final = "(a name)"
 MAX_NAMES: t.Final = 5  # names in a log line
+MAX_SHOWN: t.Final = 100  # characters of a text
 
 _MAX_NAME_LENGTH: t.Final = 40
 _FIELD_NAME = re.compile(r"[a-z]+(?:[A-Z][a-z]*)*[0-9]?")  # as all names of the specification
@@ -43,6 +44,18 @@ _KNOWN_MESSAGES: t.Final = (
     "Too many requests",
     "Unauthorized",
 )
+
+
+def printable(text: str) -> str:
+    """Return a text from outside for a log line: escaped and at most `MAX_SHOWN` characters long.
+
+    A line break would forge a log line, and a terminal obeys other control characters.
+    """
+    start = text[:MAX_SHOWN]
+    shown = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in start
+    )
+    return shown if text == start else f"{shown}... ({len(text)} characters)"
 
 
 def safe_field_name(name: str) -> str:

@@ -7,10 +7,8 @@ import typing as t
 from http import HTTPStatus
 
 from tap_campusgroups import exceptions
-from tap_campusgroups.exports.endpoint import Endpoint
-from tap_campusgroups.exports.export import PollPolicy
-from tap_campusgroups.exports.http_client import HttpClient
-from tap_campusgroups.exports.resubmission import WindowExporter
+from tap_campusgroups.exports.export import PollPolicy, WindowExporter
+from tap_campusgroups.exports.http_client import Endpoint, HttpClient
 from tap_campusgroups.exports.retry import RetryPolicy
 from tap_campusgroups.exports.scheduler import Scheduler, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor

@@ -14,8 +14,10 @@ from threading import Thread
 import requests
 from typing_extensions import override
 
+from tap_campusgroups.exceptions import ConnectionSetupError
+
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 CHUNK_BYTES: t.Final = 2**18
 MAX_BODY_BYTES: t.Final = 256 * 2**20  # of a page, decompressed: it has to fit in memory
@@ -45,12 +47,10 @@ class Connection:
     The timeouts of a socket apply between two bytes, so a response that arrives byte by byte would
     never end. A second thread therefore waits for responses; if one takes too long, that thread
     is left behind and ends with the response.
-
-    Attributes:
-        waited: Seconds that the last request took, without time in which the process did not run.
     """
 
     def __init__(self) -> None:
+        # Seconds that the last request took, without time in which the process did not run.
         self.waited = 0.0
         self._sender: _Sender | None = None
 
@@ -71,8 +71,7 @@ class Connection:
             BodyTooLargeError: If a page is too large for memory.
         """
         if self._sender is None:
-            self._sender = _Sender()
-            self._sender.start()
+            self._sender = start_thread(_Sender())
         self._sender.requests.put((request, timeout))
         self.waited = 0.0
         # In steps, so that a suspended process finds most of the deadline left when it resumes.
@@ -97,11 +96,32 @@ class Connection:
             self._sender = None
 
 
+_Thread = t.TypeVar("_Thread", bound=Thread)
+
+
+def start_thread(thread: _Thread) -> _Thread:
+    """Start a thread as a daemon, and return it.
+
+    Raises:
+        ConnectionSetupError: If the system allows no more threads.
+    """
+    thread.daemon = True
+    try:
+        thread.start()
+    except RuntimeError:
+        msg = (
+            "The system does not allow another thread. Raise its limit of processes (ulimit -u, or "
+            "the limit of the container), or lower max_concurrent_exports."
+        )
+        raise ConnectionSetupError(msg) from None
+    return thread
+
+
 class _Sender(Thread):
     """The thread of a connection."""
 
     def __init__(self) -> None:
-        super().__init__(name="tap-campusgroups-request", daemon=True)
+        super().__init__(name="tap-campusgroups-request")
         self.requests: SimpleQueue[tuple[requests.PreparedRequest, float] | None] = SimpleQueue()
         self.answers: SimpleQueue[HttpResponse | BaseException] = SimpleQueue()
 
@@ -129,7 +149,8 @@ def _exchange(
         stream=True,
         timeout=timeout,
         verify=environment["verify"] or True,
-        proxies=environment["proxies"],
+        # Plain http goes to this machine only; a proxy would read the secret.
+        proxies=environment["proxies"] if url.startswith("https:") else {},
     )
     return HttpResponse(response.status_code, response.headers, _read_body(response))
 
@@ -153,7 +174,7 @@ def _read_body(response: requests.Response) -> bytes:
 
 def describe_failure(failure: OSError) -> str:
     """Describe a failed attempt without the error's text, which contains the URL."""
-    *_, cause = _chain(failure)
+    cause = _cause(failure)
     detail = "" if cause is failure else f" ({type(cause).__name__})"
     return f"{type(failure).__name__}{detail}"
 
@@ -163,36 +184,23 @@ def setup_problem(failure: OSError, *, has_answered: bool) -> str | None:
 
     `has_answered` is whether the service has answered in this run: then the setup works.
     """
-    *_, cause = _chain(failure)
-    problem = None
+    cause = _cause(failure)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        problem = (
+        return (
             f"the certificate is not trusted ({cause.verify_message.rstrip('.')}). If a proxy of "
             "your network inspects connections, set REQUESTS_CA_BUNDLE to the file with the "
             "certificates of its authority"
         )
-    elif _is_certificate_file_error(failure, cause):
-        problem = "a certificate file cannot be read. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
-    elif isinstance(failure, requests.exceptions.InvalidSchema):
-        problem = f"a SOCKS proxy needs the package PySocks. Install it, or correct {_PROXY}"
-    elif isinstance(failure, requests.exceptions.InvalidURL):
-        problem = f"a URL is invalid. Correct api_url, {_PROXY}"
-    elif has_answered:
-        pass
-    elif isinstance(failure, requests.exceptions.ProxyError):
-        status = _TUNNEL_STATUS.search(str(cause))
-        if not (status and status[1].startswith("5")):
-            reason = f"HTTP {status[1]}" if status else type(cause).__name__
-            problem = f"the proxy cannot be used ({reason}). Correct {_PROXY}"
-    elif isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-        problem = "the host name does not exist. Correct school_code or api_url"
-    return problem
+    if _is_certificate_file_error(failure, cause):
+        return "a certificate file cannot be read. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+    if isinstance(failure, requests.exceptions.InvalidSchema):
+        return f"a SOCKS proxy needs the package PySocks. Install it, or correct {_PROXY}"
+    if isinstance(failure, requests.exceptions.InvalidURL):
+        return f"a URL is invalid. Correct api_url, {_PROXY}"
+    return None if has_answered else _address_problem(failure, cause)
 
 
-_PROXY: t.Final = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY"
-
-# The text of http.client: no attribute has the status.
-_TUNNEL_STATUS = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+_PROXY: t.Final = "HTTPS_PROXY, ALL_PROXY or NO_PROXY"
 
 
 def _is_certificate_file_error(failure: OSError, cause: BaseException) -> bool:
@@ -202,11 +210,22 @@ def _is_certificate_file_error(failure: OSError, cause: BaseException) -> bool:
     return not is_of_requests and failure.errno is None  # a missing file
 
 
-def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """Yield an error, the one that it wraps, and so on."""
-    error: object = failure
-    while isinstance(error, BaseException):
-        yield error
-        wrapped = [getattr(error, "reason", None), getattr(error, "original_error", None)]
-        wrapped += [*error.args[:1], error.__cause__]
-        error = next((one for one in wrapped if isinstance(one, BaseException)), None)
+def _address_problem(failure: OSError, cause: BaseException) -> str | None:
+    if isinstance(failure, requests.exceptions.ProxyError):
+        # The text of http.client: no attribute has the status.
+        status = re.search("Tunnel connection failed: ([0-9]{3})", str(cause))
+        if status and status[1].startswith("5"):
+            return None
+        reason = f"HTTP {status[1]}" if status else type(cause).__name__
+        return f"the proxy cannot be used ({reason}). Correct {_PROXY}"
+    if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+        return "the host name does not exist. Correct school_code or api_url"
+    return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the innermost of the errors that wrap each other."""
+    wrapped = [getattr(error, "reason", None), getattr(error, "original_error", None)]
+    wrapped += [*error.args[:1], error.__cause__]
+    inner = next((one for one in wrapped if isinstance(one, BaseException)), None)
+    return error if inner is None else _cause(inner)

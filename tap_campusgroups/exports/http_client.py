@@ -1,12 +1,13 @@
-"""Sends the steps of exports: retries, the alternative path, denied access."""
+"""The requests of the steps of an export: retries, the alternative path, denied access."""
 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import requests
+from requests.utils import default_headers
 
 from tap_campusgroups.exceptions import (
     AccessDeniedError,
@@ -14,20 +15,16 @@ from tap_campusgroups.exceptions import (
     ExportFailedError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports.connection import (
-    BodyTooLargeError,
-    describe_failure,
-    setup_problem,
-)
-from tap_campusgroups.exports.pagination import Fetch
+from tap_campusgroups.exports.connection import BodyTooLargeError, describe_failure, setup_problem
+from tap_campusgroups.exports.pagination import Fetch, Submit
 from tap_campusgroups.exports.response import TRANSIENT, ParsedResponse, ResponseKind, classify
 from tap_campusgroups.exports.retry import parse_retry_after, retry_delay
+from tap_campusgroups.exports.window import format_bound
 
 if t.TYPE_CHECKING:
     import logging
 
     from tap_campusgroups.exports.connection import HttpResponse
-    from tap_campusgroups.exports.endpoint import Endpoint
     from tap_campusgroups.exports.export import PollPolicy
     from tap_campusgroups.exports.pagination import Step
     from tap_campusgroups.exports.retry import RangeHistory, RetryPolicy
@@ -35,6 +32,45 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.service_monitor import ServiceMonitor
 
 RESPONSE_DEADLINE: t.Final = 5  # time limit of a whole response, in request timeouts
+
+
+@dataclass(eq=False)
+class Endpoint:
+    """Prepares the requests of one stream; used by several workers at a time."""
+
+    url: str  # of the API, without a trailing slash
+    path: str  # `use_alias` replaces it by `path_alias`
+    path_alias: str | None
+    page_size: int
+    school_code: str
+    user_agent: str
+    api_secret: str = field(repr=False)
+
+    def request(self, step: Step) -> requests.PreparedRequest:
+        """Prepare the request of a step (document, "Header parameters" and "Request events")."""
+        headers = {
+            **default_headers(),
+            "Accept": "application/json",
+            "User-Agent": self.user_agent,
+            "X-CG-API-Secret": self.api_secret,
+            "X-CG-School": self.school_code,
+        }
+        if isinstance(step, Submit):
+            start, end = format_bound(step.window.start), format_bound(step.window.end)
+            method, params = "POST", {"updatedStart": start, "updatedEnd": end}
+        else:
+            method, params = "GET", {"queryId": step.query_id, "size": str(self.page_size)}
+            if step.token is not None:
+                params["token"] = step.token
+        # Prepared without a session, which would add the credentials of a .netrc file.
+        return requests.Request(method, self.url + self.path, headers, params=params).prepare()
+
+    def use_alias(self, unknown_path: str) -> bool:
+        """Use the other spelling from now on, after a 404; return false if that was the other."""
+        if self.path_alias in {None, unknown_path}:
+            return False
+        self.path = self.path_alias or unknown_path
+        return True
 
 
 class _Failure(t.NamedTuple):
@@ -48,13 +84,9 @@ class _Failure(t.NamedTuple):
 
 @dataclass(frozen=True)
 class HttpClient:
-    """Sends the requests of a run; used by all workers.
+    """Sends the requests of a run; used by all workers."""
 
-    Attributes:
-        request_timeout: Limit between two bytes of a response, in seconds.
-    """
-
-    request_timeout: float
+    request_timeout: float  # seconds between two bytes of a response
     poll: PollPolicy
     retry: RetryPolicy
     monitor: ServiceMonitor
@@ -104,10 +136,8 @@ class HttpClient:
             if refusals > 1 and slot.yield_to_others():
                 failures = refusals = 0
             delay = retry_delay(failures, outcome.retry_after)
-            if (
-                failures >= outcome.max_attempts
-                or history.fault_seconds + delay >= self.fault_limit
-            ):
+            left = self.fault_limit - history.fault_seconds
+            if failures >= outcome.max_attempts or delay >= left:
                 history.retry_after = outcome.retry_after or 0.0
                 raise self._final_error(outcome, failures, f"{request.method} {path}", slot.stream)
             self.logger.warning(
@@ -151,7 +181,11 @@ class HttpClient:
         max_attempts = retry.max_attempts
         if parsed.kind is ResponseKind.DENIED:
             if not self.monitor.has_accepted_job:
-                raise _denied(stream, str(parsed), parsed.status)
+                msg = (
+                    f"Stream '{stream}': {parsed}. Check api_secret and school_code, and that the "
+                    "secret may read this data."
+                )
+                raise AccessDeniedError(msg, status=parsed.status)
             max_attempts = min(max_attempts, retry.max_attempts_denied)
         elif parsed.kind not in TRANSIENT:
             self.monitor.observe_keys(stream, parsed.unknown_keys)
@@ -162,26 +196,18 @@ class HttpClient:
     def _final_error(
         self, failure: _Failure, attempts: int, request: str, stream: str
     ) -> AccessDeniedError | ServiceUnavailableError:
-        count = f"{attempts} attempt{'s' * (attempts > 1)}"
+        count = f"after {attempts} attempt{'s' * (attempts > 1)}"
         if failure.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            reason = f"{failure.reason} after {count}"
-            return _denied(stream, reason, failure.status, has_worked=True)
-        msg = f"Stream '{stream}': {request} failed after {count}: {failure.reason}."
+            msg = (
+                f"Stream '{stream}': {failure.reason} {count}. The secret has worked in this run, "
+                "so either it may not read this data (ask CampusGroups, or deselect the stream), "
+                "or a firewall or rate limit of the service refuses the requests (run again "
+                "later, or lower max_concurrent_exports)."
+            )
+            return AccessDeniedError(msg, status=failure.status)
+        msg = f"Stream '{stream}': {request} failed {count}: {failure.reason}."
         if failure.status is None:
             msg += " Check the network, school_code and api_url."
         elif failure.retry_after is not None and attempts < failure.max_attempts:
             msg += f" The service asks to wait {failure.retry_after:.0f} s; run again later."
         return ServiceUnavailableError(msg)
-
-
-def _denied(
-    stream: str, reason: str, status: int, *, has_worked: bool = False
-) -> AccessDeniedError:
-    advice = "Check api_secret and school_code, and that the secret may read this data"
-    if has_worked:
-        advice = (
-            "The secret has worked in this run, so either it may not read this data (ask "
-            "CampusGroups, or deselect the stream), or a firewall or rate limit of the service "
-            "refuses the requests (run again later, or lower max_concurrent_exports)"
-        )
-    return AccessDeniedError(f"Stream '{stream}': {reason}. {advice}.", status=status)

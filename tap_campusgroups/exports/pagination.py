@@ -57,8 +57,7 @@ class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it in
 class ExportPaginator(BaseAPIPaginator[Step]):
     """Walks one export from its `POST` to its last page; the caller waits between polls.
 
-    It differs from other paginators of the SDK in that it is given parsed responses: a page can
-    have megabytes, and is parsed once.
+    Unlike other paginators of the SDK, it gets parsed responses: a large page is parsed once.
     """
 
     def __init__(self, window: Window) -> None:

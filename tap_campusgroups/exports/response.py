@@ -16,17 +16,21 @@ from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     JsonError,
     Raw,
+    RepeatedKeyError,
     UnexpectedJsonError,
     decode_body,
     decode_value,
     describe_json,
 )
-from tap_campusgroups.redaction import MAX_NAMES, redact_message
+from tap_campusgroups.redaction import MAX_NAMES, printable, redact_message
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tap_campusgroups.records.json_codec import Buffer
+
+
+MAX_IDENTIFIER: t.Final = 4096  # characters of a queryId or a token, which become part of a URL
 
 
 class ResponseKind(enum.Enum):
@@ -51,36 +55,26 @@ class ResponseKind(enum.Enum):
     QUERY_ID_REPEATED = "the service returned the queryId of another export"
 
 
+# The export is not ready yet.
 WAITING: t.Final = {ResponseKind.QUEUED, ResponseKind.RUNNING}
-"""The export is not ready yet."""
-
+# The export has ended; its range can be submitted again.
 RESUBMITTED: t.Final = {ResponseKind.FAILED, ResponseKind.CANCELLED, ResponseKind.EXPIRED}
-"""The export has ended; its range can be submitted again."""
-
+# The request failed; the same request can be sent again.
 TRANSIENT: t.Final = {ResponseKind.BUSY, ResponseKind.SERVER_ERROR, ResponseKind.INVALID_JSON}
-"""The request failed; the same request can be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedResponse:
-    """A response and its meaning.
-
-    Attributes:
-        status: HTTP status.
-        detail: The service's message, or the structure of the body, without personal data.
-        results: JSON text of the page's array of rows, if it is a page.
-        token: Token of the next page; `None` on the last page.
-        unknown_keys: Keys of the body that the API does not document.
-    """
+    """A response and its meaning."""
 
     kind: ResponseKind
     status: int = HTTPStatus.OK
-    detail: str = ""
+    detail: str = ""  # the message, or the structure of the body, without personal data
     query_id: str | None = None
-    results: Raw | None = None
-    token: str | None = None
+    results: Raw | None = None  # JSON text of the array of rows, if it is a page
+    token: str | None = None  # of the next page
     has_rows: bool = False
-    unknown_keys: tuple[str, ...] = ()
+    unknown_keys: tuple[str, ...] = ()  # of the body, that the API does not document
     has_invalid_unicode: bool = False
 
     def __str__(self) -> str:
@@ -95,23 +89,25 @@ def _pattern(pattern: str, kind: ResponseKind) -> _Pattern:
     return re.compile(pattern, re.IGNORECASE), kind
 
 
+# Meaning of a message, by the kind of response that carries it. The first match counts.
 # "Query execution failed", "Query execution was cancelled", and a 200 that says "Error ...".
 _QUERY_FAILED = r"\bexecution failed\b|\bquery (?:has )?failed\b"
 _FAILED = _pattern(rf"^\s*error\b|{_QUERY_FAILED}", ResponseKind.FAILED)
 _CANCELLED = _pattern(r"\bcancel+ed\b", ResponseKind.CANCELLED)
-
-# Meaning of a message, by the kind of response that carries it. The first match counts.
 _BAD_DATE = _pattern(r"\berror parsing (?:start|end) date\b", ResponseKind.REJECTED)
 _IN_5XX: t.Final = (_CANCELLED, _pattern(_QUERY_FAILED, ResponseKind.FAILED))
-_WITHOUT_ROWS: t.Final = (
-    _CANCELLED,
-    _FAILED,
+_WAIT: t.Final = (
     _pattern(r"\b(?:queued|waiting|pending)\b", ResponseKind.QUEUED),
     _pattern(
         r"\b(?:running|executing|accepted|processing|in progress"
         r"|not (?:yet )?(?:complete|completed|done|finished|ready))\b",
         ResponseKind.RUNNING,
     ),
+)
+_WITHOUT_ROWS: t.Final = (
+    _CANCELLED,
+    _FAILED,
+    *_WAIT,
     _pattern(
         r"\bno (?:data|records?|results?|rows?)\b|\b(?:complete|completed|done|finished|ok"
         r"|succeeded|success|successful|successfully)\b",
@@ -122,6 +118,14 @@ _BESIDE_ROWS: t.Final = (
     _CANCELLED,
     _pattern(
         r"\b(?:aborted|error|exception|fail|failed|failure|incomplete|timed out|truncated)\b",
+        ResponseKind.FAILED,
+    ),
+)
+_ON_LAST_PAGE: t.Final = (
+    *_BESIDE_ROWS,
+    *_WAIT,
+    _pattern(
+        r"\bpartial(?:ly)?\b|(?<!\bno )\bmore (?:data|pages|records|results|rows)\b",
         ResponseKind.FAILED,
     ),
 )
@@ -150,6 +154,8 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     | 201, 202 to a GET | any | queued, running |
     | 200 | has a non-empty `error` | failed |
     | 200 to a GET | has rows, and a message that reports a failure | failed |
+    | 200 to a GET | has rows, no token, and a message: queued, running, or failed if it reports a
+      part of the rows | |
     | 200 to a GET | no rows, but a message: queued, running, failed or cancelled by its wording; an
       empty page if it reports success or no data; otherwise unrecognised | |
     | 200 to a GET | `Results` is an array | page; the last one has no token, or an empty one |
@@ -166,35 +172,101 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     | other 5xx | any | server error: the request is retried |
 
     Keys match in any case, with or without underscores. If a key has two spellings, the value that
-    is not empty counts; two different values make the response unrecognised.
+    is not empty counts; two different values make the response unrecognised, as does one key twice.
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
     """
-    body = _parse_body(content)
-    parsed = _classify(method, status, body)
+    body = _Body(content)
     return replace(
-        parsed,
+        _classify(method, status, body),
         status=status,
-        detail=body.structure if body.message is None else redact_message(body.message),
-        unknown_keys=body.unknown_keys if status < HTTPStatus.MULTIPLE_CHOICES else (),
+        detail=redact_message(body.message) if body.message else body.structure,
+        unknown_keys=tuple(body.unknown_keys) if status < HTTPStatus.MULTIPLE_CHOICES else (),
         has_invalid_unicode=body.has_invalid_unicode,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """The known fields of a body, and what is wrong with it."""
+# Known keys of a body, in lower case and without underscores, and our names of them.
+_FIELDS: t.Final = {
+    "results": "results",
+    "nexttoken": "token",
+    "message": "message",
+    "queryid": "query_id",
+    **dict.fromkeys(("error", "errors", "errormessage"), "error"),
+}
 
-    fields: Mapping[str, t.Any]
-    structure: str
-    unknown_keys: tuple[str, ...] = ()
-    has_invalid_unicode: bool = False
-    problem: ResponseKind | None = None
+
+class _Body:
+    """The known fields of a body, decoded except `results`, and what is wrong with it."""
+
+    def __init__(self, content: Buffer) -> None:
+        self.fields: dict[str, t.Any] = {}
+        self.unknown_keys: list[str] = []
+        self.has_invalid_unicode = False
+        self.problem: ResponseKind | None = None
+        try:
+            body, self.has_invalid_unicode = decode_body(content)
+        except RepeatedKeyError:
+            self.problem = ResponseKind.UNRECOGNISED
+            self.structure = "an object that has a key twice"
+            return
+        except UnexpectedJsonError:
+            self.problem = ResponseKind.UNRECOGNISED
+            self.structure = f"JSON of type {describe_json(content)}"
+            return
+        except InvalidJsonError:
+            self.problem = ResponseKind.INVALID_JSON
+            self.structure = f"{len(content)} bytes that are not JSON"
+            return
+        types = []
+        for key, raw in body.items():
+            name = _FIELDS.get(key.replace("_", "").lower())
+            types.append(f"{printable(key) if name else '(another key)'}: {describe_json(raw)}")
+            if name is None:
+                self.unknown_keys.append(key)
+            else:
+                self._add(name, raw)
+        self.structure = f"an object of {', '.join(types[:MAX_NAMES]) or 'no keys'}"
+
+    def _add(self, name: str, raw: Raw) -> None:
+        value: t.Any = raw
+        if name != "results":
+            with suppress(JsonError):
+                value = decode_value(raw)
+        other = self.fields.get(name)
+        if not _is_filled(other):
+            if other is None or _is_filled(value):
+                self.fields[name] = value
+        elif name != "error" and _is_filled(value) and value != other:
+            self.problem = ResponseKind.UNRECOGNISED
 
     @property
     def message(self) -> str | None:
+        """The text of an error, or the message."""
         return _text(self.fields.get("error")) or _text(self.fields.get("message"))
+
+
+def _text(value: t.Any) -> str | None:
+    return value if value and isinstance(value, str) else None
+
+
+def _identifier(value: t.Any) -> str | None:
+    text = _text(value)
+    return text if text and len(text) <= MAX_IDENTIFIER else None
+
+
+_EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
+
+
+def _is_filled(value: t.Any) -> bool:
+    if isinstance(value, Raw):
+        return not _EMPTY.fullmatch(memoryview(value))
+    return value not in (None, "", [])
+
+
+def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
+    return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
 
 
 def _classify(method: str, status: int, body: _Body) -> ParsedResponse:
@@ -204,7 +276,9 @@ def _classify(method: str, status: int, body: _Body) -> ParsedResponse:
     if kind is not None:
         return ParsedResponse(kind)
     if method == "POST":
-        return _parse_submission(body)
+        if query_id := _identifier(body.fields.get("query_id")):
+            return ParsedResponse(ResponseKind.ACCEPTED, query_id=query_id)
+        return ParsedResponse(_match(body.message, [_FAILED]) or ResponseKind.UNRECOGNISED)
     return _parse_page(body) if status == HTTPStatus.OK else _UNRECOGNISED
 
 
@@ -223,97 +297,18 @@ def _kind_by_status(method: str, status: int, message: str | None) -> ResponseKi
 
 _UNRECOGNISED: t.Final = ParsedResponse(ResponseKind.UNRECOGNISED)
 
-_FIELDS: t.Final[dict[str, str]] = {
-    "results": "results",
-    "nexttoken": "token",
-    "message": "message",
-    "queryid": "query_id",
-    "error": "error",
-    "errors": "error",
-    "errormessage": "error",
-}
-"""Known keys of a body, in lower case and without underscores, and our names of them."""
-
-_EMPTY = re.compile(rb'\s*(?:null|""|\[\s*\])\s*')
-
-
-def _is_filled(value: t.Any) -> bool:
-    if isinstance(value, Raw):
-        return not _EMPTY.fullmatch(memoryview(value))
-    return value not in (None, "", [])
-
-
-def _parse_body(content: Buffer) -> _Body:
-    try:
-        body, has_invalid_unicode = decode_body(content)
-    except UnexpectedJsonError:
-        kind, structure = ResponseKind.UNRECOGNISED, f"JSON of type {describe_json(content)}"
-        return _Body({}, structure, problem=kind)
-    except InvalidJsonError:
-        structure = f"{len(content)} bytes that are not JSON"
-        return _Body({}, structure, problem=ResponseKind.INVALID_JSON)
-    keys = [
-        f"{key if _field(key) else '(another key)'}: {describe_json(raw)}"
-        for key, raw in list(body.items())[:MAX_NAMES]
-    ]
-    structure = f"an object of {', '.join(keys) or 'no keys'}"
-    try:
-        return _Body(*_known_fields(body, structure), has_invalid_unicode)
-    except UnexpectedJsonError:
-        return _Body({}, structure, problem=ResponseKind.UNRECOGNISED)
-
-
-def _field(key: str) -> str | None:
-    return _FIELDS.get(key.replace("_", "").lower())
-
-
-def _known_fields(
-    body: Mapping[str, Raw], structure: str
-) -> tuple[dict[str, t.Any], str, tuple[str, ...]]:
-    """Return the known fields, decoded except `results`, the structure, and the unknown keys."""
-    fields: dict[str, t.Any] = {}
-    unknown: list[str] = []
-    for key, raw in body.items():
-        name = _field(key)
-        if name is None:
-            unknown.append(key)
-            continue
-        value: t.Any = raw
-        if name != "results":
-            with suppress(JsonError):
-                value = decode_value(raw)
-        if not _is_filled(other := fields.get(name)):
-            if other is None or _is_filled(value):
-                fields[name] = value
-        elif name != "error" and _is_filled(value) and value != other:
-            raise UnexpectedJsonError
-    return fields, structure, tuple(unknown)
-
-
-def _text(value: t.Any) -> str | None:
-    return value if value and isinstance(value, str) else None
-
-
-def _match(message: str | None, patterns: Iterable[_Pattern]) -> ResponseKind | None:
-    return next((kind for pattern, kind in patterns if message and pattern.search(message)), None)
-
-
-def _parse_submission(body: _Body) -> ParsedResponse:
-    if query_id := _text(body.fields.get("query_id")):
-        return ParsedResponse(ResponseKind.ACCEPTED, query_id=query_id)
-    return ParsedResponse(_match(body.message, [_FAILED]) or ResponseKind.UNRECOGNISED)
-
 
 def _parse_page(body: _Body) -> ParsedResponse:
     results, token = body.fields.get("results"), body.fields.get("token")
     has_rows, kind = _is_filled(results), ResponseKind.PAGE
     if has_rows:
-        kind = _match(body.message, _BESIDE_ROWS) or kind
+        kind = _match(body.message, _BESIDE_ROWS if _is_filled(token) else _ON_LAST_PAGE) or kind
     elif _is_filled(body.fields.get("message")):
         kind = _match(body.message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
     if kind is not ResponseKind.PAGE:
         return ParsedResponse(kind)
     is_array = results is not None and describe_json(results) == "array"
-    if not is_array or not isinstance(token, str | None):
+    next_token = _identifier(token)
+    if not is_array or (next_token is None and token not in (None, "")):
         return _UNRECOGNISED
-    return ParsedResponse(kind, results=results, token=_text(token), has_rows=has_rows)
+    return ParsedResponse(kind, results=results, token=next_token, has_rows=has_rows)

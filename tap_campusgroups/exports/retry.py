@@ -16,24 +16,17 @@ RESUBMISSION_DELAY: t.Final = 5.0  # seconds before the first; each further one 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Limits for one request and for one export.
+    """Limits for one request and for one export."""
 
-    Attributes:
-        max_attempts: Attempts of one request; the delays between 8 add up to about two minutes.
-        max_attempts_denied: Attempts after a 401 or 403, once the secret has worked in the run: the
-            service validates the secret by a remote call that can fail for a moment, and a firewall
-            or a rate limit may answer 403.
-        fault_seconds: Time that all faults of one export may take: its failed attempts, the delays
-            after them, and the same of its resubmissions.
-        fault_seconds_unaccepted: The same before the service has accepted an export of the run.
-        resubmissions: Resubmissions of a range whose export failed.
-    """
-
-    max_attempts: int = 8
+    max_attempts: int = 8  # of a request; the delays between them add up to about two minutes
+    # Of a 401 or 403 once the secret has worked in the run: the service validates the secret by a
+    # remote call that can fail for a moment, and a firewall or a rate limit may answer 403.
     max_attempts_denied: int = 4
+    # All faults of one export: its failed attempts, the delays after them, and the same of its
+    # resubmissions. The second limit applies until the service has accepted an export of the run.
     fault_seconds: float = 900.0
     fault_seconds_unaccepted: float = 300.0
-    resubmissions: int = 2
+    resubmissions: int = 2  # of a range whose export failed
 
     @classmethod
     def for_timeout(cls, request_timeout: float) -> RetryPolicy:
@@ -47,17 +40,11 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class RangeHistory:
-    """What has happened to a range so far, over all of its exports.
+    """What has happened to a range so far, over all of its exports."""
 
-    Attributes:
-        accepted: Exports that the service has accepted.
-        fault_seconds: Time that faults have taken while the process was running.
-        retry_after: Delay that the service asked for when the last attempt of a request failed.
-    """
-
-    accepted: int = 0
-    fault_seconds: float = 0.0
-    retry_after: float = 0.0
+    accepted: int = 0  # exports that the service has accepted
+    fault_seconds: float = 0.0  # that faults have taken while the process was running
+    retry_after: float = 0.0  # seconds that the service asked for after a request's last attempt
 
 
 def retry_delay(failures: int, requested: float | None) -> float:

@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from threading import Condition, Event, RLock, Thread
 
 from tap_campusgroups.exceptions import ExportsStoppedError
-from tap_campusgroups.exports.connection import Connection
+from tap_campusgroups.exports.connection import Connection, start_thread
+from tap_campusgroups.redaction import printable
 from tap_campusgroups.shutdown import CHECK_INTERVAL, SHUTDOWN
 
 if t.TYPE_CHECKING:
@@ -52,29 +53,20 @@ def wait(event: Event, seconds: float) -> bool:
 
 @dataclass(eq=False)
 class StreamExports:
-    """The exports of one stream in a run: one job per window.
-
-    Attributes:
-        windows: The windows in ascending order, made when their turn comes.
-        planned: Number of windows.
-        run: Runs the exports of a job's window in a worker, and yields their pages.
-        counts: Requests, retries, accepted exports and resubmissions; counted by workers.
-        rows, emitted: Rows that the main thread has taken, and records that it emitted.
-        windows_done: Windows that the main thread has wholly emitted.
-        newest: The newest `updatedOn` that it emitted, in canonical form; empty without one.
-        created, jobs: Number of jobs so far, and those that the main thread has not reached yet;
-            the scheduler owns both.
-    """
+    """The exports of one stream in a run: one job per window."""
 
     stream: str
-    windows: Iterator[Window]
-    planned: int
-    run: Callable[[Slot], Generator[Page, None, None]]
+    windows: Iterator[Window]  # ascending, made when their turn comes
+    planned: int  # number of windows
+    run: Callable[[Slot], Generator[Page, None, None]]  # all exports of a window, in a worker
+    # Requests, retries, accepted exports and resubmissions; counted by workers.
     counts: Counter[str] = field(default_factory=Counter)
+    # Counted by the main thread: rows received, records emitted, windows wholly emitted.
     rows: int = 0
     emitted: int = 0
     windows_done: int = 0
-    newest: str = ""
+    newest: str = ""  # `updatedOn` of the records, in canonical form
+    # Of the scheduler: jobs so far, and those that the main thread has not finished.
     created: int = 0
     jobs: deque[Slot] = field(default_factory=deque)
 
@@ -84,10 +76,6 @@ class Capacity:
 
     One lock guards this and all slots. Workers wait for `changed`, the main thread waits for
     `page_ready`.
-
-    Attributes:
-        limit: Exports that may be at the service now, with those that were abandoned there.
-        current_job: The job whose pages the main thread takes.
     """
 
     def __init__(
@@ -95,16 +83,16 @@ class Capacity:
     ) -> None:
         self.monitor = monitor
         self.logger = logger
-        lock = RLock()
-        self.changed, self.page_ready = Condition(lock), Condition(lock)
-        self.max_concurrent = self.limit = max_concurrent
-        self.abandoned = 0
-        self.active: set[Slot] = set()
-        self.waiting: set[Slot] = set()
+        self.changed = Condition(lock := RLock())
+        self.page_ready = Condition(lock)
+        self.max_concurrent = self.limit = max_concurrent  # `limit` is lower after HTTP 429
+        self.limited_at = 0.0
+        self.abandoned = 0  # exports that still run at the service; within the limit
+        self.active: set[Slot] = set()  # with a place at the service
+        self.waiting: set[Slot] = set()  # for a place, by a worker
         self.buffered_bytes = 0
         self.max_page = PAGE_ESTIMATE
-        self.current_job: Slot | None = None
-        self._limited_at = 0.0
+        self.current_job: Slot | None = None  # whose pages the main thread takes
 
     @property
     def free_places(self) -> int:
@@ -121,90 +109,77 @@ class Capacity:
         is_due = job is self.current_job or (may_run_ahead and self.has_room(self.max_page))
         return is_due and self.free_places > len(self.waiting)
 
-    def free_place(self, job: Slot) -> None:
-        """Remove a job from the service; some time after HTTP 429, the limit rises again."""
-        self.active.discard(job)
-        if time.monotonic() - self._limited_at >= RECOVERY_INTERVAL:
-            self.set_limit(min(self.limit + 1, self.max_concurrent), "time without HTTP 429")
-        self.changed.notify_all()
-
     def set_limit(self, limit: int, reason: str) -> None:
         """Change the limit; a later rise comes after `RECOVERY_INTERVAL` at the earliest."""
-        self._limited_at = time.monotonic()
+        self.limited_at = time.monotonic()
         if limit != self.limit:
             self.limit = limit
             text = "Concurrency changed: max_concurrent_exports=%d reason=%s"
             self.logger.info(text, limit, reason)
 
 
+@dataclass(eq=False, repr=False)
 class Slot:
     """A job, as its worker sees it: the place of one window at the service and in the buffer.
 
     Every method that waits or submits raises `ExportsStoppedError` once the job is over: the run is
     ending, its stream was dropped, or an earlier window of its stream has failed.
-
-    Attributes:
-        number: Position in the order of the jobs.
-        connection: The connection of the worker that runs the job.
-        query_id: The latest export that the service has accepted.
-        pages: Pages in the buffer.
-        error: What the job raised in its worker.
-        is_done: Whether its worker has finished.
     """
 
-    connection: Connection
+    exports: StreamExports
+    window: Window
+    number: int  # position in the order of the jobs
+    capacity: Capacity
+    connection: Connection = field(init=False)  # of the worker that runs the job
+    query_id: str | None = None  # of the latest export that the service has accepted
+    pages: deque[Page] = field(default_factory=deque)  # in the buffer
+    error: BaseException | None = None  # that the job raised in its worker
+    over: Event = field(default_factory=Event)  # set once the job must not continue
+    is_done: bool = False  # its worker has finished
+    _reserved: int = 0
+    _page_size: int = 0
 
-    def __init__(
-        self, exports: StreamExports, window: Window, number: int, capacity: Capacity
-    ) -> None:
-        self.stream = exports.stream
-        self.window = window
-        self.exports = exports
-        self.is_done = False
-        self.query_id: str | None = None
-        self.pages: deque[Page] = deque()
-        self.error: BaseException | None = None
-        self.number = number
-        self._capacity = capacity
-        self._over = Event()
-        self._reserved = self._page_size = 0
+    @property
+    def stream(self) -> str:
+        """Name of the stream."""
+        return self.exports.stream
 
     def check(self) -> None:
         """Raise `ExportsStoppedError` if the job is over."""
-        if self._over.is_set():
+        if self.over.is_set():
             raise ExportsStoppedError
 
     def pause(self, seconds: float) -> None:
         """Wait some seconds, without room in the buffer."""
         self._reserve(0)
-        if wait(self._over, seconds):
+        if wait(self.over, seconds):
             raise ExportsStoppedError
 
     def reserve(self) -> None:
         """Wait until the buffer has room for another page (backpressure)."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
-            if not self._reserved:
-                size = self._page_size or shared.max_page
-                # Its place may be the one that the current job waits for.
-                self._wait_until(
-                    lambda: (
-                        shared.has_room(size)
-                        or self._must_proceed
-                        or (self.has_place and shared.current_job in shared.waiting)
-                    )
-                )
-                self._reserve(size)
+            if self._reserved:
+                return
+            size = self._page_size or shared.max_page
+            while not (
+                shared.has_room(size)
+                # The main thread waits for its page, or for the place that it has.
+                or (self is shared.current_job and not self.pages)
+                or (self.has_place and shared.current_job in shared.waiting)
+            ):
+                self._wait()
+            self._reserve(size)
 
     def count(self, name: str) -> None:
         """Count an event in the figures of the stream."""
-        with self._capacity.changed:
+        with self.capacity.changed:
             self.exports.counts[name] += 1
 
     def acquire(self) -> None:
         """Wait until the job may have an export at the service, unless it has one."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             if self.has_place:
@@ -212,28 +187,36 @@ class Slot:
             shared.waiting.add(self)
             shared.changed.notify_all()
             try:
-                self._wait_until(lambda: shared.free_places > 0 and self._is_first_waiting)
+                while shared.free_places <= 0 or self.number > min(
+                    job.number for job in shared.waiting
+                ):
+                    self._wait()
             finally:
                 shared.waiting.discard(self)
             self.activate()
 
     def accept(self, query_id: str, *, is_resubmission: bool) -> bool:
         """Record that the service has accepted the export; return whether its queryId is new."""
-        with self._capacity.changed:
-            is_new = self._capacity.monitor.accept(query_id)
+        with self.capacity.changed:
+            is_new = self.capacity.monitor.accept(query_id)
             self.exports.counts.update(exports=1, resubmissions=int(is_resubmission))
             self.query_id = query_id if is_new else None
-            self._capacity.changed.notify_all()
+            self.capacity.changed.notify_all()
             return is_new
 
     def release(self) -> None:
-        """Record that the job's export is no longer queued or running at the service."""
-        with self._capacity.changed:
-            self._capacity.free_place(self)
+        """Give up the place at the service; some time after HTTP 429, the limit rises again."""
+        shared = self.capacity
+        with shared.changed:
+            shared.active.discard(self)
+            if time.monotonic() - shared.limited_at >= RECOVERY_INTERVAL:
+                limit = min(shared.limit + 1, shared.max_concurrent)
+                shared.set_limit(limit, "time without HTTP 429")
+            shared.changed.notify_all()
 
     def abandon(self) -> bool:
         """Leave the export running, where it keeps its place; return false if that is the last."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             if shared.limit - shared.abandoned <= 1:
@@ -248,7 +231,7 @@ class Slot:
 
         Return false at once if the run has no other export there.
         """
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             self.check()
             accepted = sum(job is not self and job.query_id is not None for job in shared.active)
@@ -264,14 +247,14 @@ class Slot:
     def activate(self) -> None:
         """Give the job a place at the service; called with the lock held."""
         self.query_id = None
-        self._capacity.active.add(self)
+        self.capacity.active.add(self)
 
     def store(self, page: Page) -> None:
         """Buffer a page in the room that was reserved for it."""
-        shared = self._capacity
+        shared = self.capacity
         with shared.changed:
             if self.has_place:
-                shared.free_place(self)
+                self.release()
             self.check()
             self.pages.append(page)
             shared.max_page = max(shared.max_page, page.size)
@@ -284,63 +267,48 @@ class Slot:
         if not self.pages:
             return None
         page = self.pages.popleft()
-        self._capacity.buffered_bytes -= page.size
+        self.capacity.buffered_bytes -= page.size
         # Not at every page: each wakes all workers that wait for room.
-        if not self.pages or self._capacity.buffered_bytes <= RESUME_BYTES:
-            self._capacity.changed.notify_all()
+        if not self.pages or self.capacity.buffered_bytes <= RESUME_BYTES:
+            self.capacity.changed.notify_all()
         return page
 
     def finish(self) -> None:
         """Record that the worker has finished the job, with or without an error."""
-        with self._capacity.changed:
+        with self.capacity.changed:
             self.is_done = True
             self.release()
             self._reserve(0)
-            self._capacity.page_ready.notify_all()
+            self.capacity.page_ready.notify_all()
 
     def end(self) -> None:
         """Declare the job over and discard its pages; called with the lock held."""
-        self._over.set()
+        self.over.set()
         while self.take() is not None:
             pass
-        self._capacity.changed.notify_all()
+        self.capacity.changed.notify_all()
 
     @property
     def has_place(self) -> bool:
         """Whether the job has a place at the service."""
-        return self in self._capacity.active
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the job must not continue."""
-        return self._over.is_set()
+        return self in self.capacity.active
 
     def log_left_running(self) -> None:
-        """Log that the export stays at the service."""
-        text = "Export abandoned: stream=%s query_id=%s"
-        self._capacity.logger.info(text, self.stream, self.query_id)
+        """Log that the export stays at the service, if it was accepted."""
+        if self.query_id is not None:
+            text = "Export abandoned: stream=%s query_id=%s"
+            self.capacity.logger.info(text, self.stream, printable(self.query_id))
 
     def _reserve(self, size: int) -> None:
-        with self._capacity.changed:
-            self._capacity.buffered_bytes += size - self._reserved
+        with self.capacity.changed:
+            self.capacity.buffered_bytes += size - self._reserved
             if size < self._reserved:
-                self._capacity.changed.notify_all()
+                self.capacity.changed.notify_all()
             self._reserved = size
 
-    def _wait_until(self, condition: Callable[[], object]) -> None:
+    def _wait(self) -> None:
+        self.capacity.changed.wait()
         self.check()
-        while not condition():
-            self._capacity.changed.wait()
-            self.check()
-
-    @property
-    def _must_proceed(self) -> bool:
-        """Whether the main thread waits for a page of the job."""
-        return self is self._capacity.current_job and not self.pages
-
-    @property
-    def _is_first_waiting(self) -> bool:
-        return all(other.number >= self.number for other in self._capacity.waiting)
 
 
 class Scheduler:
@@ -361,13 +329,12 @@ class Scheduler:
         self._logger = logger
         self._stop = Event()
         # The lock of `_changed` guards all below.
-        self._queue = deque(self._streams)
+        self._queue = deque(self._streams)  # that have windows without a job
         self._current: StreamExports | None = None
-        self._next: Slot | None = None
+        self._next: Slot | None = None  # the next job to start
         self._count = 0
-        self._running: set[Slot] = set()
         self._threads: list[Thread] = []
-        self._idle = 0
+        self._idle = 0  # workers without a job
         self._failure: BaseException | None = None
 
     def windows(self, exports: StreamExports) -> Iterator[tuple[Window, Iterator[Page]]]:
@@ -386,41 +353,41 @@ class Scheduler:
             if exports is not self._current:
                 self._current = exports
                 for earlier in self._streams[: self._streams.index(exports)]:
-                    self._end_after(earlier, 0)  # the main thread may have left it early
+                    self.drop(earlier)  # the main thread may have left it early
+            elif exports.jobs:
+                exports.jobs.popleft()
             if not exports.jobs:
                 self._head()
-            job = exports.jobs.popleft() if exports.jobs else None
+            job = exports.jobs[0] if exports.jobs else None
             self._capacity.current_job = job
             if not self._threads:
                 SHUTDOWN.log_abandoned = self._log_abandoned
-                self._start(self._log_progress, "progress")
+                self._start(self._log_progress, "tap-campusgroups-progress")
             self._start_worker()
             self._changed.notify_all()
             return job
 
     def _pages(self, job: Slot) -> Iterator[Page]:
-        while (page := self._take(job)) is not None:
+        while True:
+            with self._changed:
+                SHUTDOWN.check()
+                while (page := job.take()) is None:
+                    if error := self._failure or job.error:
+                        raise error
+                    job.check()
+                    if job.is_done:
+                        return
+                    self._capacity.page_ready.wait(CHECK_INTERVAL)
+                    SHUTDOWN.check()
             yield page
 
-    def _take(self, job: Slot) -> Page | None:
+    def drop(self, exports: StreamExports, *, after: int = 0) -> None:
+        """End the jobs of a stream after a number, also those without a window yet."""
         with self._changed:
-            while True:
-                SHUTDOWN.check()
-                if (page := job.take()) is not None:
-                    return page
-                if self._failure is not None:
-                    raise self._failure
-                if job.error is not None:
-                    raise job.error
-                job.check()
-                if job.is_done:
-                    return None
-                self._capacity.page_ready.wait(CHECK_INTERVAL)
-
-    def drop(self, exports: StreamExports) -> None:
-        """Discard the remaining jobs of a stream."""
-        with self._changed:
-            self._end_after(exports, 0)
+            exports.windows = iter(())
+            for job in exports.jobs:
+                if job.number > after:
+                    job.end()
 
     def close(self) -> None:
         """End the workers and log abandoned exports; may be called again.
@@ -432,7 +399,7 @@ class Scheduler:
                 return
             self._stop.set()
             for exports in self._streams:
-                self._end_after(exports, 0)
+                self.drop(exports)
             self._changed.notify_all()
         deadline = time.monotonic() + STOP_TIMEOUT
         for thread in self._threads:
@@ -445,20 +412,17 @@ class Scheduler:
     def _log_abandoned(self) -> None:
         # Without the lock: the watchdog calls this if the main thread is stuck.
         for job in sorted(self._capacity.active.copy(), key=lambda job: job.number):
-            if job.query_id is not None:
-                job.log_left_running()
+            job.log_left_running()
 
     # Workers
 
     def _start(self, run: Callable[[], None], name: str) -> None:
-        thread = Thread(target=run, name=f"tap-campusgroups-{name}", daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        self._threads.append(start_thread(Thread(target=run, name=name)))
 
     def _start_worker(self) -> None:
         """Start a worker if jobs are left and no worker is idle; one more thread logs progress."""
         if not self._idle and len(self._threads) <= MAX_WORKERS and self._head() is not None:
-            self._start(self._work, f"worker-{len(self._threads)}")
+            self._start(self._work, f"tap-campusgroups-worker-{len(self._threads)}")
             self._idle += 1
 
     def _work(self) -> None:
@@ -479,10 +443,9 @@ class Scheduler:
         with self._changed:
             while (job := self._head()) is not None and not self._capacity.may_start(job):
                 self._changed.wait()
-            self._idle -= 1
             if job is not None:
+                self._idle -= 1
                 self._next = None
-                self._running.add(job)
                 job.activate()
                 self._start_worker()
             return job
@@ -493,15 +456,14 @@ class Scheduler:
                 for page in pages:
                     job.store(page)
         except ExportsStoppedError:
-            if job.has_place and job.query_id is not None:
+            if job.has_place:
                 job.log_left_running()
         except BaseException as caught:  # noqa: BLE001 - raised again in the main thread
             caught.add_note(f"In the export of stream '{job.stream}'.")
             job.error = caught
         with self._changed:
-            self._running.discard(job)
             if job.error is not None:
-                self._end_after(job.exports, job.number)
+                self.drop(job.exports, after=job.number)
             job.finish()
             self._idle += 1
 
@@ -509,7 +471,7 @@ class Scheduler:
 
     def _head(self) -> Slot | None:
         """Return the next job to start, if any is left."""
-        while self._next is None or self._next.is_over:
+        while self._next is None or self._next.over.is_set():
             self._next = None
             if not self._queue:
                 break
@@ -523,14 +485,6 @@ class Scheduler:
             exports.jobs.append(self._next)
         return self._next
 
-    def _end_after(self, exports: StreamExports, number: int) -> None:
-        """End the jobs of a stream that come after a number, also those without a window yet."""
-        exports.windows = iter(())
-        current = self._capacity.current_job
-        for job in [*exports.jobs, *self._running, *([current] if current else [])]:
-            if job.exports is exports and job.number > number:
-                job.end()
-
     def _log_progress(self) -> None:
         began = time.monotonic()
         while not self._stop.wait(PROGRESS_INTERVAL):
@@ -538,18 +492,15 @@ class Scheduler:
                 current = self._capacity.current_job
                 pending = sum(one.planned - one.created for one in self._queue)
                 pending += self._next is not None
-                planned = sum(one.planned for one in self._streams)
-                jobs = [
-                    *([current] if current else []),
-                    *(j for s in self._streams for j in s.jobs),
-                ]
+                running = len(self._threads) - 1 - self._idle
+                jobs = [job for one in self._streams for job in one.jobs]
                 figures = {
                     "stream": current.stream if current else None,
                     "rows": sum(one.rows for one in self._streams),
                     "seconds": round(time.monotonic() - began),
                     "jobs_pending": pending,
                     "jobs_active": len(self._capacity.active),
-                    "jobs_done": planned - pending - len(self._running),
+                    "jobs_done": sum(one.planned for one in self._streams) - pending - running,
                     "prefetched_bytes": sum(page.size for job in jobs for page in job.pages),
                 }
             text = " ".join(f"{name}={value}" for name, value in figures.items())

@@ -21,21 +21,15 @@ MAX_CLOCK_DIFFERENCE: t.Final = timedelta(minutes=5)
 
 
 class ServiceMonitor:
-    """Facts about the service that all exports of a run share.
-
-    Attributes:
-        started: Start of the run, aware, UTC, by the local clock; from the first response on by the
-            service's clock, if that is earlier. No bookmark may be later.
-        has_accepted_job: Whether the service has accepted an export of the run.
-        has_answered: Whether there was any response.
-    """
+    """Facts about the service that all exports of a run share."""
 
     def __init__(self, started: datetime, logger: logging.Logger) -> None:
+        # Start of the run, aware, UTC, by the local clock; from the first response on by the
+        # service's clock, if that is earlier. No bookmark may be later.
         self.started = started
         self.has_accepted_job = self.has_answered = False
         self._logger = logger
-        self._lock = Lock()
-        # The lock guards all below.
+        self._lock = Lock()  # guards all below
         self._has_date = False
         self._has_unknown_keys = False
         self._query_ids: set[str] = set()

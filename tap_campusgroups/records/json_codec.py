@@ -60,6 +60,10 @@ class UnexpectedJsonError(JsonError):
     """The text is valid JSON, but not of the expected type."""
 
 
+class RepeatedKeyError(UnexpectedJsonError):
+    """An object has a key twice; a parser would silently keep one of the values."""
+
+
 def to_decimal(text: str) -> Decimal | str:
     """Parse a number with all its digits; return it as text if it exceeds `MAX_DIGITS`."""
     try:
@@ -90,16 +94,35 @@ def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
 
     Raises:
         UnexpectedJsonError: If the body is not an object.
+        RepeatedKeyError: If a key occurs twice.
         InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
     text = memoryview(content)
     if bytes(text[:3]) == codecs.BOM_UTF8:
         text = text[3:]
     try:
-        return _decode(_body_decoder, text), False
+        return _decode_keys(text), False
     except InvalidJsonError:
         repaired, has_invalid_unicode = repair_json(text)
-        return _decode(_body_decoder, repaired), has_invalid_unicode
+        return _decode_keys(repaired), has_invalid_unicode
+
+
+_KEY = re.compile(rb'\s*+[{,]\s*+"(?:[^"\\]|\\.)*+"\s*+:\s*+')
+_END = re.compile(rb"\s*+(?:\{\s*+)?\}\s*+")
+
+
+def _decode_keys(text: Buffer | Raw) -> dict[str, Raw]:
+    """Decode the keys of an object; raise `RepeatedKeyError` if one occurs twice."""
+    body, view, end = _decode(_body_decoder, text), memoryview(text), 0
+    # msgspec keeps the last of two values, whose length fits the first place only by its content.
+    for raw in body.values():
+        key = _KEY.match(view, end)
+        if key is None:
+            raise RepeatedKeyError
+        end = key.end() + len(memoryview(raw))
+    if _END.fullmatch(view, end) is None:
+        raise RepeatedKeyError
+    return body
 
 
 def decode_value(text: Buffer | str | Raw) -> t.Any:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tap_campusgroups.exports.endpoint import Endpoint
+from tap_campusgroups.exports.http_client import Endpoint
 from tap_campusgroups.exports.pagination import Fetch, Step, Submit
 from tests.support.exports import WINDOW
 

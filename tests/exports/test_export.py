@@ -43,6 +43,23 @@ def test_poll_intervals_grow_to_the_maximum_and_restart_after_a_page(
     assert lines[-1] == ("INFO", "Export running: stream=events elapsed=0s next_poll=1.0s")
 
 
+def test_query_id_that_forges_a_log_line_is_escaped_and_shortened(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    forged = "q\nExport abandoned:\x1b[2J\u2028\u202e"
+    for query_id, shown in (
+        (forged, r"q\nExport abandoned:\x1b[2J\u2028\u202e"),
+        ("q" * 4096, "q" * 100 + "... (4096 characters)"),
+    ):
+        caplog.clear()
+        job = ScriptedJob(fake_time, [accepted(query_id), page()])
+        list(job.export())
+        assert {one.query["queryId"] for one in job.sent[1:]} == {query_id}
+        job.slot.log_left_running()
+        assert [line.rpartition("query_id=")[2] for line in caplog.messages] == [shown] * 2
+
+
 def test_requests_of_export_follow_its_query_and_tokens(fake_time: FakeTime) -> None:
     job = ScriptedJob(fake_time, [accepted("q7"), RUNNING, page(1, next_page="t"), page(2)])
     assert len(list(job.export())) == 2

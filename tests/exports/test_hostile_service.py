@@ -14,7 +14,7 @@ from tap_campusgroups.exceptions import (
     StreamError,
 )
 from tap_campusgroups.exports import connection
-from tap_campusgroups.exports.endpoint import Endpoint
+from tap_campusgroups.exports.http_client import Endpoint
 from tap_campusgroups.exports.pagination import MAX_EMPTY_PAGES
 from tests.simulator import (
     Dataset,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,29 @@ def test_response_of_the_table_has_the_expected_kind(
     method: str, status: int, body: bytes | object, kind: ResponseKind
 ) -> None:
     assert parsed(status, body, method).kind is kind
+
+
+@given(
+    body=st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.just({"a": [{}]})),
+    indent=st.none() | st.just("\r\n\t "),
+    repeated=st.booleans(),
+    data=st.data(),
+)
+def test_body_is_unrecognised_if_any_key_occurs_twice(
+    body: dict[str, object], indent: str | None, data: st.DataObject, *, repeated: bool
+) -> None:
+    """JSON with any keys, values and spaces; beside `Results`, which is a page without the rest."""
+    body = {f"_{key}-": value for key, value in body.items()} | {"Results": [{"id": 1}]}
+    lines = [json.dumps({key: value}, indent=indent)[1:-1] for key, value in body.items()]
+    if repeated:
+        key = data.draw(st.sampled_from(sorted(body)))
+        line = json.dumps({key: data.draw(st.none() | st.text())}, indent=indent)[1:-1]
+        lines.insert(data.draw(st.integers(0, len(lines))), line)
+    else:
+        lines = data.draw(st.permutations(lines))
+    found = parsed(200, f"{{{','.join(lines)}}}".encode())
+    assert found.kind is (ResponseKind.UNRECOGNISED if repeated else ResponseKind.PAGE)
+    assert (found.detail == "an object that has a key twice") == repeated
 
 
 def test_every_kind_of_a_single_response_is_in_the_table() -> None:

@@ -130,8 +130,8 @@ def test_job_that_is_over_changes_nothing_also_with_a_free_place(
             call()
     assert (capacity.limit, capacity.free_places, capacity.abandoned) == before
     assert (pending.has_place, other.has_place) == (False, True)
-    assert over.is_over
-    assert not other.is_over
+    assert over.over.is_set()
+    assert not other.over.is_set()
     assert caplog.messages == []
 
 

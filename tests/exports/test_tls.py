@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.tls import Certificates
 
 ROWS = 3
-PROXY_ADVICE = "Correct HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY."
+PROXY_ADVICE = "Correct HTTPS_PROXY, ALL_PROXY or NO_PROXY."
 
 
 @pytest.fixture
@@ -122,6 +122,17 @@ def test_proxy_of_the_environment_is_used_unless_the_host_is_excluded(
         trusted.setenv("NO_PROXY", "localhost")
         assert_complete(service)
         assert len(proxy.requests) == used > 0
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
+def test_plain_http_to_this_machine_uses_no_proxy(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The proxy would read the secret."""
+    with ForwardProxy() as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        assert sync(settings_for(simulator), "events").error is None
+        assert proxy.requests == []
 
 
 def test_credentials_of_netrc_are_not_sent(

@@ -29,6 +29,9 @@ RESPONSES_TO_POST: list[Case] = [
     (200, {"queryId": "q1", "error": "no"}, ResponseKind.FAILED),
     (500, b"", ResponseKind.SERVER_ERROR),
     (307, b"", ResponseKind.REDIRECTED),
+    (200, b'{"queryId": "a", "queryId": "a"}', ResponseKind.UNRECOGNISED),
+    (200, {"queryId": "q" * 4096}, ResponseKind.ACCEPTED),
+    (200, {"queryId": "q" * 4097}, ResponseKind.UNRECOGNISED),
 ]
 """Responses to the request that submits an export."""
 
@@ -52,7 +55,35 @@ RESPONSES_TO_GET: list[Case] = [
     (200, {"Results": [{"id": 1}], "message": "Query failed after 1 row"}, ResponseKind.FAILED),
     (200, {"Results": [{"id": 1}], "message": "Query was cancelled"}, ResponseKind.CANCELLED),
     (200, {"Results": [{"id": 1}], "message": "The query is complete"}, ResponseKind.PAGE),
+    *(
+        (200, {"Results": [{"id": 1}], "message": message, **token}, kind)
+        for message, kind in (
+            ("Query is queued and waiting to be executed", ResponseKind.QUEUED),
+            ("The query is still running", ResponseKind.RUNNING),
+            ("The query is not complete", ResponseKind.RUNNING),
+            ("Partial result", ResponseKind.FAILED),
+            ("More rows are available", ResponseKind.FAILED),
+            ("No more rows are available", ResponseKind.PAGE),
+            ("Success", ResponseKind.PAGE),
+        )
+        for token, kind in (({}, kind), ({"NextToken": "t"}, ResponseKind.PAGE))
+    ),
     (200, {"results": [{"id": 1}], "next_token": "t"}, ResponseKind.PAGE),
+    *(
+        (200, b'{"Results": [{"id": 1}], %b, "%b": %b}' % (first, key, second), kind)
+        for first, key, second, kind in (
+            (b'"Results": []', b"NextToken", b"null", ResponseKind.UNRECOGNISED),
+            (b'"Results": [{"id": 1}]', b"NextToken", b"null", ResponseKind.UNRECOGNISED),
+            (b'"NextToken": "t"', b"NextToken", b"null", ResponseKind.UNRECOGNISED),
+            (b'"NextToken": "t"', rb"Next\u0054oken", b'"t"', ResponseKind.UNRECOGNISED),
+            (b'"message": "failed"', b"message", b'""', ResponseKind.UNRECOGNISED),
+            (b'"a": {"b": 1, "b": 2}', b"c", b'"\\", \\"d\\": "', ResponseKind.PAGE),
+            (rb'"a\"b" : 1 ', rb"a\\", b' "}" ', ResponseKind.PAGE),
+        )
+    ),
+    (200, b'\xef\xbb\xbf \r\n{ "Results"\t:\n[ ] , "x" :1 } \n', ResponseKind.PAGE),
+    (200, {"Results": [], "NextToken": "t" * 4096}, ResponseKind.PAGE),
+    (200, {"Results": [], "NextToken": "t" * 4097}, ResponseKind.UNRECOGNISED),
     (200, {"Results": [], "results": [{"id": 1}]}, ResponseKind.PAGE),
     (200, {"Results": [{"id": 2}], "results": [{"id": 1}]}, ResponseKind.UNRECOGNISED),
     (200, {"Results": [], "NextToken": "a", "nextToken": "b"}, ResponseKind.UNRECOGNISED),

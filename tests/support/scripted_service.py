@@ -11,11 +11,9 @@ import msgspec
 from typing_extensions import override
 
 from tap_campusgroups.exports.connection import Connection, DeadlineExceededError, HttpResponse
-from tap_campusgroups.exports.endpoint import Endpoint
-from tap_campusgroups.exports.export import PollPolicy, run_export
-from tap_campusgroups.exports.http_client import HttpClient
+from tap_campusgroups.exports.export import PollPolicy, WindowExporter, run_export
+from tap_campusgroups.exports.http_client import Endpoint, HttpClient
 from tap_campusgroups.exports.pagination import Submit
-from tap_campusgroups.exports.resubmission import WindowExporter
 from tap_campusgroups.exports.retry import RangeHistory, RetryPolicy
 from tap_campusgroups.exports.scheduler import Capacity, Slot, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.redaction import redact_keys, redact_message, safe_field_name
+from tap_campusgroups.redaction import printable, redact_keys, redact_message, safe_field_name
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,15 @@ def test_redacted_message_of_any_text_is_one_line_without_it(text: str) -> None:
     for message in (f"Zoë{text}", f"Query execution failed Zoë{text}"):
         assert "Zoë" not in redact_message(message)
         assert len(redact_message(message).splitlines()) == 1
+
+
+@given(st.text(max_size=300, alphabet=st.characters()))
+def test_printable_text_is_one_line_of_bounded_length(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert len(shown) <= 100 * len(r"\U0010ffff") + len("... (300 characters)")
+    if text.isprintable() and len(text) <= 100:
+        assert shown == text
 
 
 @pytest.mark.parametrize(
