@@ -22,7 +22,10 @@ _TEST_HELP: t.Final = (
     "--test=schema to write the SCHEMA messages of the selected streams instead."
 )
 
-_WRITE_ERRORS: t.Final = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
+_WRITE_ERRORS: t.Final = {
+    *(errno.EAGAIN, errno.EBADF, errno.EDQUOT),
+    *(errno.EFBIG, errno.EIO, errno.ENOSPC),
+}
 
 
 class Command(SingerCommand):
