@@ -5,13 +5,16 @@ The runs are in this process, so that the moment of the signal is exact.
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import pytest
@@ -21,12 +24,20 @@ from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
 from tests.support import messages
 from tests.support.fake_target import FakeTarget
-from tests.support.harness import NEWEST, ROW_BY_ROW, STARTED, limited_to, settings_for
+from tests.support.harness import (
+    NEWEST,
+    ROW_BY_ROW,
+    STARTED,
+    WAIT_LIMIT,
+    limited_to,
+    settings_for,
+    wait_until,
+)
 from tests.support.notify import CallAtRequest
 from tests.support.tap_process import EXIT_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 
 DAY = timedelta(days=1)
@@ -71,7 +82,11 @@ class Output(io.BytesIO):
 
 
 def run(
-    simulator: Simulator, state: dict[str, Any], output: io.BytesIO, **more: Any
+    simulator: Simulator,
+    state: dict[str, Any],
+    output: io.BytesIO | io.FileIO,
+    handle_signals: Callable[[], object] = SHUTDOWN.handle_signals,
+    **more: Any,
 ) -> TerminationSignal | None:
     """Run the tap and return the signal that ended it, if any."""
     config = settings_for(
@@ -84,6 +99,7 @@ def run(
     )
     milliseconds = int(STARTED.timestamp() * 1000)
     SHUTDOWN.signal = None
+    handle_signals()
     with (
         redirect_stdout(io.TextIOWrapper(output, encoding="utf-8")) as text,
         patch.object(TapCampusGroups, "initialized_at", milliseconds),
@@ -197,6 +213,23 @@ def test_signal_at_any_request_leaves_whole_lines_and_a_true_state(
         check_output(simulator, output)
 
 
+@pytest.mark.parametrize(("at", "more"), [(4, {}), (3, ROW_BY_ROW)])
+def test_interrupted_program_that_uses_the_tap_gets_nothing_after_a_cut_line(
+    simulator: Simulator, at: int, more: dict[str, Any]
+) -> None:
+    """Its handler raises at any time."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    output = Output(signal.SIGINT, at)
+    with pytest.raises(KeyboardInterrupt):
+        run(simulator, {}, output, handle_signals=list, **more)
+    cut = output.writes[-1]
+    assert cut.startswith(b'{"type":"RECORD"')
+    assert output.getvalue().endswith(cut[: len(cut) // 2])
+    output = Output()
+    assert run(simulator, {}, output, handle_signals=list, **more) is None
+    assert output.writes[-1].startswith(b'{"type":"STATE"')
+
+
 # Without a signal
 
 
@@ -214,4 +247,40 @@ def test_output_that_accepts_part_of_each_write_gets_everything(simulator: Simul
     assert run(simulator, {}, output) is None
     target = FakeTarget(simulator)
     target.load(output.getvalue())
+    assert target.missing(STARTED) == set()
+
+
+@pytest.mark.parametrize("more", [{}, ROW_BY_ROW])
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_pipe_that_is_full_and_does_not_block_gets_everything(
+    simulator: Simulator, buffering: int, more: dict[str, Any]
+) -> None:
+    """A parent such as Node.js makes the pipe non-blocking."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+
+    def read() -> bytes:
+        with open(reader, "rb", buffering=0) as pipe:  # noqa: PTH123 - no path
+            wait_until(lambda: os.get_blocking(writer))  # it was full
+            start = pipe.read(100)
+            os.set_blocking(writer, False)
+            return start + pipe.readall()
+
+    os.set_blocking(writer, False)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(read)
+        with cast("io.FileIO", open(writer, "wb", buffering=buffering)) as output:  # noqa: PTH123
+            assert run(simulator, {}, output, **more) is None
+        target = FakeTarget(simulator)
+        target.load(written.result(WAIT_LIMIT))
+    assert target.missing(STARTED) == set()
+
+
+def test_output_for_text_gets_everything(simulator: Simulator) -> None:
+    """A notebook's or a test runner's stdout has no `buffer`."""
+    output = io.StringIO()
+    with redirect_stdout(output), limited_to(STREAMS):
+        TapCampusGroups(config=settings_for(simulator)).sync_all()
+    target = FakeTarget(simulator)
+    target.load(output.getvalue().encode())
     assert target.missing(STARTED) == set()
