@@ -6,8 +6,8 @@ import logging
 import re
 import typing as t
 from contextlib import suppress
-from datetime import UTC, datetime
 
+from tap_campusgroups.exports.service_monitor import utc_now
 from tap_campusgroups.records.converter import UnknownFields, is_fully_convertible, single_type
 from tap_campusgroups.records.json_codec import format_json
 from tap_campusgroups.records.quality import TOO_MANY_NAMES
@@ -175,8 +175,3 @@ def _without_descriptions(schema: Schema) -> dict[str, t.Any]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def utc_now() -> datetime:
-    """Return the current time; tests replace this function."""
-    return datetime.now(UTC)

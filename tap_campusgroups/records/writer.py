@@ -31,8 +31,8 @@ class PageWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        # The SDK formats every message into the same buffer, so each is written at once.
-        self._write(self.format_message(message))
+        # A copy: the SDK could not format into its buffer while an exception refers to it.
+        self._write(memoryview(bytes(self.format_message(message))))
         if isinstance(message, RecordMessage):
             self.is_state_due = True
             return
@@ -66,14 +66,11 @@ class PageWriter(MsgSpecWriter):
             self.is_state_due = False
             raise output_error(error) from None
 
-    def _write(self, data: bytearray | memoryview) -> None:
+    def _write(self, data: memoryview) -> None:
         is_state_due, self.is_state_due = self.is_state_due, False
         try:
-            # Released at the end: otherwise, the SDK could not resize its buffer.
-            with memoryview(data) as view:
-                written = 0
-                while written < len(view):
-                    written += _write_part(view[written:])
+            while data:
+                data = data[_write_part(data) :]
         except Exception as error:  # noqa: BLE001
             raise output_error(error) from None
         self.is_state_due = is_state_due

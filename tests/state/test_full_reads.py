@@ -384,7 +384,7 @@ def test_read_past_the_end_of_its_range_activates_nothing(
 HOURS = st.integers(-80, 80).map(lambda hours: hours * HOUR)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(ahead=HOURS, moves=st.lists(st.tuples(HOURS, HOURS, st.integers(0, 3)), max_size=9))
 def test_activated_read_has_every_row_whatever_the_clocks_show(
     ahead: timedelta, moves: list[tuple[timedelta, timedelta, int]]
