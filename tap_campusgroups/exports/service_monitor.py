@@ -60,8 +60,7 @@ class ServiceMonitor:
 
     def present(self) -> datetime:
         """Return the latest time that the local clock or the service's has shown."""
-        with self._lock:
-            return max(now := utc_now(), self._latest or now)
+        return max(utc_now(), self._latest or self.started)
 
     def observe_keys(self, stream: str, unknown_keys: tuple[str, ...]) -> None:
         """Warn once per run if a page has keys that the API does not document."""

@@ -440,7 +440,9 @@ def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
 def test_read_without_start_date_has_the_rows_of_any_earlier_one(simulator: Simulator) -> None:
     for stream, number, year in ((FULL, 0, 1900), (FULL, 1, 1970), (OTHER, 0, 1900)):
         simulator.dataset[stream][number]["updatedOn"] = f"{year}-01-01T00:00:00Z"
-    first = full_read(simulator, start_date="1960-01-01", last=LAST | {"start": "1960"})
+    first = full_read(
+        simulator, start_date="1960-01-01", last=LAST | {"start": "1960-01-01T00:00:00.000000Z"}
+    )
     assert len(first.records[FULL]) == 4
     second = full_read(simulator, last=remembered(first), export_window_days=10_000)
     assert len(second.records[FULL]) == len(second.records[OTHER]) == 5
