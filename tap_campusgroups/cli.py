@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import typing as t
+from errno import EAGAIN, EBADF, EDQUOT, EFBIG, EIO, ENOSPC
 
 import click
 from singer_sdk.plugin_base import SingerCommand
@@ -22,7 +22,7 @@ _TEST_HELP: t.Final = (
     "--test=schema to write the SCHEMA messages of the selected streams instead."
 )
 
-_WRITE_ERRORS: t.Final = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
+_WRITE_ERRORS: t.Final = {EAGAIN, EBADF, EDQUOT, EFBIG, EIO, ENOSPC}
 
 
 class Command(SingerCommand):

@@ -26,7 +26,7 @@ from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import JsonError, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tap_campusgroups.records.values import canonical_timestamp
+from tap_campusgroups.records.values import canonical_timestamp, format_timestamp
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
 
@@ -301,13 +301,15 @@ class CampusGroupsStream(RangedStream):
         """Activate the version of a complete full read: the target removes all other rows."""
         aliases = full_reads.aliases_of(self.stream_maps)
         rows = min(written[alias] for alias in aliases)
-        read = state.FullRead(rows=rows, start=self._start_date, version=version)
+        window = self.window()
+        read = state.FullRead(rows=rows, start=format_timestamp(window.start), version=version)
         last = self._state_entry.get(state.FULL_READ_KEY)
         obstacle = full_reads.removal_obstacle(
             self.name,
             self._tap.mapper.stream_maps,
             has_end_date=self._context.settings.end_date is not None,
-            seconds=run.seconds,
+            end=window.end,
+            present=run.monitor.present(),
         )
         problem = obstacle or state.removal_problem(read, last)
         if problem is None:

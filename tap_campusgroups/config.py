@@ -31,8 +31,8 @@ class ApiVersion(enum.StrEnum):
     V1_1 = "1.1"
 
 
-EARLIEST: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""Start of a first run without `start_date`: older than any data of the service."""
+EARLIEST: t.Final = datetime(1900, 1, 1, tzinfo=UTC)
+"""Start of a first run without `start_date`: older than any data, placeholder dates included."""
 
 
 def read_schema(name: str) -> dict[str, t.Any]:

@@ -73,10 +73,12 @@ class RunAborted(SystemExit):
 
 
 def output_error(error: Exception) -> OutputError:
-    """Return the error for a failed write: an OSError, or AttributeError without `sys.stdout`."""
+    """Return the error for a failed write; without `sys.stdout`, that is an AttributeError."""
     message = "Output pipe closed: the target exited early. Check the target's log"
     if not isinstance(error, BrokenPipeError):
-        reason = error.strerror if isinstance(error, OSError) else "standard output is closed"
+        is_closed = isinstance(error, AttributeError | ValueError)
+        kind = "standard output is closed" if is_closed else type(error).__name__
+        reason = getattr(error, "strerror", None) or kind
         message = f"Cannot write the output: {reason}. Check where the output goes"
     message += "; the next run resumes from the last saved state."
     return OutputError(message)

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 from singer_sdk.mapper import RemoveRecordTransform
 
+from tap_campusgroups.records.values import format_timestamp
+
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from singer_sdk.mapper import StreamMap
 
@@ -36,7 +39,8 @@ def removal_obstacle(
     stream_maps: Mapping[str, Sequence[StreamMap]],
     *,
     has_end_date: bool,
-    seconds: float,
+    end: datetime,
+    present: datetime,
 ) -> str | None:
     """Return why a run cannot tell which rows of a table no longer exist, if so.
 
@@ -44,12 +48,17 @@ def removal_obstacle(
         stream: Name of the stream.
         stream_maps: The stream maps of all streams.
         has_end_date: Whether `end_date` is set.
-        seconds: Time since the start of the run.
+        end: End of the range that was read.
+        present: The latest time that any clock shows now. Rows that were updated between `end` and
+            `present` were not read.
     """
     if has_end_date:
         return "end_date is set. Unset it."
-    if seconds > MARGIN.total_seconds():
-        return "the read took more than a day. Read fewer streams in one run."
+    if present >= end:
+        return (
+            f"the read went on past the end of its range ({format_timestamp(end)}). Correct the "
+            "clock of this machine, or read fewer streams in one run."
+        )
     others = {
         alias for name, maps in stream_maps.items() if name != stream for alias in aliases_of(maps)
     }

@@ -13,7 +13,7 @@ from tap_campusgroups.config import EARLIEST
 from tap_campusgroups.exceptions import StreamError
 from tap_campusgroups.exports.service_monitor import MAX_CLOCK_DIFFERENCE
 from tap_campusgroups.exports.window import Window
-from tap_campusgroups.records.values import canonical_timestamp, format_timestamp, parse_timestamp
+from tap_campusgroups.records.values import format_timestamp, parse_timestamp
 
 if t.TYPE_CHECKING:
     from datetime import datetime
@@ -46,11 +46,6 @@ class RangedStream(Stream):
     def _bookmark(self) -> str | None:
         """The bookmark in canonical form; full-table syncs ignore it."""
         return self._state_entry.get("replication_key_value") if self.is_incremental else None
-
-    @property
-    def _start_date(self) -> str | None:
-        """The setting `start_date` in canonical form, or `None` if unset."""
-        return canonical_timestamp(self.config.get("start_date"))
 
     @property
     def is_incremental(self) -> bool:
@@ -109,8 +104,9 @@ class RangedStream(Stream):
         by the service's clock, which it may know better than before.
         """
         self._check_bookmark(started)
-        if self._bookmark is None and (start_date := self._start_date) is not None:
-            self.stream_state[FIRST_START_KEY] = start_date
+        start_date = self._context.settings.start_date
+        if self._bookmark is None and start_date != EARLIEST:
+            self.stream_state[FIRST_START_KEY] = format_timestamp(start_date)
         bookmark = state.next_bookmark(
             self._bookmark,
             newest=newest,

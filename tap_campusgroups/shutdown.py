@@ -3,7 +3,10 @@
 SIGTERM, SIGINT and SIGHUP can arrive at any bytecode of the main thread, so the handler raises
 nothing and takes no lock: it stores the signal. The main thread checks it at safe points (between
 pages, between writes, while it waits) and ends the run in order. The watchdog ends the process if
-that takes too long, because the output or the log is blocked or a computation is long.
+that takes too long, because the output or the log is blocked or a computation is long. Without a
+signal, it ends a process whose output is not read for hours.
+
+Only the command line handles signals. In another program, they belong to that program.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import signal
 import sys
 import time
 import typing as t
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
 
 from tap_campusgroups.exceptions import output_error
@@ -25,6 +29,7 @@ if t.TYPE_CHECKING:
 CHECK_INTERVAL: t.Final = 0.2  # seconds between two safe points at most
 GRACE_SECONDS: t.Final = 2.5  # for the main thread to end the run after a signal
 LAST_LINES_SECONDS: t.Final = 0.7  # for the watchdog to log: the log may be blocked, too
+MAX_BLOCKED_HOURS: t.Final = 12  # between two safe points: a loader may be busy for long
 
 
 class TerminationSignal(SystemExit):
@@ -46,6 +51,7 @@ class Shutdown:
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.log_abandoned: Callable[[], None] | None = None
+        self._is_blocked = False  # since the watchdog's last look
         # A signal handler may use this queue, but no other: its `put` is reentrant.
         self._requests: SimpleQueue[signal.Signals] = SimpleQueue()
 
@@ -57,8 +63,18 @@ class Shutdown:
 
     def check(self) -> None:
         """Raise `TerminationSignal` if a signal has arrived: a safe point."""
+        self._is_blocked = False
         if self.signal is not None:
             raise TerminationSignal(self.signal)
+
+    def handle_signals(self) -> None:
+        """Install the signal handlers."""
+        signals = [signal.SIGINT, signal.SIGTERM]
+        hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+        if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:  # `nohup` ignores it
+            signals.append(hang_up)
+        for number in signals:
+            signal.signal(number, lambda number, _frame: self.request(number))
 
     def run_process(self, command: Callable[[], object], logger: logging.Logger) -> t.NoReturn:
         """Run a command, which may raise SystemExit, then end the process with its exit code.
@@ -69,8 +85,7 @@ class Shutdown:
         Thread(
             target=self._watch, args=(logger,), name="tap-campusgroups-watchdog", daemon=True
         ).start()
-        for number in _handled_signals():
-            signal.signal(number, lambda number, _frame: self.request(number))
+        self.handle_signals()
         code = _exit_code(command)
         try:
             sys.stdout.flush()  # lines that were being written when a signal arrived
@@ -79,40 +94,43 @@ class Shutdown:
                 logger.error("%s", output_error(error))  # noqa: TRY400 - the message is complete
                 code = 1
         if self.signal is not None:
-            _log_stop(logger, self.signal)
+            logger.error("%s", _reason(self.signal))
             code = 128 + self.signal
         logging.shutdown()
         os._exit(code)
 
     def _watch(self, logger: logging.Logger) -> None:
-        number = self._requests.get()
-        time.sleep(GRACE_SECONDS)
+        number: signal.Signals | None = None
+        blocked_minutes = 0  # counted, because the process or the machine may be suspended
+        while number is None and blocked_minutes < MAX_BLOCKED_HOURS * 60:
+            blocked_minutes = blocked_minutes + 1 if self._is_blocked else 0
+            self._is_blocked = True
+            with suppress(Empty):
+                number = self._requests.get(timeout=60)
+                time.sleep(GRACE_SECONDS)
 
         def log_last_lines() -> None:
             if self.log_abandoned is not None:
                 self.log_abandoned()
-            _log_stop(logger, number)
+            logger.error("%s", _reason(number))
 
         last = Thread(target=log_last_lines, daemon=True)
         last.start()
         last.join(LAST_LINES_SECONDS)
-        os._exit(128 + number)
+        os._exit(1 if number is None else 128 + number)
 
 
 SHUTDOWN: t.Final = Shutdown()
 """The process has one, not each tap: signals belong to the process."""
 
 
-def _handled_signals() -> list[signal.Signals]:
-    handled = [signal.SIGINT, signal.SIGTERM]
-    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:  # `nohup` ignores it
-        handled.append(hang_up)
-    return handled
-
-
-def _log_stop(logger: logging.Logger, number: signal.Signals) -> None:
-    logger.error("Stopped by %s. The next run resumes from the last saved state.", number.name)
+def _reason(number: signal.Signals | None) -> str:
+    if number is not None:
+        return f"Stopped by {number.name}. The next run resumes from the last saved state."
+    return (
+        f"The target has not read for {MAX_BLOCKED_HOURS} hours. Check the target's log. The next "
+        "run resumes from the last saved state."
+    )
 
 
 def _exit_code(command: Callable[[], object]) -> int:

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import typing as t
 
+from tap_campusgroups.config import EARLIEST
+from tap_campusgroups.records.values import format_timestamp
+
 if t.TYPE_CHECKING:
     from datetime import datetime, timedelta
 
@@ -27,7 +30,7 @@ class FullRead(t.TypedDict):
     Attributes:
         rows: RECORD messages, without those that a failed export repeated; of several stream map
             aliases, those of the smallest one.
-        start: The setting `start_date` in canonical form, or `None` if unset.
+        start: Start of its range in canonical form; `None` in an older state means 2000.
         version: Version of its records.
     """
 
@@ -66,12 +69,12 @@ def removal_problem(read: FullRead, last: FullRead | None) -> str | None:
     if not read["rows"]:
         problem = "the read returned no rows. If that is right, empty the table yourself."
     elif last is None:
-        if read["start"] is not None:
+        if _start(read) > format_timestamp(EARLIEST):
             problem = (
                 "start_date is set, and the state has no earlier full read. The next full read "
                 "will also remove rows from before start_date; unset start_date to keep them."
             )
-    elif (read["start"] or "") > (last["start"] or ""):
+    elif _start(read) > _start(last):
         problem = f"start_date is later than in the last full read. {accept}"
     elif read["rows"] * 2 < last["rows"]:
         problem = (
@@ -79,3 +82,7 @@ def removal_problem(read: FullRead, last: FullRead | None) -> str | None:
             f"({last['rows']}). {accept}"
         )
     return problem
+
+
+def _start(read: FullRead) -> str:
+    return read["start"] or "2000-01-01T00:00:00.000000Z"

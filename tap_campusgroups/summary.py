@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import typing as t
-from datetime import UTC, datetime
 
+from tap_campusgroups.exports.service_monitor import utc_now
 from tap_campusgroups.records.values import parse_timestamp
 
 if t.TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _figures(
 ) -> dict[str, t.Any]:
     """Return the figures of a stream, which docs/troubleshooting.md describes."""
     timestamp = parse_timestamp(exports.newest)
-    age = datetime.now(UTC) - timestamp if timestamp else None
+    age = utc_now() - timestamp if timestamp else None
     return {
         "stream": exports.stream,
         "rows": exports.rows,

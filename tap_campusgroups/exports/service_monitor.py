@@ -30,26 +30,31 @@ class ServiceMonitor:
         self.has_accepted_job = self.has_answered = False
         self._logger = logger
         self._lock = Lock()  # guards all below
-        self._has_date = False
+        self._latest: datetime | None = None
         self._has_unknown_keys = False
         self._query_ids: set[str] = set()
 
     def observe_date(self, header: str | None) -> None:
-        """Compare the clocks by a response's `Date` header; only the first valid one counts."""
-        date = parse_http_date(header)
+        """Note the service's clock by a response's `Date` header; compare the clocks once."""
+        date, now = parse_http_date(header), utc_now()
         with self._lock:
             self.has_answered = True
-            if self._has_date or date is None:
+            if date is None:
                 return
-            self._has_date = True
+            is_first, self._latest = self._latest is None, max(self._latest or date, date)
+            if not is_first:
+                return
             self.started = min(self.started, date)
-        now = datetime.now(UTC)
         if abs(now - date) > MAX_CLOCK_DIFFERENCE:
             self._logger.warning(
                 "Clocks differ: local=%s service=%s. Bookmarks follow the earlier clock. Correct "
                 "the clock of this machine.",
                 *(format_timestamp(now), format_timestamp(date)),
             )
+
+    def present(self) -> datetime:
+        """Return the latest time that the local clock or the service's has shown."""
+        return max(utc_now(), self._latest or self.started)
 
     def observe_keys(self, stream: str, unknown_keys: tuple[str, ...]) -> None:
         """Warn once per run if a page has keys that the API does not document."""
@@ -70,6 +75,11 @@ class ServiceMonitor:
             is_new = query_id not in self._query_ids
             self._query_ids.add(query_id)
             return is_new
+
+
+def utc_now() -> datetime:
+    """Return the current time by the local clock; tests replace this function."""
+    return datetime.now(UTC)
 
 
 def parse_http_date(value: str | None) -> datetime | None:

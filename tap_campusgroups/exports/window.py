@@ -14,6 +14,9 @@ if t.TYPE_CHECKING:
 MIN_BISECTED: t.Final = timedelta(hours=1)
 """A window of this length or less is not bisected."""
 
+DIVIDED_FROM: t.Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""A range that reaches into later time is not divided before: hardly any row is older."""
+
 
 def format_bound(bound: datetime) -> str:
     """Format a bound as the document's examples do: `2020-01-01T00:00:00Z`."""
@@ -43,26 +46,32 @@ class Window:
         """
         if self.is_empty:
             return
-        step, start = timedelta(days=days) if days else self.end - self.start, self.start
-        while self.end - start > step:
-            yield Window(start, start + step)
-            start += step
+        start, end = self.start, self._divided_from
+        step = timedelta(days=days) if days else self.end - end
+        while self.end - end > step:
+            end += step
+            yield Window(start, end)
+            start = end
         yield Window(start, self.end)
 
     def count(self, days: int | None) -> int:
         """Return the number of windows that `split` yields."""
-        length = self.end - self.start
+        length = self.end - self._divided_from
         if self.is_empty or not length or days is None:
             return int(not self.is_empty)
         return -(-length // timedelta(days=days))
 
     def bisect(self) -> list[Window]:
         """Split the window into two halves that share their bound, unless it is too short."""
-        length = self.end - self.start
+        length = self.end - self._divided_from
         if length <= MIN_BISECTED:
             return [self]
-        middle = self.start + timedelta(seconds=length // timedelta(seconds=2))
+        middle = self._divided_from + timedelta(seconds=length // timedelta(seconds=2))
         return [Window(self.start, middle), Window(middle, self.end)]
+
+    @property
+    def _divided_from(self) -> datetime:
+        return max(self.start, DIVIDED_FROM) if self.end > DIVIDED_FROM else self.start
 
     @property
     def is_empty(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import typing as t
 
@@ -9,7 +10,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import RecordMessage, StateMessage
 from typing_extensions import override
 
-from tap_campusgroups.exceptions import OutputError, output_error
+from tap_campusgroups.exceptions import output_error
 from tap_campusgroups.shutdown import SHUTDOWN
 
 if t.TYPE_CHECKING:
@@ -22,16 +23,16 @@ class PageWriter(MsgSpecWriter):
     """Writer that flushes after each page and each message other than RECORD.
 
     Attributes:
-        is_state_due: Whether records were written since the last STATE. False after a failed
-            write, because nothing may follow a line that may be incomplete.
+        is_state_due: Whether records were written since the last STATE. False during and after a
+            write that fails, because nothing may follow a line that may be incomplete.
     """
 
     is_state_due = False
 
     @override
     def write_message(self, message: Message) -> None:
-        # The SDK formats every message into the same buffer, so each is written at once.
-        self._write(self.format_message(message))
+        # A copy: the SDK could not format into its buffer while an exception refers to it.
+        self._write(memoryview(bytes(self.format_message(message))))
         if isinstance(message, RecordMessage):
             self.is_state_due = True
             return
@@ -53,21 +54,40 @@ class PageWriter(MsgSpecWriter):
 
     def flush(self) -> None:
         """Flush stdout; raise `OutputError` if the target does not accept the output."""
+        is_flushed = False
         try:
-            sys.stdout.buffer.flush()
-        except (AttributeError, OSError, ValueError) as error:
-            raise self._failed(error) from None
+            while not is_flushed:
+                try:
+                    sys.stdout.flush()
+                    is_flushed = True
+                except BlockingIOError:
+                    os.set_blocking(sys.stdout.fileno(), True)
+        except Exception as error:  # noqa: BLE001 - another stdout may raise anything
+            self.is_state_due = False
+            raise output_error(error) from None
 
-    def _write(self, data: bytearray | memoryview) -> None:
-        view, written = memoryview(data), 0
+    def _write(self, data: memoryview) -> None:
+        is_state_due, self.is_state_due = self.is_state_due, False
         try:
-            while written < len(view):  # unbuffered stdout (python -u) may write only a part
-                written += sys.stdout.buffer.write(view[written:])
-        except (AttributeError, OSError, ValueError) as error:
-            raise self._failed(error) from None
-        finally:
-            view.release()  # otherwise, the SDK could not resize its buffer
+            while data:
+                data = data[_write_part(data) :]
+        except Exception as error:  # noqa: BLE001
+            raise output_error(error) from None
+        self.is_state_due = is_state_due
 
-    def _failed(self, error: Exception) -> OutputError:
-        self.is_state_due = False
-        return output_error(error)
+
+def _write_part(data: memoryview) -> int:
+    """Write to stdout; return how many bytes it accepted, which may be fewer."""
+    if not hasattr(sys.stdout, "buffer"):  # only for text, such as a notebook's
+        sys.stdout.write(str(data, "utf-8"))
+        return len(data)
+    try:
+        accepted = sys.stdout.buffer.write(data)
+    except BlockingIOError as error:
+        accepted = error.characters_written
+    if not accepted:  # a pipe that the parent has made non-blocking is full
+        descriptor = sys.stdout.fileno()
+        if os.get_blocking(descriptor):
+            raise BlockingIOError
+        os.set_blocking(descriptor, True)
+    return accepted or 0

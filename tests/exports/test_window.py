@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_campusgroups.exports.window import MIN_BISECTED, Window, format_bound
+from tap_campusgroups.exports.window import DIVIDED_FROM, MIN_BISECTED, Window, format_bound
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 TIMESTAMPS = st.datetimes(
-    datetime(2000, 1, 1),  # noqa: DTZ001 - `timezones` adds it
+    datetime(1980, 1, 1),  # noqa: DTZ001 - `timezones` adds it
     datetime(2030, 1, 1),  # noqa: DTZ001
     timezones=st.integers(-12, 14).map(lambda hours: timezone(timedelta(hours=hours))),
 )
@@ -25,6 +25,12 @@ LENGTHS = st.integers(0, 10 * 365 * 24 * 3600) | st.integers(3500, 7200)
 WINDOWS = st.builds(
     lambda start, seconds: Window.between(start, start + seconds * SECOND), TIMESTAMPS, LENGTHS
 )
+
+
+def divided(window: Window) -> timedelta:
+    """Return the length of the part of a window that is divided."""
+    is_later = window.start < DIVIDED_FROM < window.end
+    return window.end - (DIVIDED_FROM if is_later else window.start)
 
 
 def assert_covered(window: Window, by: list[Window]) -> None:
@@ -43,8 +49,8 @@ def test_split_windows_cover_the_window_without_gaps(window: Window, days: int |
     parts = list(window.split(days))
     assert_covered(window, parts)
     length = timedelta(days=days or 36_600)
-    assert all(part.end - part.start == length for part in parts[:-1])
-    assert parts[-1].end - parts[-1].start <= length
+    assert all(divided(part) == length for part in parts[:-1])
+    assert divided(parts[-1]) <= length
     assert window.count(days) == len(parts)
 
 
@@ -65,18 +71,22 @@ def test_split_window_has_no_empty_rest_and_an_empty_window_no_parts(
     assert window.count(days) == len(lengths)
 
 
-def test_split_of_centuries_makes_windows_when_they_are_taken() -> None:
-    years = Window(datetime(1, 1, 1, tzinfo=UTC), START).split(1)
-    assert not isinstance(years, list)
-    assert next(years).end == datetime(1, 1, 2, tzinfo=UTC)
+def test_everything_before_2000_belongs_to_the_first_window_of_a_later_range() -> None:
+    centuries = Window(datetime(1, 1, 1, tzinfo=UTC), DIVIDED_FROM + timedelta(days=2))
+    ends = [DIVIDED_FROM + timedelta(days=days) for days in (1, 2)]
+    assert [part.end for part in centuries.split(1)] == ends
+    assert [half.end for half in centuries.bisect()] == ends
+    old = Window(centuries.start, DIVIDED_FROM)
+    assert next(old.split(1)).end == datetime(1, 1, 2, tzinfo=UTC)
+    assert old.count(1) == 730_119
 
 
 @given(window=WINDOWS)
 def test_halves_cover_the_window_and_differ_by_a_second_at_most(window: Window) -> None:
     halves = window.bisect()
     assert_covered(window, halves)
-    assert len(halves) == (2 if window.end - window.start > MIN_BISECTED else 1)
-    lengths = [half.end - half.start for half in halves]
+    assert len(halves) == (2 if divided(window) > MIN_BISECTED else 1)
+    lengths = list(map(divided, halves))
     assert lengths[-1] - lengths[0] in (timedelta(), SECOND)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportFailedError, OutputError, StreamError
+from tap_campusgroups.exceptions import ExportFailedError, OutputError
 from tap_campusgroups.exports import scheduler
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import FailQuery, JsonBody, Simulator, Status
@@ -118,19 +118,20 @@ BETWEEN_STREAMS = b'{"type":"SCHEMA","stream":"%s"' % POLLED.encode()
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "message", "reason"),
     [
-        (RuntimeError, IN_A_PAGE),
-        (BrokenPipeError, IN_A_PAGE),
-        (RuntimeError, BETWEEN_STREAMS),
-        (OSError, BETWEEN_STREAMS),
+        (BrokenPipeError, IN_A_PAGE, "Output pipe closed"),
+        (TypeError, IN_A_PAGE, "Cannot write the output: TypeError"),
+        (OSError, BETWEEN_STREAMS, "Cannot write the output: OSError"),
     ],
 )
-def test_error_in_the_main_thread_leaves_nothing(
-    simulator: Simulator, caplog: pytest.LogCaptureFixture, error: type[Exception], message: bytes
+def test_output_that_fails_leaves_nothing(
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+    message: bytes,
+    reason: str,
 ) -> None:
-    # A bug during the sync of a stream is that stream's failure.
-    expected = OutputError if issubclass(error, OSError) else (error, StreamError)
     with nothing_left(simulator, caplog, POLLED, HANGING) as wait_until_busy:
 
         def fail(data: bytes) -> None:
@@ -138,7 +139,7 @@ def test_error_in_the_main_thread_leaves_nothing(
                 wait_until_busy()
                 raise error
 
-        with pytest.raises(expected):
+        with pytest.raises(OutputError, match=reason):
             sync_calling(fail, config_for(simulator), *STREAMS)
 
 
@@ -185,6 +186,6 @@ def test_failed_export_is_not_logged_as_abandoned(
             wait_until(lambda: resubmission.fired)
             raise RuntimeError
 
-    with pytest.raises(StreamError):
+    with pytest.raises(OutputError):
         sync_calling(fail, config_for(simulator), FIRST, HANGING)
     assert abandoned(caplog.text) == {}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from queue import Empty
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.shutdown import TerminationSignal
+from tap_campusgroups.shutdown import SHUTDOWN, Shutdown, TerminationSignal
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Hang, Simulator
-from tests.support.harness import environment_for, settings_for, wait_until
+from tests.support.harness import environment_for, settings_for, sync, wait_until
 from tests.support.messages import stopped_by
 from tests.support.tap_process import EXIT_CODES, ExitWatch, each_signal, is_blocked_on_pipe
 
@@ -30,13 +33,23 @@ if TYPE_CHECKING:
 def test_signal_raises_at_the_next_safe_point_and_not_in_the_handler(
     simulator: Simulator, number: signal.Signals
 ) -> None:
-    """The SDK calls our override of `_handle_termination`."""
+    SHUTDOWN.handle_signals()
     tap = TapCampusGroups(config=settings_for(simulator))
     signal.raise_signal(number)
     with pytest.raises(TerminationSignal) as ended:
         tap.sync_all()
     assert ended.value.code == EXIT_CODES[number]
     assert simulator.requests == []
+
+
+def test_program_that_uses_the_tap_keeps_its_signal_handlers(simulator: Simulator) -> None:
+    arrived: list[int] = []
+    for number in EXIT_CODES.keys() - {signal.SIGKILL}:
+        signal.signal(number, lambda number, _: arrived.append(number))
+    for _ in range(2):
+        assert sync(settings_for(simulator), "rooms").error is None
+        signal.raise_signal(signal.SIGINT)
+    assert arrived == [signal.SIGINT] * 2
 
 
 # The watchdog
@@ -50,6 +63,7 @@ def program(
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=os.environ | environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -105,6 +119,53 @@ def test_watchdog_ends_a_main_thread_without_safe_points() -> None:
         assert codes == [EXIT_CODES[number] for number in (signal.SIGTERM, *numbers)]
         for (*_, stderr), number in zip(programs, numbers, strict=True):
             assert stderr.read().decode().splitlines() == ["left behind", stopped_by(number.name)]
+
+
+NOT_READ = """
+import sys
+from queue import Empty
+from types import SimpleNamespace
+from tap_campusgroups.__main__ import main
+from tap_campusgroups.shutdown import SHUTDOWN
+
+class Requests:
+    def get(self, timeout):
+        sys.stdin.read()  # after its end, time passes
+        raise Empty
+
+SHUTDOWN._requests = Requests()
+main()
+"""
+
+
+def test_target_that_never_reads_ends_the_process_with_one_line(simulator: Simulator) -> None:
+    environment = environment_for(simulator)
+    with program(NOT_READ, "--config", "ENV", **environment) as (process, _, stderr):
+        wait_until(lambda: is_blocked_on_pipe(process.pid))
+        assert process.stdin is not None
+        watch = ExitWatch(process)
+        process.stdin.close()
+        assert watch.wait() == 1
+        assert error_of(stderr.read()).endswith(
+            "The target has not read for 12 hours. Check the target's log. The next run resumes "
+            "from the last saved state."
+        )
+
+
+def test_main_thread_may_be_blocked_for_12_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutdown, minutes = Shutdown(), []
+
+    def get(timeout: float) -> None:
+        minutes.append(timeout)
+        if len(minutes) in {700, 1400}:
+            shutdown.check()
+        raise Empty
+
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(shutdown, "_requests", SimpleNamespace(get=get))
+    with pytest.raises(SystemExit):
+        shutdown._watch(logging.getLogger())  # noqa: SLF001 - the thread of `run_process`
+    assert minutes == [60] * (1400 + 12 * 60 + 1)
 
 
 IMPORTED = """

@@ -6,27 +6,39 @@ The runs are in this process, so that the moment of the signal is exact.
 from __future__ import annotations
 
 import io
+import os
 import signal
 import threading
-from contextlib import redirect_stdout
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout, suppress
 from datetime import timedelta
+from errno import ENOSPC
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import pytest
 
+from tap_campusgroups.exceptions import OutputError
 from tap_campusgroups.shutdown import SHUTDOWN, TerminationSignal
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
 from tests.support import messages
 from tests.support.fake_target import FakeTarget
-from tests.support.harness import NEWEST, ROW_BY_ROW, STARTED, limited_to, settings_for
+from tests.support.harness import (
+    NEWEST,
+    ROW_BY_ROW,
+    STARTED,
+    WAIT_LIMIT,
+    limited_to,
+    settings_for,
+    wait_until,
+)
 from tests.support.notify import CallAtRequest
 from tests.support.tap_process import EXIT_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 
 DAY = timedelta(days=1)
@@ -71,7 +83,11 @@ class Output(io.BytesIO):
 
 
 def run(
-    simulator: Simulator, state: dict[str, Any], output: io.BytesIO, **more: Any
+    simulator: Simulator,
+    state: dict[str, Any],
+    output: io.BytesIO | io.FileIO,
+    handle_signals: Callable[[], object] = SHUTDOWN.handle_signals,
+    **more: Any,
 ) -> TerminationSignal | None:
     """Run the tap and return the signal that ended it, if any."""
     config = settings_for(
@@ -84,6 +100,7 @@ def run(
     )
     milliseconds = int(STARTED.timestamp() * 1000)
     SHUTDOWN.signal = None
+    handle_signals()
     with (
         redirect_stdout(io.TextIOWrapper(output, encoding="utf-8")) as text,
         patch.object(TapCampusGroups, "initialized_at", milliseconds),
@@ -197,6 +214,27 @@ def test_signal_at_any_request_leaves_whole_lines_and_a_true_state(
         check_output(simulator, output)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(ENOSPC, "Full"), TypeError()])
+@pytest.mark.parametrize(("at", "more"), [(4, {}), (3, ROW_BY_ROW)])
+def test_nothing_follows_a_line_in_which_a_write_failed(
+    simulator: Simulator, at: int, more: dict[str, Any], error: BaseException
+) -> None:
+    """A STATE would continue the line. The handler of a program that uses the tap may raise."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    signal.signal(signal.SIGINT, fail)
+    output = Output(signal.SIGINT, at)
+    with pytest.raises(OutputError if isinstance(error, Exception) else KeyboardInterrupt):
+        run(simulator, {}, output, handle_signals=list, **more)
+    cut = output.writes[-1]
+    assert cut.startswith(b'{"type":"RECORD"')
+    assert output.getvalue().endswith(cut[: len(cut) // 2])
+    # Nothing of the run is left in the process.
+    assert run(simulator, {}, io.BytesIO(), handle_signals=list, **more) is None
+
+
 # Without a signal
 
 
@@ -214,4 +252,42 @@ def test_output_that_accepts_part_of_each_write_gets_everything(simulator: Simul
     assert run(simulator, {}, output) is None
     target = FakeTarget(simulator)
     target.load(output.getvalue())
+    assert target.missing(STARTED) == set()
+
+
+@pytest.mark.parametrize("more", [{}, ROW_BY_ROW])
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_pipe_that_is_full_and_does_not_block_gets_everything(
+    simulator: Simulator, buffering: int, more: dict[str, Any]
+) -> None:
+    """A parent such as Node.js makes the pipe non-blocking."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"\n")
+
+    def read() -> bytes:
+        with open(reader, "rb", buffering=0) as pipe:  # noqa: PTH123 - no path
+            wait_until(lambda: os.get_blocking(writer))
+            start = pipe.read(100)
+            os.set_blocking(writer, False)
+            return (start + pipe.readall()).lstrip()
+
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(read)
+        with cast("io.FileIO", open(writer, "wb", buffering=buffering)) as output:  # noqa: PTH123
+            assert run(simulator, {}, output, **more) is None
+        target = FakeTarget(simulator)
+        target.load(written.result(WAIT_LIMIT))
+    assert target.missing(STARTED) == set()
+
+
+def test_output_for_text_gets_everything(simulator: Simulator) -> None:
+    """A notebook's or a test runner's stdout has no `buffer`."""
+    output = io.StringIO()
+    with redirect_stdout(output), limited_to(STREAMS):
+        TapCampusGroups(config=settings_for(simulator)).sync_all()
+    target = FakeTarget(simulator)
+    target.load(output.getvalue().encode())
     assert target.missing(STARTED) == set()

