@@ -13,6 +13,7 @@ from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
 from tap_campusgroups.exports.response import WAITING, ResponseKind
+from tap_campusgroups.records.json_codec import longest_row
 
 if t.TYPE_CHECKING:
     from tap_campusgroups.exports.response import ParsedResponse
@@ -41,9 +42,7 @@ class Fetch:
 Step: t.TypeAlias = Submit | Fetch
 
 MAX_EMPTY_PAGES: t.Final = 100  # in a row, each with a token: the export is endless
-MAX_REPEATED_PAGES: t.Final = 10  # with the content of an earlier page: the export is endless
-
-_SAMPLE_BYTES: t.Final = 4096
+MAX_REPEATED_ROWS: t.Final = 10  # pages with one and the same row: the export is endless
 
 
 class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it into an error
@@ -63,8 +62,8 @@ class ExportPaginator(BaseAPIPaginator[Step]):
     def __init__(self, window: Window) -> None:
         super().__init__(Submit(window))
         self._tokens: set[str] = set()
-        self._pages: set[int] = set()
-        self._empty_pages = self._repeated_pages = 0
+        self._pages = self._empty_pages = self._repeated_rows = 0
+        self._marker = b""  # a row of an earlier page
 
     @override
     def get_next(self, response: ParsedResponse) -> Step | None:  # type: ignore[override]
@@ -72,7 +71,7 @@ class ExportPaginator(BaseAPIPaginator[Step]):
 
         Raises:
             ExportEnded: If the export cannot continue, or if its pages would never end: a token is
-                repeated, or new tokens lead to empty or repeated pages.
+                repeated, or new tokens lead to pages that are empty or have the same rows.
         """
         step = self.current_value
         if response.kind is ResponseKind.ACCEPTED and response.query_id:
@@ -93,11 +92,19 @@ class ExportPaginator(BaseAPIPaginator[Step]):
         return Fetch(step.query_id, response.token)
 
     def _is_endless(self, page: ParsedResponse) -> bool:
-        self._empty_pages = 0 if page.has_rows else self._empty_pages + 1
-        if page.has_rows and page.results is not None:
-            # A sample is enough: rows have ids, and two pages rarely agree in length and both ends.
-            text = memoryview(page.results)
-            sample = hash((len(text), bytes(text[:_SAMPLE_BYTES]), bytes(text[-_SAMPLE_BYTES:])))
-            self._repeated_pages += sample in self._pages
-            self._pages.add(sample)
-        return self._empty_pages >= MAX_EMPTY_PAGES or self._repeated_pages >= MAX_REPEATED_PAGES
+        """Return whether pages are empty, or one row comes again and again, in any order of rows.
+
+        The row that is looked for is replaced at pages 1, 2, 4, 8 and so on, so it is found however
+        many pages come before they start to repeat.
+        """
+        if not page.has_rows or page.results is None:
+            self._empty_pages += 1
+            return self._empty_pages >= MAX_EMPTY_PAGES
+        self._empty_pages = 0
+        self._pages += 1
+        self._repeated_rows += bool(self._marker) and self._marker in page.content
+        if self._repeated_rows >= MAX_REPEATED_ROWS:
+            return True
+        if self._pages.bit_count() == 1:
+            self._marker, self._repeated_rows = longest_row(page.results), 0
+        return False

@@ -51,7 +51,7 @@ class ResponseKind(enum.Enum):
     INVALID_JSON = "the body is not valid JSON"
     UNRECOGNISED = "the response has an unknown format"
     TOKEN_REPEATED = "the service returned the same page token twice"  # noqa: S105 - not a secret
-    ENDLESS = "the service keeps sending empty or identical pages"
+    ENDLESS = "the service keeps sending empty pages or the same rows"
     QUERY_ID_REPEATED = "the service returned the queryId of another export"
 
 
@@ -76,6 +76,7 @@ class ParsedResponse:
     has_rows: bool = False
     unknown_keys: tuple[str, ...] = ()  # of the body, that the API does not document
     has_invalid_unicode: bool = False
+    content: Buffer = b""  # the body
 
     def __str__(self) -> str:
         """Describe the response: `the query failed (HTTP 500, "Query execution failed")`."""
@@ -184,6 +185,7 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
         detail=redact_message(body.message) if body.message else body.structure,
         unknown_keys=tuple(body.unknown_keys) if status < HTTPStatus.MULTIPLE_CHOICES else (),
         has_invalid_unicode=body.has_invalid_unicode,
+        content=content,
     )
 
 

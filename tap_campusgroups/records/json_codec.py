@@ -9,6 +9,7 @@ import codecs
 import json
 import re
 import typing as t
+from contextlib import suppress
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
 from decimal import Decimal, InvalidOperation
 
@@ -75,6 +76,7 @@ def to_decimal(text: str) -> Decimal | str:
 
 _value_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=to_decimal)
 _rows_decoder = msgspec.json.Decoder(list[t.Any], float_hook=to_decimal)
+_raw_rows_decoder = msgspec.json.Decoder(list[Raw])
 _body_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -128,6 +130,15 @@ def _decode_keys(text: Buffer | Raw) -> dict[str, Raw]:
 def decode_value(text: Buffer | str | Raw) -> t.Any:
     """Decode JSON of any type; raise `JsonError` if it is invalid or has too long an integer."""
     return _decode(_value_decoder, text)
+
+
+def longest_row(results: Raw) -> bytes:
+    """Return the longest row of a page as JSON text; empty if the page needs a repair."""
+    with suppress(JsonError):
+        return max(
+            (bytes(row) for row in _decode(_raw_rows_decoder, results)), key=len, default=b""
+        )
+    return b""
 
 
 class DecodedRows(t.NamedTuple):

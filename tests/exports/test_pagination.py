@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from tap_campusgroups.exports.pagination import (
     MAX_EMPTY_PAGES,
-    MAX_REPEATED_PAGES,
+    MAX_REPEATED_ROWS,
     ExportEnded,
     ExportPaginator,
     Fetch,
@@ -114,17 +116,29 @@ def test_too_many_consecutive_empty_pages_end_the_export() -> None:
     assert follow([*almost, [{"id": 1}], *almost]) == 2 * MAX_EMPTY_PAGES - 1
 
 
-def test_too_many_repeated_pages_in_any_position_end_the_export() -> None:
-    two: list[list[dict[str, object]]] = [[{"id": 1}], [{"id": 2}]]
-    assert follow(two * 50) == 2 + MAX_REPEATED_PAGES - 1 == 11
-    assert follow([[{"id": number}] for number in range(200)]) == 200
-
-
-@pytest.mark.parametrize("position", [0, 4_000, 8_000])
-def test_long_pages_of_one_length_with_different_ends_are_not_repeated(position: int) -> None:
-    """Pages are compared by their length and the 4 KiB at each end."""
-    text = "x" * 8_000
-    pages: list[list[dict[str, object]]] = [
-        [{"id": text[:position] + f"{number:03}" + text[position:]}] for number in range(50)
+@pytest.mark.parametrize(("before", "cycle"), [(0, 1), (0, 2), (5, 1), (40, 3), (100, 20)])
+@pytest.mark.parametrize("is_shuffled", [False, True])
+def test_rows_that_only_repeat_end_the_export_in_any_order(
+    before: int, cycle: int, *, is_shuffled: bool
+) -> None:
+    """Some pages, then pages of the same rows without end: in order, or cut from a random order."""
+    random = Random(1)  # noqa: S311 - not used for security
+    rows: list[dict[str, object]] = [
+        {"group": {"id": 1}, "id": number, "name": f"{number}"} for number in range(5 * cycle)
     ]
-    assert follow(pages) == 50
+    pages: list[list[dict[str, object]]] = [[{"id": -1 - number}] for number in range(before)]
+    while len(pages) < 2000:
+        if is_shuffled:
+            random.shuffle(rows)
+        pages += [rows[start : start + 5] for start in range(0, len(rows), 5)]
+    limit = 2 * max(before, MAX_REPEATED_ROWS * cycle) + (MAX_REPEATED_ROWS + 1) * cycle
+    assert MAX_REPEATED_ROWS < follow(pages) <= 2 * limit
+
+
+def test_rows_that_come_a_few_times_do_not_end_the_export() -> None:
+    """Such as copies of a row in the data lake, and an object that is part of all rows."""
+    pages: list[list[dict[str, object]]] = [
+        [{"group": {"id": 1, "name": "x"}, "id": number}] * 3 for number in range(200)
+    ]
+    assert follow(pages) == 200
+    assert follow(pages[:100] * 5) == 500

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_campusgroups.exceptions import ExportsStoppedError
+from tap_campusgroups.exceptions import ConnectionSetupError, ExportsStoppedError
 from tap_campusgroups.exports.scheduler import Slot, StreamExports
 from tests.support.exports import (
     SECONDS,
@@ -21,12 +21,13 @@ from tests.support.exports import (
     text_page,
     workers,
 )
-from tests.support.harness import wait_until
+from tests.support.harness import settings_for, sync, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tap_campusgroups.exports.export import Page
+    from tests.simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
@@ -140,6 +141,30 @@ def test_pause_of_worker_ends_with_the_run(caplog: pytest.LogCaptureFixture) -> 
         with pytest.raises(ExportsStoppedError):
             next(scheduler.windows(one))
     assert caplog.messages == ["Export abandoned: stream=a query_id=q7"]
+
+
+@pytest.mark.parametrize("started", range(4))
+def test_system_without_another_thread_ends_the_run_with_one_line(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, started: int
+) -> None:
+    """The threads of a run: progress, worker, its connection, a second worker ..."""
+    start, names = threading.Thread.start, list[str]()
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name.startswith("tap-campusgroups"):
+            names.append(thread.name)
+            if len(names) > started:
+                msg = "can't start new thread"
+                raise RuntimeError(msg)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    output = sync(settings_for(simulator), "events", "users")
+    assert isinstance(output.error, ConnectionSetupError)
+    assert str(output.error).startswith("The system does not allow another thread. Raise its ")
+    assert output.records == {}
+    assert output.of_type("STATE") == []
+    assert len(names) > started
 
 
 def test_worker_still_running_at_shutdown_is_logged_and_abandoned(
