@@ -7,15 +7,13 @@ import os
 import typing as t
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import StateMessage
-from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
+from singer_sdk.singerlib.catalog import Catalog, CatalogEntry
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -35,6 +33,7 @@ from tap_campusgroups.exceptions import InputError, SettingsError
 from tap_campusgroups.input_files import check_catalog, check_state, origin
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
+from tap_campusgroups.stream_map_checks import set_up_mapper
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.sync import RunContext
 
@@ -125,15 +124,7 @@ class TapCampusGroups(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        # SDK 0.54 gives a deselected stream an empty schema, in which its stream map misses the
-        # key. Remove this method when 0.55 is the minimum.
-        PluginBase.setup_mapper(self)
-        self.mapper.register_raw_streams_from_catalog(
-            Catalog(
-                (e.tap_stream_id, e if _is_selected(e) else replace(e, metadata=MetadataMapping()))
-                for e in self.catalog.streams
-            )
-        )
+        self._mapper = set_up_mapper(self.config, self.catalog, self.streams, self.logger)
 
     def _selected_streams(self) -> list[CampusGroupsStream]:
         streams = t.cast("list[CampusGroupsStream]", list(self.streams.values()))
@@ -242,3 +233,9 @@ def _names(names: t.Iterable[str]) -> str:
 
 # The SDK adds its own settings only when it needs them; errors need all of them.
 TapCampusGroups.append_builtin_config(TapCampusGroups.config_jsonschema)
+# `stream_map_checks` validates stream maps: their schema in SDK 0.54 is itself invalid.
+_SETTINGS: t.Final = TapCampusGroups.config_jsonschema["properties"]
+_SETTINGS["stream_maps"] = {
+    "type": ["object", "null"],
+    **{key: _SETTINGS["stream_maps"][key] for key in ("title", "description")},
+}

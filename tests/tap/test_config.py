@@ -106,8 +106,6 @@ INVALID: list[tuple[dict[str, Any], str]] = [
         {"stream_map_config": {"a\nkey": SECRET}},
         r"stream_map_config.'a\nkey' must be text of at least 16 characters; check that its env",
     ),
-    ({"stream_maps": {"users": [SECRET]}}, "stream_maps.users is invalid."),
-    ({"stream_maps": {"users": {"__filter__": [SECRET]}}}, "stream_maps.users is invalid."),
     ({"flattening_enabled": SECRET}, "flattening_enabled must be a boolean."),
 ]
 
