@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from fnmatch import filter as matching
 from fnmatch import fnmatch
 from importlib.util import find_spec
-from itertools import chain, pairwise, starmap
+from itertools import chain, starmap
 
 from singer_sdk.mapper import NULL_STRING, CustomStreamMap, PluginMapper
 from singer_sdk.singerlib.catalog import Catalog, MetadataMapping
@@ -125,11 +125,11 @@ def _shared_names(mapper: PluginMapper) -> Iterator[str]:
     """Find streams that share a table, in which rows of equal ids would replace each other."""
     streams: dict[str, list[str]] = defaultdict(list)
     for stream, stream_maps in mapper.stream_maps.items():
+        alias: t.Any  # the result of an expression: 2024 is a number
         for alias in aliases_of(stream_maps):
-            # The result of an expression: 2024 is a number. Targets may ignore the case.
-            if not (name := str(alias)).isprintable() or name != alias or not alias.strip():
+            if not isinstance(alias, str) or not alias.strip():
                 yield f"stream_maps gives {stream} an __alias__ that is not text: add quotes"
-            streams[name.casefold()].append(stream)
+            streams[str(alias).casefold()].append(stream)  # targets may ignore the case
     for alias, names in streams.items():
         if len(names) > 1:
             yield (
@@ -187,13 +187,15 @@ class _Maps:
                 yield f"{place} is not an option: the only one is __else__, with null"
         elif not streams:
             yield f"{place} matches no stream{_suggestion(str(source), self._fields)}"
-        elif rules is not _DROPPED and all(self._fields[name] for name in streams):
-            known = {field for name in streams for field in self._fields[name]}
+        elif rules is not _DROPPED and (
+            known := {field for name in streams for field in self._fields[name]}
+        ):
             yield from self._rule_problems(place, rules, known)
 
     def _replaced(self) -> Iterator[str]:
         for stream in self._fields:
-            for key, last in pairwise(self._maps_of(stream)):
+            *others, last = self._maps_of(stream) or [""]
+            for key in others:
                 if lost := self._maps[key].keys() - self._maps[last].keys():
                     yield (
                         f"stream_maps.{quoted(last)} replaces stream_maps.{quoted(key)} for "
@@ -262,7 +264,7 @@ class _Maps:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             body = []
         if len(body) != 1 or not isinstance(body[0], ast.Expr):
-            yield f"{where} is not a valid expression: check quotes and brackets, and compare by =="
+            yield f"{where} is not a valid expression: check quotes and brackets; compare with =="
         if not body or name == "__alias__":  # may be plain text: first-users
             return
         nodes = [*ast.walk(body[0])]

@@ -74,8 +74,8 @@ class TapCampusGroups(Tap):
         setup_mapper: bool = True,
         **kwargs: t.Any,
     ) -> None:
-        # DEBUG lines that quote each row that a filter drops.
-        logging.getLogger(mapper.__name__).setLevel(logging.INFO)
+        # Lines that quote filters, and each row that one drops.
+        logging.getLogger(mapper.__name__).setLevel(logging.WARNING)
         # Warnings that quote a response header that cannot be parsed.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SECRET = "sentinel-5d20"  # noqa: S105
 VALID = {"api_secret": SECRET, "school_code": "school"}
-EXPRESSION = " is not a valid expression: check quotes and brackets, and compare by ==."
+EXPRESSION = " is not a valid expression: check quotes and brackets; compare with ==."
 HASH = "sha256(config['salt'] + record.get('email')) if record.get('email') else None"
 
 
@@ -62,6 +62,7 @@ def problem_of(stream_maps: Any, **settings: Any) -> str:
         ({"users": {"e_mail": "__NULL__"}}, "users.e_mail removes a field that does not exist"),
         ({"users": {"tags.name": None}}, "users.'tags.name' removes a field that does not exist"),
         ({"user*": {"a\nb": None}}, r"'user*'.'a\nb' removes a field that does not exist."),
+        ({"*": {"emial": None}}, "'*'.emial removes a field that does not exist (did you mean em"),
         ({"a": {"__source__": "tags", "email": None}}, "a.email removes a field that does not ex"),
         # Expressions
         ({"users": {"email": f"md5('{SECRET}'"}}, f"users.email{EXPRESSION}"),
@@ -103,6 +104,10 @@ def problem_of(stream_maps: Any, **settings: Any) -> str:
         (
             {"users": {"email": None}, "user*": {"_extra": None}},
             "'user*' replaces users for users, and has no rule for email: repeat it there.",
+        ),
+        (
+            {"u*": {"bio": None}, "us*": {"id": "id"}, "users": {"bio": None}},
+            "users replaces 'us*' for users, and has no rule for id: repeat it there.",
         ),
         ({"*": None, "users": {}}, "users replaces '*' for users, and has no rule for null: repea"),
         (
