@@ -11,9 +11,10 @@ from tap_campusgroups.ranged_stream import REPLICATION_KEY
 from tap_campusgroups.records.converter import EXTRA, is_fully_convertible, single_type
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from singer_sdk.singerlib.catalog import SelectionMask
+    from singer_sdk.streams import Stream
 
     Schema: t.TypeAlias = Mapping[str, t.Any]
 
@@ -24,14 +25,17 @@ _KEYWORDS: t.Final = {"$id", "$schema", "title", "description", "type", "propert
 """Keywords of a stream's schema that every row obeys."""
 
 
-def check_entry(stream: str, schema: Schema, mask: SelectionMask) -> None:
+def check_entry(stream: Stream, schema: Schema, mask: SelectionMask) -> None:
     """Raise `InputError` for the first problem of a selected stream's entry in the catalog."""
-    for problem in _problems(schema, mask):
-        msg = f"Stream '{stream}': {origin('catalog')} {problem}."
+    for problem in _problems(schema, mask, stream.primary_keys or ()):
+        msg = f"Stream '{stream.name}': {origin('catalog')} {problem}."
         raise InputError(msg)
 
 
-def _problems(schema: Schema, mask: SelectionMask) -> Iterator[str]:
+def _problems(schema: Schema, mask: SelectionMask, keys: Iterable[str]) -> Iterator[str]:
+    for key in keys:
+        if key in schema["properties"] and not mask["properties", key]:
+            yield f"deselects {quoted(key)}, a key. Select it"
     for path in _empty_objects(schema, mask):
         yield (
             f"selects {path} but none of its fields, so it would be empty in every row. Select "

@@ -61,7 +61,7 @@ def set_up_mapper(
     schemas = {name: entry.schema.to_dict() for name, entry in catalog.items()}
     selected = [name for name, mask in masks.items() if mask[()] and name in streams]
     for name in selected:
-        check_entry(name, schemas[name], masks[name])
+        check_entry(streams[name], schemas[name], masks[name])
     fields: dict[str, set[str]] = {one.name: set() for all_ in STREAMS.values() for one in all_}
     for name, stream in streams.items():
         fields[name] = {*stream.schema["properties"], *schemas.get(name, {}).get("properties", ())}
@@ -268,17 +268,20 @@ class _Maps:
         if not body or name == "__alias__":  # may be plain text: first-users
             return
         nodes = [*ast.walk(body[0])]
-        names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        names |= known | self._names | ({"self"} if name in known else set())
+        own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        names = known | self._names | own | ({"self"} if name in known else set())
         for node in nodes:
             match node:
                 case ast.Name("fake") if not self._has_faker:
                     yield f"{where} {_NEEDS_FAKER}"
                 case ast.Name(used) if used not in names:
                     yield f"{where} uses {quoted(used)}, which does not exist"
-                case ast.Subscript(ast.Name("record" | "_"), ast.Constant(str(used))) | ast.Call(
-                    ast.Attribute(ast.Name("record" | "_"), "get"), [ast.Constant(str(used)), *_]
-                ) if used not in known:
+                case ast.Subscript(
+                    ast.Name("record" | "_" as of), ast.Constant(str(used))
+                ) | ast.Call(
+                    ast.Attribute(ast.Name("record" | "_" as of), "get"),
+                    [ast.Constant(str(used)), *_],
+                ) if used not in known and of not in own:
                     yield f"{where} uses the field {quoted(used)}, which does not exist"
                 case ast.Subscript(ast.Name("config"), ast.Constant(str(used))) if (
                     used not in self._map_config
