@@ -111,6 +111,7 @@ def _mapper(
             mapper.register_raw_streams_from_catalog(Catalog({name: whole}))
     except Exception as error:  # noqa: BLE001 - whatever the SDK raises for a mistake
         kind = type(error).__name__
+        is_duplicate = "Duplicate column" in str(error)
     else:
         return mapper
     # Outside of `except`: the error may quote a value.
@@ -118,6 +119,8 @@ def _mapper(
         f"Stream '{name}': the SDK cannot apply the settings ({kind}). Correct stream_maps, "
         "faker_config or flattening."
     )
+    if is_duplicate:
+        msg = f"Stream '{name}': two fields get the same column. Raise flattening_max_key_length."
     raise SettingsError(msg)
 
 

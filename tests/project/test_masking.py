@@ -270,7 +270,7 @@ def test_preset_without_a_rule_for_a_marked_field_is_an_error(
     else:
         with pytest.raises(SettingsError, match=f": stream_maps masks {error}"):
             TapCampusGroups(config=config, catalog=catalog)
-    # Without the preset's key, nobody expects a mask.
+    # Without the preset's key, no field needs a rule.
     config["stream_map_config"] = {"campus": "N"}
     config["stream_maps"] = {k: v for k, v in maps.items() if k == "tags"}
     TapCampusGroups(config=config, catalog=catalog)

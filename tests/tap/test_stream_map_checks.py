@@ -186,6 +186,13 @@ def test_faker_is_needed_only_for_its_rules(
     assert {one["email"] for one in sync(config, "users").records["users"]} == {"invented"}
 
 
+def test_fields_with_one_flattened_name_are_an_error() -> None:
+    flat = {"flattening_enabled": True, "flattening_max_depth": 1, "flattening_max_key_length": 12}
+    assert line_of(**flat).endswith(
+        ": two fields get the same column. Raise flattening_max_key_length."
+    )
+
+
 # Catalogs
 
 NESTED = dict.fromkeys(("type.id", "type.name", "type.updatedOn"), False)
