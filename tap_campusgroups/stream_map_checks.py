@@ -27,7 +27,7 @@ from tap_campusgroups.streams import STREAMS
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from singer_sdk.singerlib.catalog import SelectionMask
     from singer_sdk.streams import Stream
@@ -80,7 +80,7 @@ def set_up_mapper(
     if len(problems) > _MAX_PROBLEMS:
         problems[_MAX_PROBLEMS:] = [f"and {len(problems) - _MAX_PROBLEMS} more"]
     mapper = None if problems else _mapper(config, catalog, masks, logger)
-    if mapper is None or (problems := [*_shared_names(mapper)]):
+    if mapper is None or (problems := [*_shared_names(mapper, streams)]):
         raise invalid_settings(problems)
     return mapper
 
@@ -124,12 +124,12 @@ def _mapper(
     raise SettingsError(msg)
 
 
-def _shared_names(mapper: PluginMapper) -> Iterator[str]:
+def _shared_names(mapper: PluginMapper, known: Collection[str]) -> Iterator[str]:
     """Find streams that share a table, in which rows of equal ids would replace each other."""
     streams: dict[str, list[str]] = defaultdict(list)
-    for stream, stream_maps in mapper.stream_maps.items():
+    for stream in sorted(mapper.stream_maps.keys() & known):
         alias: t.Any  # the result of an expression: 2024 is a number
-        for alias in aliases_of(stream_maps):
+        for alias in aliases_of(mapper.stream_maps[stream]):
             if not isinstance(alias, str) or not alias.strip():
                 yield f"stream_maps gives {stream} an __alias__ that is not text: add quotes"
             streams[str(alias).casefold()].append(stream)  # targets may ignore the case
