@@ -120,7 +120,10 @@ def _mapper(
         "faker_config or flattening."
     )
     if is_duplicate:
-        msg = f"Stream '{name}': two fields get the same column. Raise flattening_max_key_length."
+        problem = (
+            f"two fields of a stream get the same column ({name}); raise flattening_max_key_length"
+        )
+        raise invalid_settings([problem])
     raise SettingsError(msg)
 
 
