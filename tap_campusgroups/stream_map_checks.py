@@ -20,7 +20,6 @@ from singer_sdk.singerlib.catalog import Catalog, MetadataMapping
 
 from tap_campusgroups.catalog_checks import check_entry
 from tap_campusgroups.config import invalid_settings, quoted
-from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.full_reads import aliases_of
 from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.streams import STREAMS
@@ -110,21 +109,14 @@ def _mapper(
             whole = entry if masks[name][()] else replace(entry, metadata=MetadataMapping())
             mapper.register_raw_streams_from_catalog(Catalog({name: whole}))
     except Exception as error:  # noqa: BLE001 - whatever the SDK raises for a mistake
-        kind = type(error).__name__
-        is_duplicate = "Duplicate column" in str(error)
+        problem = f"the SDK cannot apply the settings to {quoted(name)} ({type(error).__name__}): "
+        problem += "correct stream_maps, faker_config or flattening"
+        if "Duplicate column" in str(error):
+            problem = f"two fields of a stream get the same column ({name}); raise "
+            problem += "flattening_max_key_length"
     else:
         return mapper
-    # Outside of `except`: the error may quote a value.
-    msg = (
-        f"Stream '{name}': the SDK cannot apply the settings ({kind}). Correct stream_maps, "
-        "faker_config or flattening."
-    )
-    if is_duplicate:
-        problem = (
-            f"two fields of a stream get the same column ({name}); raise flattening_max_key_length"
-        )
-        raise invalid_settings([problem])
-    raise SettingsError(msg)
+    raise invalid_settings([problem])  # outside of `except`: the error may quote a value
 
 
 def _shared_names(mapper: PluginMapper, known: Collection[str]) -> Iterator[str]:

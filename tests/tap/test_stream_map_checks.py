@@ -274,7 +274,7 @@ def test_harmless_catalog_is_accepted(service: Simulator, changes: dict[str, Any
         (
             {"__key_properties__": ["name"]},
             {"name": False},  # an error of the SDK
-            "Stream 'events': the SDK cannot apply the settings (StreamMapConfigError). Correct st",
+            "Invalid settings: the SDK cannot apply the settings to events (StreamMapConfig",
         ),
         ({}, NESTED, "Stream 'events': --catalog "),
     ],
