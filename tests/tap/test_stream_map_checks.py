@@ -63,7 +63,7 @@ MISTAKES: list[tuple[Any, str]] = [
     (users(eMail=None), f"users.eMail{NO_FIELD} (did you mean email?)."),
     (users(e_mail="__NULL__"), f"users.e_mail{NO_FIELD} (did you mean email?)."),
     ({"user*": {"a\nb": None}}, rf"'user*'.'a\nb'{NO_FIELD}."),
-    ({"*": {"emial": None}}, f"'*'.emial{NO_FIELD} (did you mean email?)."),
+    ({"*": {"emails": None}}, f"'*'.emails{NO_FIELD} (did you mean email?)."),
     ({"a": {"__source__": "tags", "email": None}}, f"a.email{NO_FIELD}."),
     # Expressions
     *((users(email=text), f"users.email{INVALID}") for text in ("", "\0", "(" * 9999, "1\n2")),
@@ -71,7 +71,7 @@ MISTAKES: list[tuple[Any, str]] = [
     (users(__filter__=f"email = '{SECRET}'"), f"users.__filter__{INVALID}"),
     (users(__filter__=[SECRET]), "users.__filter__ must be text."),
     (users(email=7), "users.email must be text."),
-    (users(a="md5(emial)"), "users.a uses emial, which does not exist."),
+    (users(a="md5(emails)"), "users.a uses emails, which does not exist."),
     (users(a="self"), "users.a uses self, which does not exist."),
     (users(__filter__="status == null"), "users.__filter__ uses status, which does not exist; us"),
     (users(a="record['a b']"), "users.a uses the field 'a b', which does not exist."),
@@ -226,10 +226,10 @@ def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
         (NESTED, SELECTS),
         ({"id": False}, "deselects id, a key. Select it."),
         ({"updatedOn": {"type": ["integer", "null"]}}, "changes the type of updatedOn or restric"),
-        ({"updatedOn": {"type": "string"}}, "changes the type of updatedOn or restricts its valu"),
-        ({"updatedOn": {"format": "date"}}, "changes the type of updatedOn or restricts its valu"),
+        ({"updatedOn": {"type": "string"}}, "changes the type of updatedOn or restricts its val"),
+        ({"updatedOn": {"format": "date"}}, "changes the type of updatedOn or restricts its val"),
         ({"updatedOn": {"maxLength": 10}}, "changes the type of updatedOn or restricts its value"),
-        ({"updatedOn": {"enum": ["2025"]}}, "changes the type of updatedOn or restricts its valu"),
+        ({"updatedOn": {"enum": ["2025"]}}, "changes the type of updatedOn or restricts its val"),
         ({"_extra": {"type": ["string", "null"]}}, "changes the type of _extra or restricts its "),
         ({"_extra": {"type": ["object"]}}, "changes the type of _extra or restricts its values. "),
         ({"_extra": {"additionalProperties": False}}, "changes the type of _extra or restricts i"),
@@ -270,7 +270,11 @@ def test_harmless_catalog_is_accepted(service: Simulator, changes: dict[str, Any
 @pytest.mark.parametrize(
     ("rules", "changes", "error"),
     [
-        ({"nam": None}, {}, f"Invalid settings: stream_maps.events.nam{NO_FIELD} (did you mean"),
+        (
+            {"names": None},
+            {},
+            f"Invalid settings: stream_maps.events.names{NO_FIELD} (did you mean",
+        ),
         (
             {"__key_properties__": ["name"]},
             {"name": False},  # an error of the SDK
