@@ -305,8 +305,6 @@ class CampusGroupsStream(RangedStream):
         read = state.FullRead(rows=rows, start=format_timestamp(window.start), version=version)
         last = self._state_entry.get(state.FULL_READ_KEY)
         obstacle = full_reads.removal_obstacle(
-            self.name,
-            self._tap.mapper.stream_maps,
             has_end_date=self._context.settings.end_date is not None,
             end=window.end,
             present=run.monitor.present(),

@@ -10,7 +10,7 @@ from singer_sdk.mapper import RemoveRecordTransform
 from tap_campusgroups.records.values import format_timestamp
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
     from singer_sdk.mapper import StreamMap
@@ -34,19 +34,10 @@ def aliases_of(stream_maps: Iterable[StreamMap]) -> list[str]:
     return [one.stream_alias for one in stream_maps if not isinstance(one, RemoveRecordTransform)]
 
 
-def removal_obstacle(
-    stream: str,
-    stream_maps: Mapping[str, Sequence[StreamMap]],
-    *,
-    has_end_date: bool,
-    end: datetime,
-    present: datetime,
-) -> str | None:
+def removal_obstacle(*, has_end_date: bool, end: datetime, present: datetime) -> str | None:
     """Return why a run cannot tell which rows of a table no longer exist, if so.
 
     Args:
-        stream: Name of the stream.
-        stream_maps: The stream maps of all streams.
         has_end_date: Whether `end_date` is set.
         end: End of the range that was read.
         present: The latest time that any clock shows now. Rows that were updated between `end` and
@@ -59,9 +50,4 @@ def removal_obstacle(
             f"the read went on past the end of its range ({format_timestamp(end)}). Correct the "
             "clock of this machine, or read fewer streams in one run."
         )
-    others = {
-        alias for name, maps in stream_maps.items() if name != stream for alias in aliases_of(maps)
-    }
-    if not others.isdisjoint(aliases_of(stream_maps[stream])):
-        return "another stream has the same alias. Give each stream a separate one."
     return None

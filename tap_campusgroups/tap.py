@@ -7,15 +7,13 @@ import typing as t
 from collections.abc import Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import StateMessage
-from singer_sdk.singerlib.catalog import Catalog, CatalogEntry, MetadataMapping
+from singer_sdk.singerlib.catalog import Catalog, CatalogEntry
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -27,6 +25,7 @@ from tap_campusgroups.exceptions import InputError, RunAborted, SettingsError
 from tap_campusgroups.input_files import check_catalog, check_state, origin
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
+from tap_campusgroups.stream_map_checks import set_up_mapper
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.sync import SyncRun
 
@@ -71,8 +70,8 @@ class TapCampusGroups(Tap):
         setup_mapper: bool = True,
         **kwargs: t.Any,
     ) -> None:
-        # DEBUG lines that quote each row that a filter drops.
-        logging.getLogger(mapper.__name__).setLevel(logging.INFO)
+        # Lines that quote filters, and each row that one drops.
+        logging.getLogger(mapper.__name__).setLevel(logging.WARNING)
         # Warnings that quote a response header that cannot be parsed.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
         if isinstance(catalog, Mapping) and not isinstance(catalog, Catalog):
@@ -148,20 +147,7 @@ class TapCampusGroups(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        # SDK 0.54 gives a deselected stream an empty schema, in which its stream map misses the
-        # key. Remove this method when 0.55 is the minimum.
-        PluginBase.setup_mapper(self)
-        catalog = Catalog(
-            (e.tap_stream_id, e if _is_selected(e) else replace(e, metadata=MetadataMapping()))
-            for e in self.catalog.streams
-        )
-        try:
-            self.mapper.register_raw_streams_from_catalog(catalog)
-        except ValueError as error:
-            if "Duplicate column" not in str(error):
-                raise
-            problem = "two fields of a stream get the same column; raise flattening_max_key_length"
-            raise config.invalid_settings([problem]) from None
+        self._mapper = set_up_mapper(self.config, self.catalog, self.streams, self.logger)
 
     def _selected_streams(self) -> list[CampusGroupsStream]:
         streams = t.cast("dict[str, CampusGroupsStream]", self.streams)
@@ -267,3 +253,9 @@ def _names(names: t.Iterable[str]) -> str:
 
 # The SDK adds its own settings only when it needs them; errors need all of them.
 TapCampusGroups.append_builtin_config(TapCampusGroups.config_jsonschema)
+# `stream_map_checks` validates stream maps: their schema in SDK 0.54 is itself invalid.
+_SETTINGS: t.Final = TapCampusGroups.config_jsonschema["properties"]
+_SETTINGS["stream_maps"] = {
+    "type": ["object", "null"],
+    **{key: _SETTINGS["stream_maps"][key] for key in ("title", "description")},
+}

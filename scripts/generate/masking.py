@@ -8,6 +8,7 @@ import yaml
 
 from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.records.converter import EXTRA
+from tap_campusgroups.stream_map_checks import MARK, PSEUDONYM_KEY, is_marked
 from tap_campusgroups.tap import TapCampusGroups
 
 if t.TYPE_CHECKING:
@@ -16,12 +17,6 @@ if t.TYPE_CHECKING:
     Schema: t.TypeAlias = Mapping[str, t.Any]
 
 PLUGIN: t.Final = "tap-campusgroups-masked"
-MARK: t.Final = "x-direct-identifier"
-"""Annotation of a property in a stream's schema: `hash` or `drop`."""
-
-KEY: t.Final = "pseudonym_key"
-"""Name of the hash key in `stream_map_config`."""
-
 LOAD_SCHEMA: t.Final = "campusgroups_masked"
 """Separate schema for masked records: unmasked ones beside them would reveal the hashes."""
 
@@ -45,7 +40,7 @@ def text() -> str:
         "label": "CampusGroups, masked",
         "load_schema": LOAD_SCHEMA,
         "config": {
-            "stream_map_config": {KEY: "$CAMPUSGROUPS_PSEUDONYM_KEY"},
+            "stream_map_config": {PSEUDONYM_KEY: "$CAMPUSGROUPS_PSEUDONYM_KEY"},
             "stream_maps": {
                 name: stream_map(stream.schema) for name, stream in tap.streams.items()
             },
@@ -70,18 +65,10 @@ def stream_map(schema: Schema) -> dict[str, str]:
     return {**masked, EXTRA: DROPPED}
 
 
-def is_marked(definition: Schema) -> bool:
-    """Return whether a field or one of its nested fields is marked."""
-    inner = list(definition.get("properties", {}).values())
-    if "items" in definition:
-        inner.append(definition["items"])
-    return MARK in definition or any(map(is_marked, inner))
-
-
 def hashed(name: str) -> str:
     """Return the expression of a keyed hash of a field; missing and empty values become null.
 
     Nested like HMAC, because stream map expressions have `sha256` but no `hmac`.
     """
-    key, value = f"config['{KEY}']", f"record.get('{name}')"
+    key, value = f"config['{PSEUDONYM_KEY}']", f"record.get('{name}')"
     return f"sha256({key} + sha256({key} + {value})) if {value} else None"

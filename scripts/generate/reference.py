@@ -6,9 +6,9 @@ import json
 import typing as t
 from importlib import resources
 
-from scripts.generate.masking import MARK
 from tap_campusgroups import schemas
 from tap_campusgroups.config import ApiVersion
+from tap_campusgroups.stream_map_checks import MARK
 from tap_campusgroups.streams import STREAMS
 
 if t.TYPE_CHECKING:
@@ -31,9 +31,10 @@ edit it.
 _IDENTIFIERS: t.Final = """\
 - The column *identifier* marks direct identifiers: fields that name a person or lead to one.
   `hash` marks values that are useful as join keys, such as email addresses. `drop` marks names,
-  pictures, addresses and similar values. The [masking preset](masking.md#use-the-preset) is
-  generated from these marks. Fields without a mark can still contain personal data: people type it
-  into free text, and the ids of users identify people, too.
+  phone numbers, street addresses and similar values. The
+  [masking preset](masking.md#use-the-preset) is generated from these marks. Fields without a mark
+  can still contain personal data: people type it into free text, and the ids of users identify
+  people, too.
 """
 
 _VALUES: t.Final = """
@@ -70,7 +71,8 @@ valid: the stream fails.
 
 In your own catalog, keep every field nullable. You may add constraints such as `enum` or
 `pattern`: a value that violates one is null in its field and kept in `_extra`. A field that you
-add to the schema becomes a column.
+add to the schema becomes a column. Leave `updatedOn` and `_extra` as they are, and add no
+constraint for whole rows, such as `required`: the tap refuses both.
 
 ## Overview
 """

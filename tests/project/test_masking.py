@@ -17,6 +17,7 @@ from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, Simulator
 from tests.simulator.dataset import tap_schemas
+from tests.support import documents
 from tests.support.harness import NEWEST, catalog_of, settings_for, sync
 
 if TYPE_CHECKING:
@@ -110,21 +111,22 @@ def test_preset_masks_exactly_the_marked_fields_and_extra() -> None:
         assert fields[key] == "sha256(" or expression == "__NULL__", key
 
 
-def test_well_known_identifiers_are_marked() -> None:
-    """Catches a mark that an edit removes by mistake."""
-    hashed = {(stream, field) for stream, field, mark in MARKED if mark == "hash"}
-    assert hashed == {("groups", "email")} | {
-        ("users", field)
-        for field in (
-            *("email", "otherEmail", "alumniEmail", "netid", "netid2", "netid3"),
-            *("swipeid", "qrcode", "barcode", "rfid", "externalUid"),
-        )
+def test_guide_lists_the_masked_fields_and_some_that_stay() -> None:
+    """Also catches a mark that an edit removes by mistake."""
+    text = documents.section("docs/masking.md", "Use the preset")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `")]
+    listed = {
+        (re.findall(r"`(\w+)`", stream)[0], name, mark)
+        for stream, *cells in rows
+        if len(cells) == 2
+        for mark, cell in zip(("hash", "drop"), cells, strict=True)
+        for name in re.findall(r"`(\w+)`", cell)
     }
-    dropped = {field for stream, field, mark in MARKED if mark == "drop" and stream == "users"}
-    assert dropped == {
-        *("firstName", "lastName", "maidenName", "middleInitial", "phoneNumber", "mobileNumber"),
-        *("streetAddress", "bio", "customFields"),
-    }
+    assert listed == set(MARKED)
+    (stay,) = re.findall(r"All other fields stay.*?The ids", text, re.DOTALL)
+    staying = re.findall(r"`(\w+)`", stay)
+    fields = set(SCHEMAS["users"]["properties"]) - MASKED["stream_maps"]["users"].keys()
+    assert {"city", "gender", "preferredEmail"} < set(staying) - {"users"} <= fields
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,53 @@ def test_masked_values_are_joinable_and_other_fields_unchanged() -> None:
     emails = {record["id"]: record["email"] for record in masked.records["users"]}
     first, second, *_ = (emails[user["id"]] for user in users)
     assert first == second != differently[users[0]["id"]]
+
+
+USERS, TAGS = MASKED["stream_maps"]["users"], MASKED["stream_maps"]["tags"]
+UNMASKED = {name: rule for name, rule in USERS.items() if name not in {"bio", "email"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        (
+            {"users": UNMASKED},
+            "users without a rule for bio, email: add one, or deselect the field",
+        ),
+        ({"users": UNMASKED | {"email": "email", "bio": "bio"}}, None),
+        ({"users": UNMASKED | {"id": "id", "__else__": None}}, None),
+        ({"tags": {}}, "tags without a rule for _extra"),
+        ({"tags": ...}, "tags without a rule for _extra"),
+        ({"tags": None}, None),
+        ({"tags": ..., "__else__": None}, None),
+        ({"copy": {"__source__": "t?gs"}}, "tags without a rule for _extra"),
+        ({"copy": {"__source__": "tags", "_extra": None}}, None),
+        ({"groups": {}, "users": UNMASKED, "_deselected": ["bio", "email"]}, None),
+    ],
+    ids=[
+        *("rules missing", "kept on purpose", "else null", "empty map", "no map", "dropped stream"),
+        *("stream not mapped, else null", "copy", "masked copy", "deselected"),
+    ],
+)
+def test_preset_without_a_rule_for_a_marked_field_is_an_error(
+    changes: dict[str, Any], error: str | None
+) -> None:
+    catalog = catalog_of(["users", "tags"])
+    for one in (one for entry in catalog["streams"] for one in entry["metadata"]):
+        if one["breadcrumb"][1:] and one["breadcrumb"][1] in changes.get("_deselected", ()):
+            one["metadata"]["selected"] = False
+    maps = {k: v for k, v in (MASKED["stream_maps"] | changes).items() if v is not ...}
+    maps.pop("_deselected", None)
+    config = {"api_secret": "s", "school_code": "x", **MASKED, "stream_maps": maps}
+    if error is None:
+        TapCampusGroups(config=config, catalog=catalog)
+    else:
+        with pytest.raises(SettingsError, match=f": stream_maps masks {error}"):
+            TapCampusGroups(config=config, catalog=catalog)
+    # Without the preset's key, no field needs a rule.
+    config["stream_map_config"] = {"campus": "N"}
+    config["stream_maps"] = {k: v for k, v in maps.items() if k == "tags"}
+    TapCampusGroups(config=config, catalog=catalog)
 
 
 @pytest.mark.parametrize("key", [None, "", "0123456789abcde", 12345678901234567])

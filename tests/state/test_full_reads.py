@@ -321,14 +321,10 @@ def test_rows_stay_unless_the_read_is_complete_and_plausible(
     ("maps", "warning"),
     [
         # The rows of the incremental stream in the same table have no version.
-        (
-            {FULL: {"__alias__": "both"}, OTHER: {"__alias__": "both"}},
-            "another stream has the same alias",
-        ),
         ({"copy": {"__source__": FULL, "__filter__": "id < 0"}}, "the read returned no rows"),
         ({FULL: None}, None),
     ],
-    ids=["one alias of two streams", "copy without rows", "removed stream"],
+    ids=["copy without rows", "removed stream"],
 )
 def test_stream_map_keeps_the_rows_of_each_table(
     simulator: Simulator,

@@ -128,8 +128,6 @@ INVALID: list[tuple[dict[str, Any], str]] = [
         {"stream_map_config": {"pseudonym_key": SECRET}},
         "stream_map_config.pseudonym_key must be text of at least 16 characters; check that its",
     ),
-    ({"stream_maps": {"users": [SECRET]}}, "stream_maps.users is invalid."),
-    ({"stream_maps": {"users": {"__filter__": [SECRET]}}}, "stream_maps.users is invalid."),
     ({"flattening_enabled": SECRET}, "flattening_enabled must be a boolean."),
     ({"flattening_enabled": True}, "flattening_max_depth must be 0 or more if flattening is en"),
     (FLATTENING | {"flattening_max_depth": -1}, "flattening_max_depth must be 0 or more if flatt"),

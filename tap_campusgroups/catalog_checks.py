@@ -1,0 +1,69 @@
+"""What a catalog selects and changes: refused if rows would be empty or violate their schema."""
+
+from __future__ import annotations
+
+import typing as t
+
+from tap_campusgroups.config import quoted
+from tap_campusgroups.exceptions import InputError
+from tap_campusgroups.input_files import origin
+from tap_campusgroups.ranged_stream import REPLICATION_KEY
+from tap_campusgroups.records.converter import EXTRA, is_fully_convertible, single_type
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from singer_sdk.singerlib.catalog import SelectionMask
+    from singer_sdk.streams import Stream
+
+    Schema: t.TypeAlias = Mapping[str, t.Any]
+
+_OWN_TYPES: t.Final = {REPLICATION_KEY: "string", EXTRA: "object"}
+"""The fields whose values the tap does not validate against a definition of the user."""
+
+_KEYWORDS: t.Final = {"$id", "$schema", "title", "description", "type", "properties"}
+"""Keywords of a stream's schema that every row obeys."""
+
+
+def check_entry(stream: Stream, schema: Schema, mask: SelectionMask) -> None:
+    """Raise `InputError` for the first problem of a selected stream's entry in the catalog."""
+    for problem in _problems(schema, mask, stream.primary_keys or ()):
+        msg = f"Stream '{stream.name}': {origin('catalog')} {problem}."
+        raise InputError(msg)
+
+
+def _problems(schema: Schema, mask: SelectionMask, keys: Iterable[str]) -> Iterator[str]:
+    for key in keys:
+        if key in schema["properties"] and not mask["properties", key]:
+            yield f"deselects {quoted(key)}, a key. Select it"
+    for path in _empty_objects(schema, mask):
+        yield (
+            f"selects {path} but none of its fields, so it would be empty in every row. Select "
+            f"{path}.*, too, or deselect {path}"
+        )
+    for name, kind in _OWN_TYPES.items():
+        if (definition := schema["properties"].get(name)) is not None and not (
+            single_type(definition) == kind
+            and is_fully_convertible(definition, is_nested=True)
+            and definition.get("format") in {None, "date-time"}
+            and not definition.get("properties")
+        ):
+            yield f"changes the type of {name} or restricts its values. Restore its definition"
+    keywords = schema.keys() - _KEYWORDS
+    if {*schema.get("required", ())} <= {"id", *_OWN_TYPES}:
+        keywords -= {"required"}
+    if schema.get("additionalProperties") is True or REPLICATION_KEY in schema["properties"]:
+        keywords -= {"additionalProperties"}
+    for keyword in sorted(keywords):
+        yield f"restricts whole rows with {keyword}, which a row may violate. Remove it"
+
+
+def _empty_objects(
+    schema: Schema, mask: SelectionMask, path: tuple[str, ...] = ()
+) -> Iterator[str]:
+    for name, definition in schema["properties"].items():
+        here = (*path, "properties", name)
+        if mask[here] and (inner := definition.get("properties")):
+            if not any(mask[*here, "properties", one] for one in inner):
+                yield ".".join(map(quoted, here[1::2]))
+            yield from _empty_objects(definition, mask, here)

@@ -1,0 +1,302 @@
+"""Stream maps, checked before the first request.
+
+The SDK ends some mistakes in them with a traceback, and passes over others in silence.
+"""
+
+from __future__ import annotations
+
+import ast
+import typing as t
+from collections import defaultdict
+from dataclasses import replace
+from difflib import get_close_matches
+from fnmatch import filter as matching
+from fnmatch import fnmatch
+from importlib.util import find_spec
+from itertools import chain, starmap
+
+from singer_sdk.mapper import NULL_STRING, CustomStreamMap, PluginMapper
+from singer_sdk.singerlib.catalog import Catalog, MetadataMapping
+
+from tap_campusgroups.catalog_checks import check_entry
+from tap_campusgroups.config import invalid_settings, quoted
+from tap_campusgroups.full_reads import aliases_of
+from tap_campusgroups.records.converter import EXTRA
+from tap_campusgroups.streams import STREAMS
+
+if t.TYPE_CHECKING:
+    import logging
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from singer_sdk.singerlib.catalog import SelectionMask
+    from singer_sdk.streams import Stream
+
+    Rules: t.TypeAlias = Mapping[str, t.Any]
+
+PSEUDONYM_KEY: t.Final = "pseudonym_key"
+"""The preset's hash key in `stream_map_config`: with it, every marked field must have a rule."""
+
+MARK: t.Final = "x-direct-identifier"
+"""Annotation of a property in a stream's schema: `hash` or `drop`."""
+
+_OPTIONS: t.Final = {"__alias__", "__else__", "__filter__", "__key_properties__", "__source__"}
+_NAMES: t.Final = {"_", "record", "config", "fake", "__stream_name__", "__original_stream_name__"}
+_REMOVED: t.Final = (None, NULL_STRING)
+_DROPPED: t.Final[Rules] = {"null": None}
+"""The rules of a stream that is mapped to null."""
+
+_MAX_PROBLEMS: t.Final = 3  # in one line
+_NEEDS_FAKER: t.Final = "needs the package faker: install tap-campusgroups[faker]"
+
+
+def set_up_mapper(
+    config: Mapping[str, t.Any],
+    catalog: Catalog,
+    streams: Mapping[str, Stream],
+    logger: logging.Logger,
+) -> PluginMapper:
+    """Return the SDK's mapper; raise an error for anything in it that would fail or do nothing."""
+    masks = {name: entry.metadata.resolve_selection() for name, entry in catalog.items()}
+    schemas = {name: entry.schema.to_dict() for name, entry in catalog.items()}
+    selected = [name for name, mask in masks.items() if mask[()] and name in streams]
+    for name in selected:
+        check_entry(streams[name], schemas[name], masks[name])
+    fields: dict[str, set[str]] = {name: set() for names in STREAMS.values() for name in names}
+    for name, stream in streams.items():
+        fields[name] = {*stream.schema["properties"], *schemas.get(name, {}).get("properties", ())}
+    maps = _Maps(config, fields, logger)
+    problems = [*maps.problems()]
+    if not problems and PSEUDONYM_KEY in (config.get("stream_map_config") or {}):
+        for name in selected:
+            marked = {
+                field
+                for field, definition in streams[name].schema["properties"].items()
+                if (field == EXTRA or is_marked(definition))
+                and field in schemas[name]["properties"]
+                and masks[name]["properties", field]
+            }
+            problems += maps.unmasked(name, marked)
+    if len(problems) > _MAX_PROBLEMS:
+        problems[_MAX_PROBLEMS:] = [f"and {len(problems) - _MAX_PROBLEMS} more"]
+    mapper = None if problems else _mapper(config, catalog, masks, logger)
+    if mapper is None or (problems := [*_shared_names(mapper, streams)]):
+        raise invalid_settings(problems)
+    return mapper
+
+
+def is_marked(definition: Mapping[str, t.Any]) -> bool:
+    """Return whether a field or one of its nested fields is marked."""
+    inner = list(definition.get("properties", {}).values())
+    if "items" in definition:
+        inner.append(definition["items"])
+    return MARK in definition or any(map(is_marked, inner))
+
+
+def _mapper(
+    config: Mapping[str, t.Any],
+    catalog: Catalog,
+    masks: Mapping[str, SelectionMask],
+    logger: logging.Logger,
+) -> PluginMapper:
+    name = "*"
+    try:
+        # A copy of the maps, because the SDK removes `__else__`.
+        maps = {**(config.get("stream_maps") or {})}
+        mapper = PluginMapper({**config, "stream_maps": maps}, logger)
+        for name, entry in catalog.items():
+            # SDK 0.54 gives a deselected stream an empty schema, in which its stream map misses
+            # the key. Remove this when 0.55 is the minimum.
+            whole = entry if masks[name][()] else replace(entry, metadata=MetadataMapping())
+            mapper.register_raw_streams_from_catalog(Catalog({name: whole}))
+    except Exception as error:  # noqa: BLE001 - whatever the SDK raises for a mistake
+        problem = f"the SDK cannot apply the settings to {quoted(name)} ({type(error).__name__}): "
+        problem += "correct stream_maps, faker_config or flattening"
+        if "Duplicate column" in str(error):
+            problem = f"two fields of a stream get the same column ({name}); raise "
+            problem += "flattening_max_key_length"
+    else:
+        return mapper
+    raise invalid_settings([problem])  # outside of `except`: the error may quote a value
+
+
+def _shared_names(mapper: PluginMapper, known: Collection[str]) -> Iterator[str]:
+    """Find streams that share a table, in which rows of equal ids would replace each other."""
+    streams: dict[str, list[str]] = defaultdict(list)
+    for stream in sorted(mapper.stream_maps.keys() & known):
+        alias: t.Any  # the result of an expression: 2024 is a number
+        for alias in aliases_of(mapper.stream_maps[stream]):
+            if not isinstance(alias, str) or not alias.strip():
+                yield f"stream_maps gives {stream} an __alias__ that is not text: add quotes"
+            streams[str(alias).casefold()].append(stream)  # targets may ignore the case
+    for alias, names in streams.items():
+        if len(names) > 1:
+            yield (
+                f"stream_maps writes {' and '.join(map(quoted, names))} as {quoted(alias)}: give "
+                "each a separate name"
+            )
+
+
+class _Maps:
+    """The stream maps of the settings, and what in them would fail or do nothing.
+
+    `fields` has the fields of every stream, none for a stream that this tap does not have.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, t.Any],
+        fields: Mapping[str, set[str]],
+        logger: logging.Logger,
+    ) -> None:
+        self._fields, self._logger = fields, logger
+        self._maps: dict[str, t.Any] = {
+            name: _DROPPED if rules in _REMOVED else rules
+            for name, rules in (config.get("stream_maps") or {}).items()
+        }
+        self._map_config = config.get("stream_map_config") or {}
+        self._faker_config = config.get("faker_config") or {}
+        self._has_faker = find_spec("faker") is not None
+        self._names = _NAMES
+
+    def problems(self) -> Iterator[str]:
+        if self._faker_config and not self._has_faker:
+            yield f"faker_config {_NEEDS_FAKER}"
+        elif self._faker_config or self._maps:
+            try:
+                empty = CustomStreamMap(
+                    *("", {}, self._faker_config, {"properties": {}}, None, {}), None
+                )
+            except Exception:  # noqa: BLE001 - whatever faker raises
+                yield "faker_config is invalid: set locale to one of faker's, such as en_US"
+            else:
+                self._names = _NAMES | empty.functions.keys()
+        wrong = [key for key, rules in self._maps.items() if not isinstance(rules, dict)]
+        for key in wrong:
+            yield f"stream_maps.{quoted(key)} must be an object, or null to drop the stream"
+        if not wrong:
+            yield from chain.from_iterable(starmap(self._map_problems, self._maps.items()))
+            yield from self._replaced()
+
+    def _map_problems(self, key: str, rules: Rules) -> Iterator[str]:
+        place, source = f"stream_maps.{quoted(key)}", rules.get("__source__", key)
+        streams = matching(self._fields, str(source))
+        if key.startswith("__"):
+            if key != "__else__" or rules is not _DROPPED:
+                yield f"{place} is not an option: the only one is __else__, with null"
+        elif not streams:
+            yield f"{place} matches no stream{_suggestion(str(source), self._fields)}"
+        elif rules is not _DROPPED and (
+            known := {field for name in streams for field in self._fields[name]}
+        ):
+            yield from self._rule_problems(place, rules, known)
+
+    def _replaced(self) -> Iterator[str]:
+        for stream in self._fields:
+            *others, last = self._maps_of(stream) or [""]
+            for key in others:
+                if lost := self._maps[key].keys() - self._maps[last].keys():
+                    yield (
+                        f"stream_maps.{quoted(last)} replaces stream_maps.{quoted(key)} for "
+                        f"{stream}, and has no rule for {_names(lost)}: repeat it there"
+                    )
+
+    def unmasked(self, stream: str, marked: set[str]) -> Iterator[str]:
+        """Find marked fields that leave the tap without a rule."""
+        copies = [m for m in self._maps.values() if fnmatch(stream, m.get("__source__", ""))]
+        default = _DROPPED if "__else__" in self._maps else {}
+        own = [default, *(self._maps[key] for key in self._maps_of(stream))][-1]
+        for rules in (own, *copies):
+            lost = marked - rules.keys()
+            if lost and rules is not _DROPPED and "__else__" not in rules:
+                yield (
+                    f"stream_maps masks {stream} without a rule for {_names(lost)}: add one, or "
+                    f"deselect the fields ({PSEUDONYM_KEY} is set)"
+                )
+
+    def _maps_of(self, stream: str) -> list[str]:
+        """Return the maps of a stream that are not copies; the SDK applies only the last one."""
+        maps = self._maps.items()
+        return [key for key, rules in maps if fnmatch(stream, key) and "__source__" not in rules]
+
+    def _rule_problems(self, place: str, rules: Rules, known: set[str]) -> Iterator[str]:
+        # The name of a copy is its key.
+        options = _OPTIONS - ({"__alias__"} if "__source__" in rules else set())
+        for name, rule in rules.items():
+            where, is_new = f"{place}.{quoted(name)}", name not in known | options
+            if is_new and name.startswith("__"):
+                yield f"{where} is not an option of this map{_suggestion(name, options)}"
+            elif name not in options and rule in _REMOVED:
+                if is_new:
+                    yield f"{where} removes a field that does not exist{_suggestion(name, known)}"
+            elif name == "__else__":
+                if rule not in _REMOVED:
+                    yield f"{where} must be null"
+            elif name not in {"__key_properties__", "__source__"}:
+                yield from self._expression_problems(where, name, rule, known)
+        yield from self._left_fields(place, rules, known)
+
+    def _left_fields(self, place: str, rules: Rules, known: set[str]) -> Iterator[str]:
+        kept = known | rules.keys() if "__else__" not in rules else {*rules}
+        for name in rules.keys() - known - _OPTIONS:
+            if similar := _similar(name, kept - rules.keys()):
+                self._logger.warning(
+                    "%s.%s is a new field, and %s stays as it is: check the name.",
+                    *(place, quoted(name), similar),
+                )
+        keys = rules.get("__key_properties__", ["id"])
+        if not isinstance(keys, list | None):
+            yield f"{place}.__key_properties__ must be a list"
+        elif lost := [
+            key for key in keys or () if rules.get(key, key) in _REMOVED or key not in kept
+        ]:
+            yield f"{place} leaves out {_names(map(str, lost))}, a key: set __key_properties__"
+
+    def _expression_problems(
+        self, where: str, name: str, rule: t.Any, known: set[str]
+    ) -> Iterator[str]:
+        if not isinstance(rule, str):
+            yield f"{where} must be text"
+            return
+        try:
+            body = ast.parse(rule).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            body = []
+        if len(body) != 1 or not isinstance(body[0], ast.Expr):
+            yield f"{where} is not a valid expression: check quotes and brackets; compare with =="
+        if not body or name == "__alias__":  # may be plain text: first-users
+            return
+        nodes = [*ast.walk(body[0])]
+        own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        names = known | self._names | own | ({"self"} if name in known else set())
+        for node in nodes:
+            match node:
+                case ast.Name("fake") if not self._has_faker:
+                    yield f"{where} {_NEEDS_FAKER}"
+                case ast.Name(used) if used not in names:
+                    yield f"{where} uses {quoted(used)}, which does not exist"
+                case ast.Subscript(
+                    ast.Name("record" | "_" as of), ast.Constant(str(used))
+                ) | ast.Call(
+                    ast.Attribute(ast.Name("record" | "_" as of), "get"),
+                    [ast.Constant(str(used)), *_],
+                ) if used not in known and of not in own:
+                    yield f"{where} uses the field {quoted(used)}, which does not exist"
+                case ast.Subscript(ast.Name("config"), ast.Constant(str(used))) if (
+                    used not in self._map_config
+                ):
+                    yield f"{where} uses {quoted(used)}, which stream_map_config does not have"
+
+
+def _similar(name: str, others: Iterable[str]) -> str | None:
+    """Return the name that differs in the case of letters or underscores, or is nearly equal."""
+    by_letters = {other.replace("_", "").casefold(): other for other in others}
+    found = get_close_matches(name.replace("_", "").casefold(), by_letters, 1, cutoff=0.8)
+    return by_letters[found[0]] if found else None
+
+
+def _suggestion(name: str, others: Iterable[str]) -> str:
+    return f" (did you mean {similar}?)" if (similar := _similar(name, others)) else ""
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(quoted, sorted(names)))
