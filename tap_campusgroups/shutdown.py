@@ -41,11 +41,13 @@ class Shutdown:
         signal: The first signal; later ones change nothing.
         log_abandoned: Logs the exports that a run leaves at the service. The watchdog calls it if
             the main thread cannot.
+        finish_report: Writes the exit code, and the reason if it is not 0, to the run report.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.log_abandoned: Callable[[], None] | None = None
+        self.finish_report: Callable[[int, str | None], None] = lambda _code, _reason: None
         # A signal handler may use this queue, but no other: its `put` is reentrant.
         self._requests: SimpleQueue[signal.Signals] = SimpleQueue()
 
@@ -72,15 +74,18 @@ class Shutdown:
         for number in _handled_signals():
             signal.signal(number, lambda number, _frame: self.request(number))
         code = _exit_code(command)
+        reason: str | None = None
         try:
             sys.stdout.flush()  # lines that were being written when a signal arrived
         except (AttributeError, OSError) as error:
             if not code:
-                logger.error("%s", output_error(error))  # noqa: TRY400 - the message is complete
-                code = 1
+                reason, code = str(output_error(error)), 1
+                logger.error("%s", reason)  # noqa: TRY400 - the message is complete
         if self.signal is not None:
-            _log_stop(logger, self.signal)
-            code = 128 + self.signal
+            reason, code = stop_message(self.signal), 128 + self.signal
+        self.finish_report(code, reason)
+        if self.signal is not None:
+            logger.error("%s", reason)
         logging.shutdown()
         os._exit(code)
 
@@ -89,9 +94,10 @@ class Shutdown:
         time.sleep(GRACE_SECONDS)
 
         def log_last_lines() -> None:
+            self.finish_report(128 + number, stop_message(number))
             if self.log_abandoned is not None:
                 self.log_abandoned()
-            _log_stop(logger, number)
+            logger.error("%s", stop_message(number))
 
         last = Thread(target=log_last_lines, daemon=True)
         last.start()
@@ -111,8 +117,9 @@ def _handled_signals() -> list[signal.Signals]:
     return handled
 
 
-def _log_stop(logger: logging.Logger, number: signal.Signals) -> None:
-    logger.error("Stopped by %s. The next run resumes from the last saved state.", number.name)
+def stop_message(number: signal.Signals) -> str:
+    """Return the last line of a run that a signal ended."""
+    return f"Stopped by {number.name}. The next run resumes from the last saved state."
 
 
 def _exit_code(command: Callable[[], object]) -> int:

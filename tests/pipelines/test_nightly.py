@@ -111,6 +111,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nightly]:
         installed = Path(sys.executable).with_name("meltano")
         meltano.write_text(f'#!/bin/sh\necho $$ > meltano.pid\nexec "{installed}" "$@"\n', "utf-8")
         meltano.chmod(0o755)
+        meltano.with_name("python").symlink_to(sys.executable)
         project = Nightly(workspace, service)
         project.write_settings()
         yield project
