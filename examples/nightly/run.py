@@ -59,7 +59,7 @@ def problem(
     except (OSError, ValueError):
         return f"the tap wrote no report to {report}. Remove run_report from meltano.yml."
     if run["status"] != "complete":
-        return "the loader exited before the tap had read everything. Check the loader's log."
+        return "the loader exited before the tap had read everything. Check the log."
     stored = subprocess.run(  # noqa: S603 - a fixed command
         [_MELTANO, "--log-level=error", "state", "get", state_id],
         env=environment,
@@ -72,8 +72,8 @@ def problem(
     missing = [name for name, one in run["bookmarks"].items() if bookmarks.get(name) != one]
     if missing:
         return (
-            f"state '{state_id}' lacks the last rows of {', '.join(missing)}: the loader exited"
-            " before it had loaded them. Check the loader's log."
+            f"the state '{state_id}' does not have the last bookmarks of {', '.join(missing)}: the"
+            " loader exited early, or Meltano could not store the state. Check the log."
         )
     return None
 

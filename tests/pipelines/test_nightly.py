@@ -60,7 +60,7 @@ class Nightly(NamedTuple):
     def run(self) -> Finished:
         """Run the command of the cron line, as cron does."""
         command = nightly.cron_line().command.replace(nightly.FOLDER, str(self.workspace.folder))
-        return self.workspace.shell(command, {})
+        return self.workspace.shell(command.replace("target-postgres", "target-jsonl"), {})
 
     def write_settings(self, **more: str) -> None:
         """Write the file with the settings."""
