@@ -44,7 +44,9 @@ settings.load_profile("suite")
 def _restore_signal_handlers() -> Iterator[None]:
     """Restore the handlers that a tap in this process replaces, and forget its signal."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    finish_report = SHUTDOWN.finish_report
     yield
+    SHUTDOWN.finish_report = finish_report
     for number, handler in before.items():
         signal.signal(number, handler)
     SHUTDOWN.signal = None
