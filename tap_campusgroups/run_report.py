@@ -24,6 +24,7 @@ _NO_CONTENTS: t.Final[dict[str, t.Any]] = {
     "streams": [],
     "bookmarks": {},
 }
+_BEGIN: t.Final = b'{"status": "'
 
 
 class RunReport:
@@ -42,12 +43,18 @@ class RunReport:
         self._exit_code: int | None = None
         try:
             self._path = Path(os.path.realpath(path))  # a link stays, and its file is replaced
-            if self._path.exists() and not self._path.is_file():
-                # Replacing a device such as /dev/null would harm the system.
-                self._fail("it is not a regular file")
+            if self._path.exists() and not self._is_report():
+                self._fail("another file has this path")
             self._write("running")
         except (OSError, ValueError) as error:
             self._fail(getattr(error, "strerror", None) or "the path is not valid")
+
+    def _is_report(self) -> bool:
+        """Return whether the file can be replaced: not a device, nor a file of the user."""
+        if not self._path.is_file():
+            return False
+        with self._path.open("rb") as file:
+            return file.read(len(_BEGIN)) in {_BEGIN, b""}
 
     def _fail(self, reason: str) -> t.NoReturn:
         msg = (

@@ -58,18 +58,18 @@ class School(NamedTuple):
     workspace: Workspace
     home: Path
 
-    def loader(self) -> int:
-        """Return the process id of the loader once it handles SIGTERM, otherwise 0."""
+    def process(self, program: str) -> int:
+        """Return the id of a program's process once it handles SIGTERM, otherwise 0."""
         for process in processes_of(self.home):
             with suppress(OSError):  # it has ended
-                if b"/bin/target-postgres\0" in (process / "cmdline").read_bytes():
-                    (caught,) = re.findall(r"SigCgt:\s*(\w+)", (process / "status").read_text())
-                    if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
-                        return int(process.name)
+                words = (process / "cmdline").read_text().split("\0")
+                (caught,) = re.findall(r"SigCgt:\s*(\w+)", (process / "status").read_text())
+                if words[1:2] and words[1].endswith(program):
+                    return int(process.name) * (int(caught, 16) >> (signal.SIGTERM - 1) & 1)
         return 0
 
-    def run(self, command: str, moment: str) -> Finished:
-        """Run a command, and send SIGTERM to its loader at the line of the log that names a moment.
+    def run(self, command: str, moment: str, program: str) -> Finished:
+        """Run a command; end a program at the line of the log that names a moment.
 
         Until then, the loader has read nothing: it waits for another transaction that creates its
         schema.
@@ -82,8 +82,8 @@ class School(NamedTuple):
             def on_line(line: str) -> None:
                 if moment in line and not is_ended.is_set():
                     is_ended.set()
-                    wait_until(self.loader)
-                    os.kill(self.loader(), signal.SIGTERM)
+                    wait_until(lambda: self.process(program))
+                    os.kill(self.process(program), signal.SIGTERM)
                     other.rollback()
 
             return self.workspace.shell(command, {}, on_line=on_line)
@@ -133,10 +133,20 @@ def test_run_whose_loader_exits_early_fails(
 ) -> None:
     if moment == WAITING:
         school.service.inject(StillRunning(lambda: False).on(LAST, times=None))
-    finished = school.run(command, moment)
+    finished = school.run(command, moment, "target-postgres")
     assert "Received termination signal 15" in finished.output, finished.output
     # Meltano's exit code is 0.
     assert school.meltano_results() == ["SUCCESS"], finished.output
     assert finished.code == 1, finished.output
     assert re.search(f"Run incomplete: {reason}", finished.output), finished.output
     assert school.database.rows(SCHEMA, LAST) == []
+
+
+def test_nightly_command_passes_sigterm_on_to_meltano(school: School) -> None:
+    """A container's runtime signals only the command itself."""
+    school.service.inject(StillRunning(lambda: False).on(LAST, times=None))
+    finished = school.run(NIGHTLY, WAITING, "examples/nightly/run.py")
+    assert finished.code == 143, finished.output
+    assert "Stopped by SIGTERM. The next run resumes" in finished.output
+    assert school.meltano_results() == ["FAIL"]
+    wait_until(lambda: not processes_of(school.home))

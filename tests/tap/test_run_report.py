@@ -146,10 +146,11 @@ def test_commands_other_than_a_run_leave_the_report_alone(
     assert path.read_text() == STALE
 
 
-@pytest.mark.parametrize("name", ["missing/report.json", "", "/dev/null", "a\0b"])
+@pytest.mark.parametrize("name", ["missing/report.json", "", "/dev/null", "a\0b", "mine.json"])
 def test_run_without_a_writable_report_reads_nothing(
     simulator: Simulator, tmp_path: Path, name: str
 ) -> None:
+    (tmp_path / "mine.json").write_text("{}")
     output = sync(settings_for(simulator, run_report=str(tmp_path / name)), FIRST)
     assert isinstance(output.error, SettingsError)
     assert str(output.error).startswith("Cannot write run_report: ")
