@@ -46,11 +46,13 @@ class Shutdown:
         signal: The first signal; later ones change nothing.
         log_abandoned: Logs the exports that a run leaves at the service. The watchdog calls it if
             the main thread cannot.
+        finish_report: Writes the exit code, and the reason if it is not 0, to the run report.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.log_abandoned: Callable[[], None] | None = None
+        self.finish_report: Callable[[int, str | None], None] = lambda _code, _reason: None
         self._is_blocked = False  # since the watchdog's last look
         # A signal handler may use this queue, but no other: its `put` is reentrant.
         self._requests: SimpleQueue[signal.Signals] = SimpleQueue()
@@ -87,15 +89,18 @@ class Shutdown:
         ).start()
         self.handle_signals()
         code = _exit_code(command)
+        reason: str | None = None
         try:
             sys.stdout.flush()  # lines that were being written when a signal arrived
         except (AttributeError, OSError) as error:
             if not code:
-                logger.error("%s", output_error(error))  # noqa: TRY400 - the message is complete
-                code = 1
+                reason, code = str(output_error(error)), 1
+                logger.error("%s", reason)  # noqa: TRY400 - the message is complete
         if self.signal is not None:
-            logger.error("%s", _reason(self.signal))
-            code = 128 + self.signal
+            reason, code = stop_message(self.signal), 128 + self.signal
+        self.finish_report(code, reason)
+        if self.signal is not None:
+            logger.error("%s", reason)
         logging.shutdown()
         os._exit(code)
 
@@ -109,22 +114,26 @@ class Shutdown:
                 number = self._requests.get(timeout=60)
                 time.sleep(GRACE_SECONDS)
 
+        code = 1 if number is None else 128 + number
+
         def log_last_lines() -> None:
+            self.finish_report(code, stop_message(number))
             if self.log_abandoned is not None:
                 self.log_abandoned()
-            logger.error("%s", _reason(number))
+            logger.error("%s", stop_message(number))
 
         last = Thread(target=log_last_lines, daemon=True)
         last.start()
         last.join(LAST_LINES_SECONDS)
-        os._exit(1 if number is None else 128 + number)
+        os._exit(code)
 
 
 SHUTDOWN: t.Final = Shutdown()
 """The process has one, not each tap: signals belong to the process."""
 
 
-def _reason(number: signal.Signals | None) -> str:
+def stop_message(number: signal.Signals | None) -> str:
+    """Return the last line of a run that a signal or the watchdog ended."""
     if number is not None:
         return f"Stopped by {number.name}. The next run resumes from the last saved state."
     return (

@@ -30,10 +30,7 @@ def log_summary(
     seconds: float,
 ) -> None:
     """Log the summary of a run: a table in the message, the figures in the record's `extra`."""
-    figures = [
-        _figures(exports[stream.name], stream.quality, failures.get(stream.name))
-        for stream in streams
-    ]
+    figures = stream_figures(streams, exports, failures)
     failed = [one for one in figures if one["error"]]
     complete = sum(not f["error"] and f["windows_done"] == f["windows"] for f in figures)
     rows = sum(one["rows"] for one in figures)
@@ -54,6 +51,18 @@ def log_summary(
             "failed": [one["stream"] for one in failed],
         },
     )
+
+
+def stream_figures(
+    streams: Sequence[CampusGroupsStream],
+    exports: Mapping[str, StreamExports],
+    failures: Mapping[str, BaseException],
+) -> list[dict[str, t.Any]]:
+    """Return the figures of each stream, for the summary and the run report."""
+    return [
+        _figures(exports[stream.name], stream.quality, failures.get(stream.name))
+        for stream in streams
+    ]
 
 
 def _figures(

@@ -12,8 +12,9 @@ from tap_campusgroups.exports.http_client import Endpoint, HttpClient
 from tap_campusgroups.exports.retry import RetryPolicy
 from tap_campusgroups.exports.scheduler import Scheduler, StreamExports
 from tap_campusgroups.exports.service_monitor import ServiceMonitor
+from tap_campusgroups.run_report import current
 from tap_campusgroups.streams import PATH_ALIASES
-from tap_campusgroups.summary import log_summary
+from tap_campusgroups.summary import log_summary, stream_figures
 
 if t.TYPE_CHECKING:
     import logging
@@ -66,6 +67,8 @@ class SyncRun:
             monitor=self.monitor,
             logger=logger,
         )
+        if (report := current()) is not None:
+            report.contents = self._report
         if moved := [stream.name for stream in streams if stream.start_date_moved_back]:
             logger.warning(
                 "start_date is earlier than on the first run of %s; they still start at their "
@@ -90,6 +93,19 @@ class SyncRun:
         # The parts of a full read must be exported one after the other: one job.
         days = self._settings.export_window if stream.is_incremental else None
         return StreamExports(stream.name, window.split(days), window.count(days), exporter.run)
+
+    def _report(self) -> dict[str, t.Any]:
+        """Return the run report's part about the streams."""
+        figures = stream_figures(self._streams, self.exports, self._failures)
+        return {
+            "rows": sum(one["rows"] for one in figures),
+            "failed": list(self._failures),
+            "streams": figures,
+            "bookmarks": {
+                stream.name: stream.tap_state.get("bookmarks", {}).get(stream.name, {})
+                for stream in self._streams
+            },
+        }
 
     def close(self) -> None:
         """End the workers."""

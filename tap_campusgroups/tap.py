@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import typing as t
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tap_campusgroups.connection_test import check_access
 from tap_campusgroups.exceptions import InputError, RunAborted, SettingsError
 from tap_campusgroups.input_files import check_catalog, check_state, origin
 from tap_campusgroups.records.writer import PageWriter
+from tap_campusgroups.run_report import reported
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.stream_map_checks import set_up_mapper
 from tap_campusgroups.streams import STREAMS
@@ -134,6 +136,10 @@ class TapCampusGroups(Tap):
 
     @override  # type: ignore[misc] # final in the SDK, but the only frame around a whole run
     def sync_all(self) -> None:
+        with reported(self.config.get("run_report"), self.logger):
+            self._sync_all()
+
+    def _sync_all(self) -> None:
         SHUTDOWN.check()
         streams = [stream for stream in self._checked_selection() if not stream.is_removed]
         with self.run(streams):
@@ -196,6 +202,18 @@ class TapCampusGroups(Tap):
         # `check_state` removes them; the SDK's method fails on what deselected streams may hold.
         # tests/state/test_state_files.py checks that the SDK still calls this method.
         return
+
+    @classmethod
+    @override
+    def invoke(cls, **options: t.Any) -> None:
+        # Around the constructor, so that the report has its errors, too.
+        config = options.get("config")
+        path = config and config.config.get("run_report")
+        if config and config.parse_env:
+            path = os.environ.get("TAP_CAMPUSGROUPS_RUN_REPORT") or path
+        is_sync = not options.get("about") and isinstance(path, str)
+        with reported(path if is_sync else None, cls.logger):
+            super().invoke(**options)
 
     @classmethod
     @override

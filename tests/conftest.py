@@ -45,7 +45,9 @@ def _restore_signal_handlers() -> Iterator[None]:
     """Restore the handlers that a test replaces, and forget its signal."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    finish_report = SHUTDOWN.finish_report
     yield
+    SHUTDOWN.finish_report = finish_report
     for number, handler in before.items():
         signal.signal(number, handler)
     SHUTDOWN.signal = None

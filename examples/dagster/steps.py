@@ -11,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import yaml
+
 from examples.dagster.errors import StepFailedError, StepRefusedError
 from examples.dagster.lock import lock
 from examples.dagster.plan import PROJECT
+from examples.nightly.run import REPORT_VARIABLE, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +55,8 @@ def environment(plan: Plan, school: School, group: str) -> dict[str, str]:
         "TAP_CAMPUSGROUPS_SCHOOL_CODE": school.code,
         exports: str(plan.exports_per_worker(school)),
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": school.schema,
-        "MELTANO_SYS_DIR_ROOT": str(_system_folder(school, group)),
+        "MELTANO_SYS_DIR_ROOT": str(folder := _system_folder(school, group)),
+        REPORT_VARIABLE: str(folder / "run-report.json"),
     }
     if school.api_url is not None:
         environment["TAP_CAMPUSGROUPS_API_URL"] = school.api_url
@@ -63,17 +67,22 @@ def run(plan: Plan, school: School, group: str) -> None:
     """Run a group of streams of a school; Meltano's log goes to stdout.
 
     Raises:
-        StepFailedError: If the run fails.
+        StepFailedError: If the run fails or is incomplete.
         StepRefusedError: If it cannot start, for instance because another one is in progress.
     """
     variables = environment(plan, school, group)
+    report = Path(variables[REPORT_VARIABLE])
     with lock(f"group '{group}' of school '{school.code}'") as descriptor:
+        report.unlink(missing_ok=True)
         _run_meltano(
             # Meltano's own check would refuse a run for five minutes after one that was killed.
             *("run", "--no-install", "--force", f"--state-id-suffix={school.code}", group),
             variables=variables,
             descriptor=descriptor,
         )
+        if reason := problem(report, _state_id(school, group), environment=variables):
+            message = f"Run incomplete: {reason}"
+            raise StepFailedError(message)
 
 
 def _run_meltano(*arguments: str, variables: dict[str, str], descriptor: int) -> None:
@@ -100,6 +109,15 @@ def _run_meltano(*arguments: str, variables: dict[str, str], descriptor: int) ->
     if code != 0:
         message = reason or f"meltano ended with exit code {code}"
         raise StepFailedError(message)
+
+
+def _state_id(school: School, group: str) -> str:
+    """Return the id under which Meltano stores the state of a step."""
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    (task, *_) = next(job["tasks"] for job in project["jobs"] if job["name"] == group)
+    extractor, loader, *_ = task.split()
+    name = os.environ.get("MELTANO_ENVIRONMENT") or project["default_environment"]
+    return f"{name}:{extractor}-to-{loader}:{school.code}"
 
 
 def _system_folder(school: School, group: str) -> Path:

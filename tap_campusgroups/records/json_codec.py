@@ -200,6 +200,11 @@ def encode_json(value: t.Any) -> str:
         raise InvalidJsonError from None
 
 
+def format_json(value: t.Any) -> str:
+    """Encode a value as JSON on one line, with spaces for readers."""
+    return msgspec.json.format(encode_json(value), indent=0)
+
+
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     stream: str
     record: t.Any

@@ -61,7 +61,7 @@ def test_documented_reasons_are_those_of_the_adapter() -> None:
     source = source.replace("{VARIABLE}", VARIABLE).replace("{name}", "group")
     section = documents.section("docs/scale-out.md", "Many schools with Dagster")
     reasons = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
-    assert len(reasons) == 5
+    assert len(reasons) == 6
     for reason in reasons:
         for part in reason.split("…"):
             assert part.strip() in source, reason

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.simulator import Dataset, Hang, Simulator
+from tests.simulator import Dataset, Hang, Simulator, Status
 from tests.support import documents, messages, nightly
 from tests.support.harness import wait_until
 from tests.support.pipeline import TAP, Workspace, tap_settings
@@ -60,7 +60,7 @@ class Nightly(NamedTuple):
     def run(self) -> Finished:
         """Run the command of the cron line, as cron does."""
         command = nightly.cron_line().command.replace(nightly.FOLDER, str(self.workspace.folder))
-        return self.workspace.shell(command, {})
+        return self.workspace.shell(command.replace("target-postgres", "target-jsonl"), {})
 
     def write_settings(self, **more: str) -> None:
         """Write the file with the settings."""
@@ -111,6 +111,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nightly]:
         installed = Path(sys.executable).with_name("meltano")
         meltano.write_text(f'#!/bin/sh\necho $$ > meltano.pid\nexec "{installed}" "$@"\n', "utf-8")
         meltano.chmod(0o755)
+        meltano.with_name("python").symlink_to(sys.executable)
         project = Nightly(workspace, service)
         project.write_settings()
         yield project
@@ -187,6 +188,56 @@ def test_saved_state_is_restored_into_a_new_system_database(project: Nightly) ->
     assert project.workspace.states() == {STATE_ID: before[STATE_ID]}
 
 
+def starts(service: Simulator) -> dict[str | None, str]:
+    """Return where the submitted exports begin, by stream."""
+    posted = [one for one in service.requests if one.method == "POST"]
+    return {one.stream: one.query["updatedStart"][:10] for one in posted}
+
+
+@pytest.mark.usefixtures("finished")
+def test_failed_full_refresh_is_forgotten_and_the_recipe_to_start_over_is_not(
+    project: Nightly,
+) -> None:
+    project.write_settings()
+    recent = f"{datetime.fromisoformat(project.bookmark()) - timedelta(hours=48):%F}"
+    recipe = documents.block("docs/backfills.md", "Start over", "sh")
+    for script, expected in (
+        ("meltano run --full-refresh nightly", recent),
+        (recipe.replace("target-postgres", "target-jsonl"), "2000-01-01"),
+    ):
+        project.service.inject(Status(403).on(LAST, times=None))
+        project.service.reset_log()
+        failed = project.workspace.shell(script, {})
+        assert failed.code == 1, failed.output
+        assert starts(project.service) == {FIRST: "2000-01-01", LAST: "2000-01-01"}
+        project.service.clear_faults()
+        project.service.reset_log()
+        assert project.run().code == 0, project.log
+        assert starts(project.service) == {FIRST: recent, LAST: expected}
+
+
+def test_state_that_cannot_be_stored_fails_the_nightly_run_but_not_meltano(
+    project: Nightly,
+) -> None:
+    """A process that is killed while it takes the lock of a file or S3 backend leaves it empty."""
+    states = project.workspace.folder / "states"
+    states.mkdir()
+    project.write_settings(MELTANO_STATE_BACKEND_URI=f"file://{states}")
+    folder = states / STATE_ID
+    folder.mkdir()
+    (folder / "lock").touch()
+    failed = project.run()
+    assert failed.output == project.alert(1), project.log
+    for message in (
+        "could not convert string to float: ''",
+        "Failed to persist state to the configured state backend",
+        f"Run incomplete: the state '{STATE_ID}' does not have the last bookmarks of {FIRST}, ",
+    ):
+        assert message in project.log
+    assert project.run().code == 0, project.log
+    assert [one.name for one in folder.iterdir()] == ["state.json"]
+
+
 # `meltano invoke` and `meltano config test`
 
 
@@ -227,3 +278,19 @@ def test_config_test_ends_with_the_first_record(project: Nightly) -> None:
     # The tap may submit the second export before Meltano ends it, but no other one.
     assert [one.stream for one in posted] in ([first], [first, others[0]])
     assert posted[0].query["updatedStart"].startswith(f"{recent:%Y-%m-%d}")
+
+
+def test_meltano_drops_the_offset_of_a_timestamp_without_quotes(project: Nightly) -> None:
+    definition = project.workspace.folder / "meltano.yml"
+    text = definition.read_text("utf-8")
+    quoted = "2022-09-01T00:00:00+02:00"
+    config = f"    config:\n      start_date: {quoted}\n      end_date: '{quoted}'\n"
+    at = "    load_schema: campusgroups\n"
+    definition.write_text(text.replace(at, f"{at}{config}", 1), "utf-8")
+    try:
+        printed = project.workspace.meltano("config", "print", TAP)
+    finally:
+        definition.write_text(text, "utf-8")
+    assert '"start_date": "2022-09-01T00:00:00"' in printed.output
+    assert f'"end_date": "{quoted}"' in printed.output
+    assert f'start_date: "{quoted}"' in documents.section("docs/backfills.md", "The first run")

@@ -35,9 +35,19 @@ def test_cron_service_timer_and_page_agree_with_the_schedule() -> None:
     assert service["ExecStart"] == f"/usr/bin/{command}"
     assert (service["User"], service["WorkingDirectory"]) == (line.user, nightly.FOLDER)
     assert "%" not in command  # a line break in a crontab
-    shown = command.replace(" --log-format=uncolored", "")
-    assert shown in documents.section("docs/nightly.md", "cron")
-    assert command.endswith(f" run --force {schedule['job']}")
+    page = documents.read("docs/nightly.md")
+    assert command in documents.section("docs/nightly.md", "cron")
+    assert command.replace("--verbose ", "") in documents.section(
+        "docs/nightly.md", "By hand, over ssh"
+    )
+    state_id, options = re.findall(r" examples/nightly/run\.py (\S+) (.*)", command)[0]
+    assert f"meltano state get {state_id} " in page
+    assert options == f"--force {schedule['job']}"
+    assert nightly.container_command()[1:] == [
+        "examples/nightly/run.py",
+        state_id,
+        schedule["job"],
+    ]
     assert line.schedule == schedule["interval"]
     minute, hour, *_ = schedule["interval"].split()
     calendar = unit("campusgroups.timer")["Timer"]["OnCalendar"]
@@ -84,7 +94,8 @@ def test_systemd_accepts_the_units() -> None:
 def test_image_has_the_files_that_meltano_and_the_build_need() -> None:
     project = yaml.safe_load(documents.read("meltano.yml"))
     needed = {"meltano.yml", "pyproject.toml", "README.md", "LICENSE", "tap_campusgroups"}
-    assert nightly.copied_files() == needed | {
+    program = nightly.container_command()[1]
+    assert nightly.copied_files() == needed | {program} | {
         path.removeprefix("./") for path in project["include_paths"]
     }
 

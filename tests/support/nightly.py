@@ -31,7 +31,7 @@ def cron_line() -> CronLine:
 
 
 def container_command() -> list[str]:
-    """Return the arguments of Meltano in a container."""
+    """Return the command of a container."""
     (command,) = re.findall(
         r"^CMD (.*)", (NIGHTLY / "Containerfile").read_text("utf-8"), re.MULTILINE
     )

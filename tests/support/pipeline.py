@@ -233,15 +233,23 @@ class Workspace:
         words = [sys.executable, "-m", "dagster", *command]
         return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
 
-    def shell(self, script: str, variables: Mapping[str, str]) -> Finished:
+    def shell(
+        self,
+        script: str,
+        variables: Mapping[str, str],
+        *,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
         """Run a script of the documentation up to the first command that fails.
 
         Args:
             script: The script, for a shell with `meltano` on the path.
             variables: Additional environment variables.
+            on_line: Called with each line of the output as it arrives.
         """
         path = os.pathsep.join((str(Path(sys.executable).parent), self.environment["PATH"]))
-        return self._run(["sh", "-eu", "-c", script], {"PATH": path, **variables})
+        words = ["sh", "-eu", "-c", script]
+        return self._run(words, {"PATH": path, **variables}, on_line=on_line)
 
     def _run(
         self,

@@ -1,0 +1,1 @@
+"""Running the tap unattended with cron, systemd or a container."""
