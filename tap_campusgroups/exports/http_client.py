@@ -15,7 +15,12 @@ from tap_campusgroups.exceptions import (
     ExportFailedError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports.connection import BodyTooLargeError, describe_failure, setup_problem
+from tap_campusgroups.exports.connection import (
+    BodyTooLargeError,
+    NoRoomError,
+    describe_failure,
+    setup_problem,
+)
 from tap_campusgroups.exports.pagination import Fetch, Submit
 from tap_campusgroups.exports.response import TRANSIENT, ParsedResponse, ResponseKind, classify
 from tap_campusgroups.exports.retry import parse_retry_after, retry_delay
@@ -122,7 +127,11 @@ class HttpClient:
             slot.count("requests")
             path = endpoint.path
             request = endpoint.request(step)
-            outcome = self._attempt(request, slot, history)
+            try:
+                outcome = self._attempt(request, slot, history)
+            except NoRoomError:
+                slot.pause(0)  # without its reservation
+                continue
             if isinstance(outcome, ParsedResponse):
                 is_unknown = request.method == "POST" and outcome.status == HTTPStatus.NOT_FOUND
                 if not (is_unknown and endpoint.use_alias(path)):
@@ -154,7 +163,12 @@ class HttpClient:
         timeout, left = self.request_timeout, self.fault_limit - history.fault_seconds
         deadline = min(RESPONSE_DEADLINE * timeout, self.poll.timeout, left)
         try:
-            response = slot.connection.exchange(request, timeout=timeout, deadline=deadline)
+            response = slot.connection.exchange(
+                request,
+                timeout=timeout,
+                deadline=deadline,
+                has_room=lambda size: request.method != "GET" or slot.has_room(size),
+            )
         except OSError as error:  # also those of requests
             failure = error
         except BodyTooLargeError:
