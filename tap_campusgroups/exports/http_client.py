@@ -210,16 +210,16 @@ class HttpClient:
     def _final_error(
         self, failure: _Failure, attempts: int, request: str, stream: str
     ) -> AccessDeniedError | ServiceUnavailableError:
-        count = f"after {attempts} attempt{'s' * (attempts > 1)}"
+        count = f"{attempts} attempt{'s' * (attempts > 1)}"
         if failure.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             msg = (
-                f"Stream '{stream}': {failure.reason} {count}. The secret has worked in this run, "
-                "so either it may not read this data (ask CampusGroups, or deselect the stream), "
-                "or a firewall or rate limit of the service refuses the requests (run again "
-                "later, or lower max_concurrent_exports)."
+                f"Stream '{stream}': {failure.reason} after {count}. The secret has worked in this "
+                "run, so either it may not read this data (ask CampusGroups, or deselect the "
+                "stream), or a firewall or rate limit of the service refuses the requests (run "
+                "again later, or lower max_concurrent_exports)."
             )
             return AccessDeniedError(msg, status=failure.status)
-        msg = f"Stream '{stream}': {request} failed {count}: {failure.reason}."
+        msg = f"Stream '{stream}': {request} failed after {count}: {failure.reason}."
         if failure.status is None:
             msg += " Check the network, school_code and api_url."
         elif failure.retry_after is not None and attempts < failure.max_attempts:
