@@ -17,7 +17,7 @@ from typing_extensions import override
 from tap_campusgroups.exceptions import ConnectionSetupError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CHUNK_BYTES: t.Final = 2**18
 MAX_BODY_BYTES: t.Final = 256 * 2**20  # of a page, decompressed: it has to fit in memory
@@ -35,6 +35,10 @@ class HttpResponse(t.NamedTuple):
 
 class BodyTooLargeError(Exception):
     """A page is larger than `MAX_BODY_BYTES`."""
+
+
+class NoRoomError(Exception):
+    """A page is larger than expected, and other pages fill the buffer."""
 
 
 class DeadlineExceededError(requests.exceptions.Timeout):
@@ -55,12 +59,18 @@ class Connection:
         self._sender: _Sender | None = None
 
     def exchange(
-        self, request: requests.PreparedRequest, *, timeout: float, deadline: float
+        self,
+        request: requests.PreparedRequest,
+        *,
+        timeout: float,
+        deadline: float,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> HttpResponse:
         """Send a request and return the whole response.
 
         Args:
             request: The request; redirects are not followed.
+            has_room: Whether there is room for the bytes of a page that have arrived.
             timeout: Limit between two bytes, in seconds.
             deadline: Limit of the whole response, in seconds.
 
@@ -69,10 +79,11 @@ class Connection:
                 `DeadlineExceededError`.
             OSError: If a certificate file of the environment does not exist.
             BodyTooLargeError: If a page is too large for memory.
+            NoRoomError: If there is no room for a page.
         """
         if self._sender is None:
             self._sender = start_thread(_Sender())
-        self._sender.requests.put((request, timeout))
+        self._sender.requests.put((request, timeout, has_room))
         self.waited = 0.0
         # In steps, so that a suspended process finds most of the deadline left when it resumes.
         while (step := min(CHECK_SECONDS, deadline - self.waited)) > 0:
@@ -117,12 +128,15 @@ def start_thread(thread: _Thread) -> _Thread:
     return thread
 
 
+_Call: t.TypeAlias = tuple[requests.PreparedRequest, float, "Callable[[int], bool]"]
+
+
 class _Sender(Thread):
     """The thread of a connection."""
 
     def __init__(self) -> None:
         super().__init__(name="tap-campusgroups-request")
-        self.requests: SimpleQueue[tuple[requests.PreparedRequest, float] | None] = SimpleQueue()
+        self.requests: SimpleQueue[_Call | None] = SimpleQueue()
         self.answers: SimpleQueue[HttpResponse | BaseException] = SimpleQueue()
 
     @override
@@ -138,7 +152,10 @@ class _Sender(Thread):
 
 
 def _exchange(
-    session: requests.Session, request: requests.PreparedRequest, timeout: float
+    session: requests.Session,
+    request: requests.PreparedRequest,
+    timeout: float,
+    has_room: Callable[[int], bool],
 ) -> HttpResponse:
     url = request.url or ""
     # Certificates and proxies of the environment, as `Session.request` uses them.
@@ -152,10 +169,10 @@ def _exchange(
         # Plain http goes to this machine only; a proxy would read the secret.
         proxies=environment["proxies"] if url.startswith("https:") else {},
     )
-    return HttpResponse(response.status_code, response.headers, _read_body(response))
+    return HttpResponse(response.status_code, response.headers, _read_body(response, has_room))
 
 
-def _read_body(response: requests.Response) -> bytes:
+def _read_body(response: requests.Response, has_room: Callable[[int], bool]) -> bytes:
     """Read the body of a streamed response: all of a 200, `MAX_ERROR_BYTES` of any other."""
     chunks: list[bytes] = []
     size = 0
@@ -169,6 +186,8 @@ def _read_body(response: requests.Response) -> bytes:
                 if is_ok:
                     raise BodyTooLargeError
                 break
+            if is_ok and not has_room(size):
+                raise NoRoomError
     return b"".join(chunks)
 
 

@@ -15,7 +15,12 @@ from tap_campusgroups.exceptions import (
     ExportFailedError,
     ServiceUnavailableError,
 )
-from tap_campusgroups.exports.connection import BodyTooLargeError, describe_failure, setup_problem
+from tap_campusgroups.exports.connection import (
+    BodyTooLargeError,
+    NoRoomError,
+    describe_failure,
+    setup_problem,
+)
 from tap_campusgroups.exports.pagination import Fetch, Submit
 from tap_campusgroups.exports.response import TRANSIENT, ParsedResponse, ResponseKind, classify
 from tap_campusgroups.exports.retry import parse_retry_after, retry_delay
@@ -122,7 +127,11 @@ class HttpClient:
             slot.count("requests")
             path = endpoint.path
             request = endpoint.request(step)
-            outcome = self._attempt(request, slot, history)
+            try:
+                outcome = self._attempt(request, slot, history)
+            except NoRoomError:
+                slot.pause(0)  # without its reservation
+                continue
             if isinstance(outcome, ParsedResponse):
                 is_unknown = request.method == "POST" and outcome.status == HTTPStatus.NOT_FOUND
                 if not (is_unknown and endpoint.use_alias(path)):
@@ -154,7 +163,12 @@ class HttpClient:
         timeout, left = self.request_timeout, self.fault_limit - history.fault_seconds
         deadline = min(RESPONSE_DEADLINE * timeout, self.poll.timeout, left)
         try:
-            response = slot.connection.exchange(request, timeout=timeout, deadline=deadline)
+            response = slot.connection.exchange(
+                request,
+                timeout=timeout,
+                deadline=deadline,
+                has_room=lambda size: request.method != "GET" or slot.has_room(size),
+            )
         except OSError as error:  # also those of requests
             failure = error
         except BodyTooLargeError:
@@ -196,16 +210,16 @@ class HttpClient:
     def _final_error(
         self, failure: _Failure, attempts: int, request: str, stream: str
     ) -> AccessDeniedError | ServiceUnavailableError:
-        count = f"after {attempts} attempt{'s' * (attempts > 1)}"
+        count = f"{attempts} attempt{'s' * (attempts > 1)}"
         if failure.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             msg = (
-                f"Stream '{stream}': {failure.reason} {count}. The secret has worked in this run, "
-                "so either it may not read this data (ask CampusGroups, or deselect the stream), "
-                "or a firewall or rate limit of the service refuses the requests (run again "
-                "later, or lower max_concurrent_exports)."
+                f"Stream '{stream}': {failure.reason} after {count}. The secret has worked in this "
+                "run, so either it may not read this data (ask CampusGroups, or deselect the "
+                "stream), or a firewall or rate limit of the service refuses the requests (run "
+                "again later, or lower max_concurrent_exports)."
             )
             return AccessDeniedError(msg, status=failure.status)
-        msg = f"Stream '{stream}': {request} failed {count}: {failure.reason}."
+        msg = f"Stream '{stream}': {request} failed after {count}: {failure.reason}."
         if failure.status is None:
             msg += " Check the network, school_code and api_url."
         elif failure.retry_after is not None and attempts < failure.max_attempts:

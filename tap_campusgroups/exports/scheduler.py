@@ -8,7 +8,8 @@ with its `Slot`, and the slot changes the `Capacity` that all jobs share.
 * At most `max_concurrent` exports are queued or running at the service. They start in job order. An
   export frees its place once it has run, before its other pages are fetched.
 * The buffer holds prefetched pages and reservations for pages on their way, up to
-  `MAX_BUFFERED_BYTES`. No job asks for a page without room for it. The current job may always start
+  `MAX_BUFFERED_BYTES`. No job asks for a page without room for it; a page that turns out larger
+  than its reservation is requested again when there is room. The current job may always start
   and fetch one page, so the run cannot deadlock.
 * A failure is raised at the job's turn, after the pages before it. From the failure on, no later
   job of the same stream submits anything.
@@ -163,14 +164,28 @@ class Slot:
             if self._reserved:
                 return
             size = self._page_size or shared.max_page
-            while not (
-                shared.has_room(size)
-                # The main thread waits for its page, or for the place that it has.
-                or (self is shared.current_job and not self.pages)
-                or (self.has_place and shared.current_job in shared.waiting)
-            ):
+            while not (shared.has_room(size) or self._must_proceed):
                 self._wait()
             self._reserve(size)
+
+    def has_room(self, size: int) -> bool:
+        """Return whether a page on its way may have a size; reserve more room if it is large.
+
+        The thread of a connection calls this. If there is no room, the page is requested again
+        when there is room for one of twice the size.
+        """
+        shared = self.capacity
+        with shared.changed:
+            if size <= self._reserved:
+                return True
+            if self.over.is_set() or self.is_done:  # only the thread of the connection is left
+                return False
+            shared.max_page = max(shared.max_page, size)
+            if shared.has_room(size - self._reserved) or self._must_proceed:
+                self._reserve(size)
+                return True
+            self._page_size = 2 * size
+            return False
 
     def count(self, name: str) -> None:
         """Count an event in the figures of the stream."""
@@ -292,6 +307,13 @@ class Slot:
     def has_place(self) -> bool:
         """Whether the job has a place at the service."""
         return self in self.capacity.active
+
+    @property
+    def _must_proceed(self) -> bool:
+        """Whether the main thread waits for a page of the job, or for the place that it has."""
+        shared = self.capacity
+        is_awaited = self is shared.current_job and not self.pages
+        return is_awaited or (self.has_place and shared.current_job in shared.waiting)
 
     def log_left_running(self) -> None:
         """Log that the export stays at the service, if it was accepted."""

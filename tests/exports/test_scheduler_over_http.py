@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 import tracemalloc
 from collections import Counter
 from contextlib import redirect_stdout
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_campusgroups.exceptions import CampusGroupsError
+from tap_campusgroups.exports.scheduler import Slot
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator import Dataset, FailQuery, FaultType, Hang, Phase, Simulator, Status
 from tests.support.exports import (
@@ -30,6 +32,7 @@ from tests.support.exports import (
 from tests.support.harness import NEWEST, settings_for, sync, wait_until
 
 if TYPE_CHECKING:
+    from tap_campusgroups.exports.export import Page
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
     from tests.support.fake_time import FakeTime
@@ -252,3 +255,44 @@ def test_output_for_any_limit_is_the_same(
         assert error.startswith(f"Stream '{BAD}': ")
         assert complete == NAMES[:position] + after
         assert set(rows) - set(complete) <= {BAD}
+
+
+def test_first_pages_larger_than_expected_stay_within_the_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight first pages on their way at a time, several times as large as the buffer."""
+    names, rows, buffer = NAMES[:8], 300, 200_000
+    scheduler = "tap_campusgroups.exports.scheduler"
+    monkeypatch.setattr(f"{scheduler}.MAX_BUFFERED_BYTES", buffer)
+    monkeypatch.setattr(f"{scheduler}.PAGE_ESTIMATE", 1000)
+    monkeypatch.setattr("tap_campusgroups.exports.connection.CHUNK_BYTES", 10_000)
+    held, sizes, refused = list[int](), list[int](), list[int]()
+    has_room, store = Slot.has_room, Slot.store
+    all_begin, begun = threading.Barrier(8), set[int]()
+
+    def observed(slot: Slot, size: int) -> bool:
+        if slot.number not in begun:
+            begun.add(slot.number)
+            all_begin.wait(SECONDS)
+        with slot.capacity.changed:
+            is_allowed = has_room(slot, size)
+            held.append(slot.capacity.buffered_bytes)
+        refused.extend([size] * (not is_allowed))
+        return is_allowed
+
+    def stored(slot: Slot, page: Page) -> None:
+        sizes.append(page.size)
+        store(slot, page)
+
+    monkeypatch.setattr(Slot, "has_room", observed)
+    monkeypatch.setattr(Slot, "store", stored)
+    with Simulator(Dataset(rows, newest=NEWEST)) as simulator:
+        output = sync(settings_for(simulator, max_concurrent_exports=8), *names)
+    assert output.error is None
+    assert {name: len(found) for name, found in output.records.items()} == dict.fromkeys(
+        names, rows
+    )
+    assert refused
+    assert sum(sizes) > 4 * buffer
+    # Beside the buffer: the page of the current job.
+    assert max(held) <= buffer + max(sizes)

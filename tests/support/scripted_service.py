@@ -10,7 +10,12 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from typing_extensions import override
 
-from tap_campusgroups.exports.connection import Connection, DeadlineExceededError, HttpResponse
+from tap_campusgroups.exports.connection import (
+    Connection,
+    DeadlineExceededError,
+    HttpResponse,
+    NoRoomError,
+)
 from tap_campusgroups.exports.export import PollPolicy, WindowExporter, run_export
 from tap_campusgroups.exports.http_client import Endpoint, HttpClient
 from tap_campusgroups.exports.pagination import Submit
@@ -20,7 +25,7 @@ from tap_campusgroups.exports.service_monitor import ServiceMonitor
 from tests.support.exports import LOGGER, WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import requests
 
@@ -100,7 +105,12 @@ class ScriptedConnection(Connection):
 
     @override
     def exchange(
-        self, request: requests.PreparedRequest, *, timeout: float, deadline: float
+        self,
+        request: requests.PreparedRequest,
+        *,
+        timeout: float,
+        deadline: float,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> HttpResponse:
         url = urlsplit(request.url or "")
         at = self._time.monotonic() - self._began
@@ -115,6 +125,8 @@ class ScriptedConnection(Connection):
         if answer.error is not None:
             raise answer.error
         body = answer.body if isinstance(answer.body, bytes) else msgspec.json.encode(answer.body)
+        if not has_room(len(body)):
+            raise NoRoomError
         return HttpResponse(answer.status, answer.headers, body)
 
 
