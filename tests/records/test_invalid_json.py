@@ -99,7 +99,7 @@ def test_repaired_value_is_text(text: str) -> None:
     page = f'[{{"id":1,"name":{json.dumps(text)},"new":[{text if text[-1] in "Ny" else 1}]}}]'
     repaired, is_replaced = repair_json(page.replace(r"\t", "\t").replace(r"\u0000", "\0").encode())
     assert not is_replaced
-    (row,) = decode_rows(repaired).rows
+    (row,) = decode_rows(repaired)[0]
     assert row["name"] == text
     assert row["new"] == [text if text[-1] in "Ny" else 1]
 
