@@ -246,8 +246,9 @@ def _is_filled(value: t.Any) -> bool:
 def _parse_body(content: Buffer) -> _Body:
     try:
         body, has_invalid_unicode = decode_body(content)
-    except UnexpectedJsonError:
-        kind, structure = ResponseKind.UNRECOGNISED, f"JSON of type {describe_json(content)}"
+    except UnexpectedJsonError as error:
+        structure = str(error) or f"JSON of type {describe_json(content)}"
+        kind = ResponseKind.UNRECOGNISED
         return _Body({}, structure, problem=kind)
     except InvalidJsonError:
         structure = f"{len(content)} bytes that are not JSON"

@@ -99,15 +99,31 @@ def decode_or_repair(decode: Callable[[t.Any], _T], text: Buffer | Raw) -> tuple
         return decode(repaired), has_invalid_unicode
 
 
+# An empty row of three bytes takes hundreds once decoded, a small number dozens. Pages of 999 rows
+# stay far below these limits.
+MAX_OBJECTS: t.Final = 100_000
+MAX_VALUES: t.Final = 2_000_000
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse JSON whose values would take far more memory than its text, before it is decoded."""
+    if (len(content) > MAX_OBJECTS and content.count(b"{") > MAX_OBJECTS) or (
+        len(content) > MAX_VALUES and content.count(b",") + content.count(b"[") > MAX_VALUES
+    ):
+        msg = f"JSON of more than {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values"
+        raise UnexpectedJsonError(msg)
+
+
 def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
     """Decode the top-level keys of a response body; return whether invalid Unicode was replaced.
 
     The values stay JSON text.
 
     Raises:
-        UnexpectedJsonError: If the body is not an object.
+        UnexpectedJsonError: If the body is not an object, or has too many values.
         InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
+    _check_size(bytes(content))
     text = memoryview(content)
     if bytes(text[:3]) == codecs.BOM_UTF8:
         text = text[3:]
@@ -127,6 +143,7 @@ def decode_rows(results: Raw) -> tuple[list[Record], int, bool]:
 
 
 _MAX_REPAIRED_BYTES: t.Final = 64 * 2**20  # above the size of any page of 999 rows
+_MAX_REPAIRS: t.Final = 10**6
 _CHUNK_BYTES: t.Final = 2**20
 
 # What is invalid within a text or outside of texts. Quotes and the other escapes are matched, too,
@@ -155,12 +172,14 @@ def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
     chunks = (bytes(view[at : at + _CHUNK_BYTES]) for at in range(0, len(view), _CHUNK_BYTES))
     for part in codecs.iterdecode(chunks, "utf-8", "replace"):
         source += part.encode()
-    has_invalid_unicode, is_in_text, end = source != view, False, 0
+    has_invalid_unicode, is_in_text, end, repairs = source != view, False, 0, 0
     for mark in _MARK.finditer(source):
         kind, token = mark.lastgroup, mark[0]
         if token == b'"':
             is_in_text = not is_in_text
         elif kind is not None and is_in_text == (kind != "constant"):
+            if (repairs := repairs + 1) > _MAX_REPAIRS:
+                raise InvalidJsonError
             has_invalid_unicode |= kind == "surrogate"
             repaired += source[end : mark.start()]
             repaired += {
@@ -169,7 +188,8 @@ def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
                 "surrogate": rb"\ufffd",
             }[kind]
             end = mark.end()
-    return Raw(repaired + source[end:]), has_invalid_unicode
+    repaired += memoryview(source)[end:]
+    return Raw(repaired), has_invalid_unicode
 
 
 def encode_json(value: t.Any) -> str:

@@ -21,7 +21,9 @@ _TIME = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
 # Group 1 is a timestamp as in RFC 3339, in UTC or without an offset; the rest is for
 # `fromisoformat`, which would also accept any character between date and time.
 _TIMESTAMP = re.compile(rf"({_DATE}T{_TIME}(?:Z|\+00:00)?)|{_DATE}(?:T[0-9:.,Z+-]+)?")
-_MIDNIGHT = re.compile(r"[Tt ]00:00(?::00(?:\.0+)?)?(?:[Zz]|\+00:?00)?")
+# UTC, or an offset, after any spaces: SQL engines write `2024-05-01 10:00:00.000 UTC`.
+_ZONE = re.compile(r"(?<=[0-9]) *(UTC|Z|[+-][0-9:.]+)$")
+_MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?: *(?:Z|UTC|\+00:?00))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BOOLEANS: t.Final = {"true": True, "1": True, "false": False, "0": False, "-0": False}
 
@@ -84,9 +86,9 @@ def to_integer(value: t.Any) -> int | None:
 
 
 def to_number(value: t.Any) -> int | Decimal | None:
-    """Convert to a number with all its digits."""
-    if isinstance(value, (int, Decimal)):
-        return int(value) if isinstance(value, bool) else value
+    """Convert to a number with all its digits; `true` is not 1, which may be the id of a row."""
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return value
     if isinstance(value, str):
         if (text := _text(value)) is None:
             return None
@@ -134,8 +136,8 @@ def to_timestamp(value: t.Any) -> str | None:
 
 
 def _normalize_timestamp(text: str) -> str:
-    """Return a timestamp with the letters and the T of RFC 3339."""
-    text = text.upper()
+    """Return a timestamp with the letters and the T of RFC 3339, and without spaces."""
+    text = _ZONE.sub(lambda zone: zone[1].replace("UTC", "Z"), text.upper())
     return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
 
 
