@@ -51,7 +51,8 @@ Values are converted to the declared type of their field:
 | string | Text, and numbers and booleans as text. Empty text stays empty. |
 | string (date) | `2024-05-01`. |
 | string (date-time) | `2024-05-01T10:00:00`, with or without fractions of a second; also as \
-SQL engines write it: `2024-05-01 10:00:00.000 UTC`. With an offset, the value is converted to UTC. Without one, it stays as it is: only the school knows its \
+SQL engines write it: `2024-05-01 10:00:00.000 UTC`. With an offset, \
+the value is converted to UTC. Without one, it stays as it is: only the school knows its \
 time zone. |
 | object, array | JSON objects and arrays, and text that contains one. |
 
