@@ -44,12 +44,14 @@ Values are converted to the declared type of their field:
 
 | declared type | accepted values |
 | --- | --- |
-| integer, number | Numbers, and text such as `"7"` or `"12.50"`. Decimals keep all their digits. |
+| integer, number | Numbers, and text such as `"7"` or `"12.50"`. Decimals keep all their digits. \
+`true` and `false` do not fit: as 1, `true` would be the id of another row. |
 | boolean | `true` and `false`, 1 and 0, and the same as text. |
 | string | Text, and numbers and booleans as text. Empty text stays empty. |
 | string (date) | `2024-05-01`. |
-| string (date-time) | `2024-05-01T10:00:00`, with or without fractions of a second. With an \
-offset, the value is converted to UTC. Without one, it stays as it is: only the school knows its \
+| string (date-time) | `2024-05-01T10:00:00`, with or without fractions of a second; also as \
+SQL engines write it: `2024-05-01 10:00:00.000 UTC`. With an offset, \
+the value is converted to UTC. Without one, it stays as it is: only the school knows its \
 time zone. |
 | object, array | JSON objects and arrays, and text that contains one. |
 
@@ -67,7 +69,8 @@ Deselected fields never appear in `_extra`. If you mask fields with stream maps,
 too: see [Masking](masking.md). NaN and Infinity, which are not JSON, are stored in `_extra` as
 text. Invalid Unicode is replaced with U+FFFD, and the summary counts the affected pages. A page
 with an integer of more than 4,300 digits, or nested so deeply that no parser reads it, is not
-valid: the stream fails.
+valid: the stream fails. So does a page of more than 100,000 objects or 2,000,000 values, which
+would not fit into memory.
 
 In your own catalog, keep every field nullable. You may add constraints such as `enum` or
 `pattern`: a value that violates one is null in its field and kept in `_extra`. A field that you

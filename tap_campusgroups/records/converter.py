@@ -11,17 +11,8 @@ import typing as t
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.exceptions import StreamError
-from tap_campusgroups.records.values import (
-    ConversionError,
-    to_boolean,
-    to_canonical_timestamp,
-    to_container,
-    to_date,
-    to_integer,
-    to_number,
-    to_string,
-    to_timestamp,
-)
+from tap_campusgroups.records import values
+from tap_campusgroups.records.values import ConversionError
 from tap_campusgroups.redaction import safe_field_name
 
 if t.TYPE_CHECKING:
@@ -45,14 +36,14 @@ class UnknownFields(enum.StrEnum):
     FAIL = "fail"
 
 
-_FORMATS: t.Final[dict[str, Convert]] = {"date-time": to_timestamp, "date": to_date}
+_FORMATS: t.Final[dict[str, Convert]] = {"date-time": values.to_timestamp, "date": values.to_date}
 _TYPES: t.Final[dict[str, Convert]] = {
-    "integer": to_integer,
-    "number": to_number,
-    "boolean": to_boolean,
-    "string": to_string,
-    "object": lambda value: to_container(value, dict),
-    "array": lambda value: to_container(value, list),
+    "integer": values.to_integer,
+    "number": values.to_number,
+    "boolean": values.to_boolean,
+    "string": values.to_string,
+    "object": lambda value: values.to_container(value, dict),
+    "array": lambda value: values.to_container(value, list),
 }
 _CONVERTIBLE_KEYWORDS: t.Final = frozenset(
     {"type", "format", "properties", "items", "title", "description", "default", "examples"}
@@ -85,12 +76,10 @@ class Converter:
         self._has_extra = EXTRA in schema["properties"]
         self._has_mismatch = False
         self._fields = {
-            name: self._compile(definition, name)
-            if is_fully_convertible(definition)
-            else _validated(self._compile(definition, name), definition)
+            name: _validated(self._compile(definition, name), definition)
             for name, definition in schema["properties"].items()
             if name != EXTRA  # the tap's own field, not one of the service
-        } | {replication_key: to_canonical_timestamp}
+        } | {replication_key: values.to_canonical_timestamp}
 
     def __call__(self, row: Record) -> Record:
         """Return the record of a row, its fields in the order of the schema."""
@@ -101,10 +90,9 @@ class Converter:
                 record[name] = self.convert_field(name, row[name], extra)
             elif name == self._replication_key:
                 record[name] = None
-        if row.keys() - self._fields.keys():
-            for name in row:
-                if name not in self._fields:
-                    self.handle_unknown_field(name, row[name], extra)
+        for name in row:
+            if name not in self._fields:
+                self.handle_unknown_field(name, row[name], extra)
         if self._has_extra:
             record[EXTRA] = extra or None
         return record
@@ -153,7 +141,7 @@ class Converter:
         }
 
         def convert(value: t.Any) -> t.Any:
-            row = to_container(value, dict)
+            row = values.to_container(value, dict)
             if row is None:
                 return None
             record = {
@@ -174,10 +162,10 @@ class Converter:
         to_item = self._compile(items, path)
 
         def convert(value: t.Any) -> t.Any:
-            values = to_container(value, list)
-            if values is None:
+            array = values.to_container(value, list)
+            if array is None:
                 return None
-            return [self._convert_value(to_item, item, path) for item in values]
+            return [self._convert_value(to_item, item, path) for item in array]
 
         return convert
 
@@ -222,11 +210,13 @@ _FORMAT_CHECKER: t.Final = FormatChecker()
 
 @_FORMAT_CHECKER.checks("date-time", raises=ConversionError)
 def _is_timestamp(value: object) -> bool:
-    return not isinstance(value, str) or to_timestamp(value) == value
+    return not isinstance(value, str) or values.to_timestamp(value) == value
 
 
-def _validated(convert: Convert, schema: t.Any) -> Convert:
+def _validated(convert: Convert, schema: Schema) -> Convert:
     """Return a conversion whose results are valid against a schema."""
+    if is_fully_convertible(schema):
+        return convert
     validator = Draft202012Validator(schema, format_checker=_FORMAT_CHECKER)
 
     def convert_and_validate(value: t.Any) -> t.Any:

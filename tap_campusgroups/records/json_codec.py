@@ -6,7 +6,6 @@ Numbers keep their digits: one with a decimal point or an exponent becomes a `De
 from __future__ import annotations
 
 import codecs
-import json
 import re
 import typing as t
 from contextlib import suppress
@@ -61,10 +60,6 @@ class UnexpectedJsonError(JsonError):
     """The text is valid JSON, but not of the expected type."""
 
 
-class RepeatedKeyError(UnexpectedJsonError):
-    """An object has a key twice; a parser would silently keep one of the values."""
-
-
 def to_decimal(text: str) -> Decimal | str:
     """Parse a number with all its digits; return it as text if it exceeds `MAX_DIGITS`."""
     try:
@@ -74,19 +69,51 @@ def to_decimal(text: str) -> Decimal | str:
     return number if number.adjusted() < MAX_DIGITS else text
 
 
-_value_decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(float_hook=to_decimal)
-_rows_decoder = msgspec.json.Decoder(list[t.Any], float_hook=to_decimal)
-_raw_rows_decoder = msgspec.json.Decoder(list[Raw])
-_body_decoder = msgspec.json.Decoder(dict[str, Raw])
+def json_decoder(expected: t.Any, **options: t.Any) -> Callable[[Buffer | str | Raw], t.Any]:
+    """Return a function that decodes JSON of one msgspec type, or raises `JsonError`."""
+    decode = msgspec.json.Decoder(expected, **options).decode
+
+    def decode_text(text: Buffer | str | Raw) -> t.Any:
+        try:
+            return decode(text)
+        except msgspec.ValidationError:
+            raise UnexpectedJsonError from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise InvalidJsonError from None
+
+    return decode_text
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], text: Buffer | str | Raw) -> _T:
+decode_value = json_decoder(t.Any, float_hook=to_decimal)
+"""Decode JSON of any type; raise `JsonError` if it is invalid or has too long an integer."""
+
+_decode_array = json_decoder(list[t.Any], float_hook=to_decimal)
+_decode_object = json_decoder(dict[str, Raw])
+_decode_raw_array = json_decoder(list[Raw])
+
+
+def decode_or_repair(decode: Callable[[t.Any], _T], text: Buffer | Raw) -> tuple[_T, bool]:
+    """Decode JSON, if need be repaired; return whether invalid Unicode was replaced."""
     try:
-        return decoder.decode(text)
-    except msgspec.ValidationError:
-        raise UnexpectedJsonError from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidJsonError from None
+        return decode(text), False
+    except InvalidJsonError:
+        repaired, has_invalid_unicode = repair_json(text)
+        return decode(repaired), has_invalid_unicode
+
+
+# An empty row of three bytes takes hundreds once decoded, a small number dozens. Pages of 999 rows
+# stay far below these limits.
+MAX_OBJECTS: t.Final = 100_000
+MAX_VALUES: t.Final = 2_000_000
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse JSON whose values would take far more memory than its text, before it is decoded."""
+    if (len(content) > MAX_OBJECTS and content.count(b"{") > MAX_OBJECTS) or (
+        len(content) > MAX_VALUES and content.count(b",") + content.count(b"[") > MAX_VALUES
+    ):
+        msg = f"JSON of more than {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values"
+        raise UnexpectedJsonError(msg)
 
 
 def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
@@ -95,18 +122,14 @@ def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
     The values stay JSON text.
 
     Raises:
-        UnexpectedJsonError: If the body is not an object.
-        RepeatedKeyError: If a key occurs twice.
+        UnexpectedJsonError: If the body is not an object, has a key twice, or too many values.
         InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
+    _check_size(bytes(content))
     text = memoryview(content)
     if bytes(text[:3]) == codecs.BOM_UTF8:
         text = text[3:]
-    try:
-        return _decode_keys(text), False
-    except InvalidJsonError:
-        repaired, has_invalid_unicode = repair_json(text)
-        return _decode_keys(repaired), has_invalid_unicode
+    return decode_or_repair(_decode_keys, text)
 
 
 _KEY = re.compile(rb'\s*+[{,]\s*+"(?:[^"\\]|\\.)*+"\s*+:\s*+')
@@ -114,57 +137,51 @@ _END = re.compile(rb"\s*+(?:\{\s*+)?\}\s*+")
 
 
 def _decode_keys(text: Buffer | Raw) -> dict[str, Raw]:
-    """Decode the keys of an object; raise `RepeatedKeyError` if one occurs twice."""
-    body, view, end = _decode(_body_decoder, text), memoryview(text), 0
+    """Decode the keys of an object; raise `UnexpectedJsonError` if one occurs twice."""
+    repeated = UnexpectedJsonError("an object that has a key twice")
+    body: dict[str, Raw] = _decode_object(text)
+    view, end = memoryview(text), 0
     # msgspec keeps the last of two values, whose length fits the first place only by its content.
     for raw in body.values():
         key = _KEY.match(view, end)
         if key is None:
-            raise RepeatedKeyError
+            raise repeated
         end = key.end() + len(memoryview(raw))
     if _END.fullmatch(view, end) is None:
-        raise RepeatedKeyError
+        raise repeated
     return body
-
-
-def decode_value(text: Buffer | str | Raw) -> t.Any:
-    """Decode JSON of any type; raise `JsonError` if it is invalid or has too long an integer."""
-    return _decode(_value_decoder, text)
 
 
 def longest_row(results: Raw) -> bytes:
     """Return the longest row of a page as JSON text; empty if the page needs a repair."""
     with suppress(JsonError):
-        return max(
-            (bytes(row) for row in _decode(_raw_rows_decoder, results)), key=len, default=b""
-        )
+        return max(map(bytes, _decode_raw_array(results)), key=len, default=b"")
     return b""
 
 
-class DecodedRows(t.NamedTuple):
-    """The rows of a page that are objects, and the number of those that are not."""
+def decode_rows(results: Raw) -> tuple[list[Record], int, bool]:
+    """Decode the rows of a page; raise `JsonError` if they are not an array, or beyond repair.
 
-    rows: list[Record]
-    non_object_rows: int
-    has_invalid_unicode: bool
-
-
-def decode_rows(results: Raw) -> DecodedRows:
-    """Decode the rows of a page; raise `JsonError` if they are not an array, or beyond repair."""
-    has_invalid_unicode = False
-    try:
-        values = _decode(_rows_decoder, results)
-    except JsonError:
-        results, has_invalid_unicode = repair_json(results)
-        values = _decode(_rows_decoder, results)
+    Returns:
+        The rows that are objects, the number of those that are not, and whether invalid Unicode was
+        replaced.
+    """
+    values, has_invalid_unicode = decode_or_repair(_decode_array, results)
     rows = [value for value in values if isinstance(value, dict)]
-    return DecodedRows(rows, len(values) - len(rows), has_invalid_unicode)
+    return rows, len(values) - len(rows), has_invalid_unicode
 
 
-# A surrogate pair or a lone surrogate, after an even number of backslashes.
-_SURROGATE = re.compile(
-    r"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+_MAX_REPAIRED_BYTES: t.Final = 64 * 2**20  # above the size of any page of 999 rows
+_MAX_REPAIRS: t.Final = 10**6
+_CHUNK_BYTES: t.Final = 2**20
+
+# What is invalid within a text or outside of texts. Quotes and the other escapes are matched, too,
+# because they tell where a text ends.
+_MARK = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a surrogate pair
+    rb"|(?P<surrogate>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+    rb'|"|(?P<control>[\0-\x1f])|(?P<constant>NaN|-?Infinity)',
+    re.DOTALL,
 )
 
 
@@ -172,24 +189,36 @@ def repair_json(text: Buffer | Raw) -> tuple[Raw, bool]:
     """Rewrite JSON as some services write it; otherwise, one value would cost a whole page.
 
     Invalid UTF-8 bytes and lone surrogates become U+FFFD: JSON can escape a lone surrogate, but
-    neither UTF-8 nor a database can store one. Python's parser, unlike msgspec, accepts control
-    characters in strings, and NaN and Infinity, which become strings. The second result is whether
-    invalid Unicode was replaced.
+    neither UTF-8 nor a database can store one. Control characters in texts are escaped; NaN and
+    Infinity become texts. The second result is whether invalid Unicode was replaced.
+
+    Works in small steps, so that other threads and signal handlers run meanwhile.
     """
-    decoded = str(memoryview(text), "utf-8", "replace")
-    source = _SURROGATE.sub(lambda m: m[0] if m[2] else f"{m[1]}\ufffd", decoded)
-    try:
-        value = json.loads(source, strict=False, parse_float=to_decimal, parse_constant=str)
-        repaired = encoder.encode(value)
-    except (ValueError, RecursionError):
-        raise InvalidJsonError from None
-    return Raw(repaired), source.encode() != memoryview(text)
-
-
-def lenient_decoder(expected: t.Any) -> Callable[[Raw], t.Any]:
-    """Return a decoder of one msgspec type that converts between text, number and 0/1."""
-    decoder: msgspec.json.Decoder[t.Any] = msgspec.json.Decoder(expected, strict=False)
-    return lambda text: _decode(decoder, text)
+    view = memoryview(text)
+    if len(view) > _MAX_REPAIRED_BYTES:
+        raise InvalidJsonError
+    source, repaired = bytearray(), bytearray()
+    chunks = (bytes(view[at : at + _CHUNK_BYTES]) for at in range(0, len(view), _CHUNK_BYTES))
+    for part in codecs.iterdecode(chunks, "utf-8", "replace"):
+        source += part.encode()
+    has_invalid_unicode, is_in_text, end, repairs = source != view, False, 0, 0
+    for mark in _MARK.finditer(source):
+        kind, token = mark.lastgroup, mark[0]
+        if token == b'"':
+            is_in_text = not is_in_text
+        elif kind is not None and is_in_text == (kind != "constant"):
+            if (repairs := repairs + 1) > _MAX_REPAIRS:
+                raise InvalidJsonError
+            has_invalid_unicode |= kind == "surrogate"
+            repaired += source[end : mark.start()]
+            repaired += {
+                "constant": b'"%b"' % token,
+                "control": b"\\u%04x" % token[0],
+                "surrogate": rb"\ufffd",
+            }[kind]
+            end = mark.end()
+    repaired += memoryview(source)[end:]
+    return Raw(repaired), has_invalid_unicode
 
 
 def encode_json(value: t.Any) -> str:

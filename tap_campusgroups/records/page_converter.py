@@ -18,24 +18,10 @@ from operator import attrgetter, methodcaller
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tap_campusgroups.records import json_codec, values
 from tap_campusgroups.records.converter import EXTRA, is_fully_convertible, single_type
-from tap_campusgroups.records.json_codec import (
-    InvalidJsonError,
-    Raw,
-    UnexpectedJsonError,
-    decode_rows,
-    decode_value,
-    lenient_decoder,
-    repair_json,
-)
+from tap_campusgroups.records.json_codec import Raw, UnexpectedJsonError, json_decoder
 from tap_campusgroups.records.quality import MAX_UNKNOWN_NAMES
-from tap_campusgroups.records.values import (
-    MAX_SAFE_INTEGER,
-    ConversionError,
-    to_canonical_timestamp,
-    to_date,
-    to_timestamp,
-)
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,36 +31,26 @@ if t.TYPE_CHECKING:
 RowStruct: t.TypeAlias = t.Any
 """Struct of a row, or of an object in it, with the attributes `f0`, `f1` and so on."""
 
-Getter: t.TypeAlias = "Callable[[t.Any], t.Any]"
-PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], None]"
-"""Converts one column of decoded rows in place."""
-
-_decode_raw_rows = lenient_decoder(list[dict[str, Raw]])
-
-# `to_timestamp` keeps timestamps of these lengths, with few exceptions.
-_COMMON_LENGTHS: t.Final = frozenset({19, 20, 23, 24, 27})
-_KEY_LENGTHS: t.Final = frozenset({len("2024-05-01T10:00:00.123Z")})
+PostConvert: t.TypeAlias = "Callable[[Sequence[RowStruct]], bool]"
+"""Converts one column of decoded rows in place, and returns whether all of its texts fit."""
 
 _SCALARS: t.Final[dict[str | None, t.Any]] = {
     # msgspec reads 9007199254740993.0 as a double; beyond this range, that may lose digits.
-    "integer": t.Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)] | None,
-    "boolean": bool | None,
-    "string": str | None,
+    "integer": t.Annotated[
+        int, msgspec.Meta(ge=-values.MAX_SAFE_INTEGER, le=values.MAX_SAFE_INTEGER)
+    ],
+    "boolean": bool,
+    "string": str,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(t.NamedTuple):
     """One field of a struct; by default, a field that a row does not have stays absent."""
 
     attribute: str
     type: t.Any
     post_convert: PostConvert | None = None
     default: t.Any = UNSET
-
-
-class _FallbackNeeded(Exception):  # noqa: N818 - caught where it is raised
-    """Raised with the name of a top-level field: a text cannot be converted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +64,7 @@ class ConvertedPage:
 
     rows: list[RowStruct]
     newest: str | None
-    rows_without_key: int = 0
+    rows_without_key: int
     has_invalid_unicode: bool = False
 
 
@@ -108,63 +84,56 @@ class PageConverter:
         self._fallback_fields: list[str] = []
         self._has_extra = EXTRA in schema["properties"]
         self._schema_fields = {*schema["properties"], replication_key} - {EXTRA}
-        untyped: list[str] = []
         for name, definition in {**schema["properties"], replication_key: None}.items():
             attribute = f"f{len(self._columns)}"
-            column: _Column | None = None
+            column = _Column(attribute, Raw)
             if name == EXTRA:
-                column = _Column(attribute, type(None), default=None)
+                column = _Column(attribute, None, default=None)
             elif name == replication_key:
-                post_convert = _each_timestamp(attribute, name, is_key=True)
+                post_convert = _each_timestamp(attribute, is_key=True)
                 column = _Column(attribute, str | None, post_convert, default=None)
             elif is_fully_convertible(definition):
-                column = _compile(definition, attribute, name)
-            if column is None:
-                untyped.append(name)
-            self._columns[name] = column or _Column(attribute, Raw)
-        self._can_decode = self._fall_back(untyped)
+                column = _compile(definition, attribute)
+            self._columns[name] = column
+        self._can_decode = self._fall_back([n for n, c in self._columns.items() if c.type is Raw])
 
     def __call__(self, results: Raw) -> ConvertedPage:
         """Convert the rows of a page; raise `JsonError` if they are invalid beyond repair."""
-        try:
-            return self._convert_page(results)
-        except InvalidJsonError:
-            repaired, has_invalid_unicode = repair_json(results)
-            return replace(self._convert_page(repaired), has_invalid_unicode=has_invalid_unicode)
+        page, has_invalid_unicode = json_codec.decode_or_repair(self._convert_page, results)
+        return replace(page, has_invalid_unicode=has_invalid_unicode or page.has_invalid_unicode)
 
     def _convert_page(self, results: Raw) -> ConvertedPage:
         can_decode = self._can_decode
         while can_decode:
             try:
-                return self._convert_structs(results)
-            except _FallbackNeeded as error:
-                can_decode = self._fall_back(error.args)
+                rows: list[RowStruct] = self._decode(results)
             except UnexpectedJsonError:
                 mismatches = self._find_mismatches(results)
-                can_decode = bool(mismatches) and self._fall_back(mismatches)
+            else:
+                columns = self._columns.items()
+                mismatches = [n for n, c in columns if c.post_convert and not c.post_convert(rows)]
+                if not mismatches:
+                    if self._fallback_fields:
+                        self._convert_fallback_fields(rows)
+                    return self._with_keys(
+                        rows, lambda name: attrgetter(self._columns[name].attribute)
+                    )
+            can_decode = bool(mismatches) and self._fall_back(mismatches)
         return self._convert_rows(results)
-
-    def _convert_structs(self, results: Raw) -> ConvertedPage:
-        rows: list[RowStruct] = self._decode(results)
-        for column in self._columns.values():
-            if column.post_convert is not None:
-                column.post_convert(rows)
-        if self._fallback_fields:
-            self._convert_fallback_fields(rows)
-        return self._with_keys(rows, lambda name: attrgetter(self._columns[name].attribute))
 
     def _convert_rows(self, results: Raw) -> ConvertedPage:
         """Convert a page that structs cannot hold, such as one with a row that is not an object."""
-        rows, non_object_rows, has_invalid_unicode = decode_rows(results)
+        rows, non_object_rows, has_invalid_unicode = json_codec.decode_rows(results)
         records = [self._converter(row) for row in rows]
         page = self._with_keys(records, lambda name: methodcaller("get", name))
+        rows_without_key = page.rows_without_key + non_object_rows
         return replace(
-            page,
-            rows_without_key=page.rows_without_key + non_object_rows,
-            has_invalid_unicode=has_invalid_unicode,
+            page, rows_without_key=rows_without_key, has_invalid_unicode=has_invalid_unicode
         )
 
-    def _with_keys(self, rows: list[t.Any], getter: Callable[[str], Getter]) -> ConvertedPage:
+    def _with_keys(
+        self, rows: list[t.Any], getter: Callable[[str], Callable[[t.Any], t.Any]]
+    ) -> ConvertedPage:
         """Leave out the rows without a primary key, and find the newest replication key."""
         kept = rows
         if self._primary_key is not None:
@@ -174,13 +143,13 @@ class PageConverter:
         newest = max(filter(None, map(getter(self._replication_key), kept)), default=None)
         return ConvertedPage(kept, newest, len(rows) - len(kept))
 
-    def _find_mismatches(self, results: Raw) -> Sequence[str]:
+    def _find_mismatches(self, results: Raw) -> list[str]:
         """Return the fields that have no column, or a value that does not fit its type."""
         try:
-            rows: list[dict[str, Raw]] = _decode_raw_rows(results)
+            rows: list[dict[str, Raw]] = json_decoder(list[dict[str, Raw]])(results)
         except UnexpectedJsonError:  # a row is not an object
-            return ()
-        decoders = {name: lenient_decoder(column.type) for name, column in self._columns.items()}
+            return []
+        decoders = {name: json_decoder(c.type, strict=False) for name, c in self._columns.items()}
         mismatches: dict[str, None] = {}
         for row in rows:
             for name, value in row.items():
@@ -189,7 +158,7 @@ class PageConverter:
                         decoders[name](value)
                 except (KeyError, UnexpectedJsonError):
                     mismatches[name] = None
-        return tuple(mismatches)
+        return list(mismatches)
 
     def _fall_back(self, fields: Sequence[str]) -> bool:
         """Leave fields to `Converter` from now on; return whether structs can hold them."""
@@ -204,7 +173,7 @@ class PageConverter:
             return False
         self._columns = columns
         self._fallback_fields += fields
-        self._decode = lenient_decoder(list[struct])  # type: ignore[valid-type]
+        self._decode = json_decoder(list[struct], strict=False)  # type: ignore[valid-type]
         return True
 
     def _convert_fallback_fields(self, rows: Sequence[RowStruct]) -> None:
@@ -216,7 +185,7 @@ class PageConverter:
         for row in rows:
             for _, _, attribute in fields:
                 if (raw := getattr(row, attribute)) is not UNSET:
-                    setattr(row, attribute, decode_value(raw))
+                    setattr(row, attribute, json_codec.decode_value(raw))
         for row in rows:
             extra: dict[str, t.Any] = {}
             for name, is_known, attribute in fields:
@@ -243,77 +212,75 @@ def _make_struct(columns: Mapping[str, _Column]) -> type[msgspec.Struct] | None:
         return None
 
 
-def _compile(definition: Schema, attribute: str, field: str) -> _Column | None:
-    """Compile a property within a top-level field; return `None` if msgspec cannot type it."""
-    kind = single_type(definition)
-    in_array = kind == "array" and "items" in definition
+def _compile(definition: Schema, attribute: str) -> _Column:
+    """Compile a property; it stays `Raw` if msgspec cannot type it."""
+    in_array = single_type(definition) == "array" and "items" in definition
     inner = definition["items"] if in_array else definition
     match single_type(inner), inner, in_array:
         case "object", {"properties": properties}, _:
-            return _compile_objects(properties, attribute, field, in_array=in_array)
+            return _compile_objects(properties, attribute, in_array=in_array)
         case "string", {"format": "date-time"}, False:
-            return _Column(attribute, str | None, _each_timestamp(attribute, field))
+            return _Column(attribute, str | None, _each_timestamp(attribute))
         case "string", {"format": "date"}, False:
-            return _Column(attribute, str | None, _each_text(attribute, field, to_date))
+            return _Column(attribute, str | None, _each_text(attribute, values.to_date))
         case "string", {"format": _}, True:
-            return None
+            return _Column(attribute, Raw)
         case name, _, _ if name in _SCALARS:
-            scalar = _SCALARS[name]
+            scalar = _SCALARS[name] | None
             return _Column(attribute, list[scalar] | None if in_array else scalar)  # type: ignore[valid-type]
-    return None
+    return _Column(attribute, Raw)
 
 
 def _compile_objects(
-    properties: Mapping[str, Schema], attribute: str, field: str, *, in_array: bool
-) -> _Column | None:
+    properties: Mapping[str, Schema], attribute: str, *, in_array: bool
+) -> _Column:
     """Compile an object, or an array of objects."""
-    columns: dict[str, _Column] = {}
-    for name, definition in properties.items():
-        column = _compile(definition, f"f{len(columns)}", field)
-        if column is None:
-            return None
-        columns[name] = column
+    columns = {
+        name: _compile(definition, f"f{number}")
+        for number, (name, definition) in enumerate(properties.items())
+    }
     struct = _make_struct(columns)
-    if struct is None:
-        return None
+    if struct is None or any(column.type is Raw for column in columns.values()):
+        return _Column(attribute, Raw)
     post_converts = [c.post_convert for c in columns.values() if c.post_convert is not None]
     get = attrgetter(attribute)
 
-    def post_convert(rows: Sequence[RowStruct]) -> None:
+    def post_convert(rows: Sequence[RowStruct]) -> bool:
         objects: Iterable[t.Any] = filter(None, map(get, rows))
         if in_array:
             objects = filter(None, chain.from_iterable(objects))
         nested_rows = list(objects)
-        for convert_nested in post_converts:
-            convert_nested(nested_rows)
+        return all(convert_nested(nested_rows) for convert_nested in post_converts)
 
     column_type = list[struct | None] if in_array else struct  # type: ignore[valid-type]
     return _Column(attribute, column_type | None, post_convert if post_converts else None)
 
 
-def _each_text(attribute: str, field: str, convert: Callable[[str], str | None]) -> PostConvert:
+def _each_text(attribute: str, convert: Callable[[str], str | None]) -> PostConvert:
     """Return a conversion of the texts in a column."""
     get = attrgetter(attribute)
 
-    def post_convert(rows: Sequence[RowStruct]) -> None:
-        for row, text in zip(rows, map(get, rows), strict=True):
-            if text.__class__ is not str:
-                continue
-            try:
-                setattr(row, attribute, convert(text))
-            except ConversionError:
-                raise _FallbackNeeded(field) from None
+    def post_convert(rows: Sequence[RowStruct]) -> bool:
+        try:
+            for row, text in zip(rows, map(get, rows), strict=True):
+                if text.__class__ is str:
+                    setattr(row, attribute, convert(text))
+        except values.ConversionError:
+            return False
+        return True
 
     return post_convert
 
 
-def _each_timestamp(attribute: str, field: str, *, is_key: bool = False) -> PostConvert:
+def _each_timestamp(attribute: str, *, is_key: bool = False) -> PostConvert:
     """Return a conversion of timestamps, which checks those of a common form all at once, in C."""
     get = attrgetter(attribute)
-    convert_texts = _each_text(attribute, field, to_canonical_timestamp if is_key else to_timestamp)
-    lengths = _KEY_LENGTHS if is_key else _COMMON_LENGTHS
+    to_text = values.to_canonical_timestamp if is_key else values.to_timestamp
+    convert_texts = _each_text(attribute, to_text)
+    # `to_timestamp` keeps texts of these lengths, with few exceptions.
+    lengths = {len("2024-05-01T10:00:00.123Z")} if is_key else {19, 20, 23, 24, 27}
 
-    def post_convert(rows: Sequence[RowStruct]) -> None:
+    def post_convert(rows: Sequence[RowStruct]) -> bool:
         texts: list[str] = []
         others: list[RowStruct] = []
         for row, text in zip(rows, map(get, rows), strict=True):
@@ -325,16 +292,16 @@ def _each_timestamp(attribute: str, field: str, *, is_key: bool = False) -> Post
             texts.append(text)
             if is_key:
                 setattr(row, attribute, f"{text[:-1]}000Z")
-        convert_texts(others if _are_common_timestamps(texts) else rows)
+        return convert_texts(others if _are_common_timestamps(texts) else rows)
 
     return post_convert
 
 
 def _are_common_timestamps(texts: Sequence[str]) -> bool:
     """Return whether texts with a `T` in the middle are valid, in UTC or without an offset."""
-    joined = "".join(texts)
     try:
         msgspec.convert(texts, list[datetime])  # accepts RFC 3339, also without an offset
     except msgspec.ValidationError:
         return False
+    joined = "".join(texts)
     return joined.count("-") == 2 * len(texts) and "+" not in joined and "z" not in joined

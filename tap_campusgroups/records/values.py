@@ -11,13 +11,8 @@ import typing as t
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from tap_campusgroups.records.json_codec import (
-    MAX_DIGITS,
-    JsonError,
-    decode_value,
-    encode_json,
-    to_decimal,
-)
+from tap_campusgroups.records import json_codec
+from tap_campusgroups.records.json_codec import MAX_DIGITS
 
 MAX_SAFE_INTEGER: t.Final = 2**53 - 1  # up to here, a whole double stands for one integer
 
@@ -26,7 +21,9 @@ _TIME = r"(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
 # Group 1 is a timestamp as in RFC 3339, in UTC or without an offset; the rest is for
 # `fromisoformat`, which would also accept any character between date and time.
 _TIMESTAMP = re.compile(rf"({_DATE}T{_TIME}(?:Z|\+00:00)?)|{_DATE}(?:T[0-9:.,Z+-]+)?")
-_MIDNIGHT = re.compile(r"[Tt ]00:00(?::00(?:\.0+)?)?(?:[Zz]|\+00:?00)?")
+# UTC, or an offset, after any spaces: SQL engines write `2024-05-01 10:00:00.000 UTC`.
+_ZONE = re.compile(r"(?<=[0-9]) *(UTC|Z|[+-][0-9:.]+)$")
+_MIDNIGHT = re.compile(r"[T ]00:00(?::00(?:\.0+)?)?(?: *(?:Z|UTC|\+00:?00))?", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BOOLEANS: t.Final = {"true": True, "1": True, "false": False, "0": False, "-0": False}
 
@@ -35,27 +32,17 @@ class ConversionError(ValueError):
     """A value does not fit its type."""
 
 
-def _is_null_text(text: str) -> bool:
-    return not text or text.lower() == "null"
-
-
 def parse_timestamp(value: object) -> datetime | None:
     """Parse a timestamp in any ISO 8601 form; without an offset, it is in UTC, like the result."""
     try:
-        if isinstance(value, str) and _TIMESTAMP.fullmatch(text := _normalize_timestamp(value)):
-            timestamp = datetime.fromisoformat(text)
-            if timestamp.tzinfo is None:
-                timestamp = timestamp.replace(tzinfo=UTC)
-            return timestamp.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    return None
+        text = to_timestamp(value) if isinstance(value, str) else None
+    except ConversionError:
+        return None
+    return _in_utc(text) if text else None
 
 
-def _normalize_timestamp(text: str) -> str:
-    """Return a timestamp with the letters and the T of RFC 3339."""
-    text = text.strip().upper()
-    return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
+def _in_utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)  # never has another offset
 
 
 def format_timestamp(timestamp: datetime, timespec: str = "microseconds") -> str:
@@ -77,10 +64,14 @@ def canonical_timestamp(value: object) -> str | None:
 # raises `ConversionError` for a value that does not fit the type.
 
 
+def _text(value: t.Any) -> str | None:
+    """Return a value as text without outer whitespace, or `None` if it stands for null."""
+    text = value.strip() if isinstance(value, str) else json_codec.encode_json(value)
+    return None if text.lower() in {"", "null"} else text
+
+
 def to_integer(value: t.Any) -> int | None:
-    """Convert to an integer: a boolean becomes 0 or 1, a whole number an integer."""
-    if isinstance(value, int):
-        return int(value)  # also a boolean
+    """Convert to an integer, also a whole number with a decimal point."""
     number = to_number(value)
     if not isinstance(number, Decimal):
         return number
@@ -95,14 +86,13 @@ def to_integer(value: t.Any) -> int | None:
 
 
 def to_number(value: t.Any) -> int | Decimal | None:
-    """Convert to a number with all its digits."""
-    if isinstance(value, (int, Decimal)):
-        return int(value) if isinstance(value, bool) else value
+    """Convert to a number with all its digits; `true` is not 1, which may be the id of a row."""
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return value
     if isinstance(value, str):
-        text = value.strip()
-        if _is_null_text(text):
+        if (text := _text(value)) is None:
             return None
-        if _NUMBER.fullmatch(text) and isinstance(number := to_decimal(text), Decimal):
+        if _NUMBER.fullmatch(text) and isinstance(number := json_codec.to_decimal(text), Decimal):
             return number
     raise ConversionError
 
@@ -112,17 +102,16 @@ def to_boolean(value: t.Any) -> bool | None:
     if isinstance(value, (int, Decimal)) and value in {0, 1}:
         return bool(value)
     if isinstance(value, str):
-        text = value.strip().lower()
-        if _is_null_text(text):
+        if (text := _text(value)) is None:
             return None
-        if text in _BOOLEANS:
-            return _BOOLEANS[text]
+        if text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()]
     raise ConversionError
 
 
 def to_string(value: t.Any) -> str:
     """Convert to text; a value that is not text becomes its JSON."""
-    return value if isinstance(value, str) else encode_json(value)
+    return value if isinstance(value, str) else json_codec.encode_json(value)
 
 
 def to_timestamp(value: t.Any) -> str | None:
@@ -134,7 +123,7 @@ def to_timestamp(value: t.Any) -> str | None:
     text = to_string(value).strip()
     match = _TIMESTAMP.fullmatch(text) or _TIMESTAMP.fullmatch(text := _normalize_timestamp(text))
     if match is None:
-        if _is_null_text(text):
+        if _text(text) is None:
             return None
         raise ConversionError
     try:
@@ -146,19 +135,21 @@ def to_timestamp(value: t.Any) -> str | None:
         raise ConversionError from None
 
 
+def _normalize_timestamp(text: str) -> str:
+    """Return a timestamp with the letters and the T of RFC 3339, and without spaces."""
+    text = _ZONE.sub(lambda zone: zone[1].replace("UTC", "Z"), text.upper())
+    return f"{text[:10]}T{text[11:]}" if text[10:11] == " " else text
+
+
 def to_canonical_timestamp(value: t.Any) -> str | None:
     """Convert to the form of `canonical_timestamp`."""
-    text = to_string(value)
-    timestamp = canonical_timestamp(text)
-    if timestamp is None and not _is_null_text(text.strip()):
-        raise ConversionError
-    return timestamp
+    text = to_timestamp(value)
+    return text and format_timestamp(_in_utc(text))
 
 
 def to_date(value: t.Any) -> str | None:
     """Convert to a date; a timestamp at midnight becomes its date."""
-    text = to_string(value).strip()
-    if _is_null_text(text):
+    if (text := _text(value)) is None:
         return None
     day, time = text[:10], text[10:]
     if day[4:8:3] != "--" or (time and not _MIDNIGHT.fullmatch(time)):
@@ -173,11 +164,11 @@ def to_date(value: t.Any) -> str | None:
 def to_container(value: t.Any, expected: type) -> t.Any:
     """Convert to an object or array (`dict` or `list`), also from JSON text."""
     if isinstance(value, str):
-        if _is_null_text(value.strip()):
+        if (text := _text(value)) is None:
             return None
         try:
-            value = decode_value(value)
-        except JsonError:
+            value = json_codec.decode_value(text)
+        except json_codec.JsonError:
             raise ConversionError from None
     if isinstance(value, expected):
         return value

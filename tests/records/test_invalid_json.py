@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_campusgroups.records import json_codec
 from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     JsonError,
+    UnexpectedJsonError,
     decode_body,
     decode_rows,
     repair_json,
@@ -99,7 +102,7 @@ def test_repaired_value_is_text(text: str) -> None:
     page = f'[{{"id":1,"name":{json.dumps(text)},"new":[{text if text[-1] in "Ny" else 1}]}}]'
     repaired, is_replaced = repair_json(page.replace(r"\t", "\t").replace(r"\u0000", "\0").encode())
     assert not is_replaced
-    (row,) = decode_rows(repaired).rows
+    (row,) = decode_rows(repaired)[0]
     assert row["name"] == text
     assert row["new"] == [text if text[-1] in "Ny" else 1]
 
@@ -126,3 +129,46 @@ def test_json_text_with_huge_integer_is_a_type_mismatch(field: str) -> None:
     text = f"[{'9' * 5000}]"
     pair = assert_same(SCHEMA, json.dumps([{KEY: None, field: text}]))
     assert pair.page_quality.type_mismatches == {field: 1}
+
+
+# Time and memory have limits
+
+
+def test_repair_takes_a_few_times_the_size_of_its_text() -> None:
+    text = b'[%s{"name":"\t\xff"}]' % (b'{"id":[1,2,3,4,5,6,7,8,9]},' * 40_000)
+    tracemalloc.start()
+    try:
+        repair_json(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(text) + 4 * 2**20
+
+
+def test_text_cut_between_escaped_quotes_is_invalid_in_linear_time() -> None:
+    with pytest.raises(InvalidJsonError):  # quadratic, this would take hours
+        decode_body(b'{"Results":[{"name":"%s}' % (rb"\"x" * 10**6))
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [("_MAX_REPAIRED_BYTES", b'"aa\t"'), ("_MAX_REPAIRS", b'"\t\t\t\t\t"')],
+)
+def test_repair_beyond_limit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, limit: str, text: bytes
+) -> None:
+    assert repair_json(text)
+    monkeypatch.setattr(json_codec, limit, 4)
+    with pytest.raises(InvalidJsonError):
+        repair_json(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [(b"{}", json_codec.MAX_OBJECTS), (b"0", json_codec.MAX_VALUES), (b"[]", 10**6)],
+)
+def test_body_of_too_many_values_is_refused(value: bytes, limit: int) -> None:
+    body = b'{"Results":[%s%s]}'
+    assert decode_body(body % ((value + b",") * (limit - 100), value))
+    with pytest.raises(UnexpectedJsonError, match="JSON of more than"):
+        decode_body(body % ((value + b",") * limit, value))

@@ -71,7 +71,12 @@ def test_rows_without_id_are_left_out_alike() -> None:
     pair = assert_same(SCHEMA, *(f"[{row}]" for row in rows), primary_key="id")
     all_rows = f"[{','.join([*rows, *rows])}]"
     assert_same(SCHEMA, all_rows, all_rows, primary_key="id")
-    for page, without in (('[{"id":0}]', 0), ('[{"id":"0"}]', 0), ('[{"id":null},{},{"id":1}]', 2)):
+    for page, without in (
+        ('[{"id":0}]', 0),
+        ('[{"id":true},{"id":"true"},{"id":false}]', 3),
+        ('[{"id":"0"},{"id":1.0},{"id":" 1"}]', 0),
+        ('[{"id":null},{},{"id":1}]', 2),
+    ):
         assert pair.convert_page(Raw(page.encode())).rows_without_key == without
 
 

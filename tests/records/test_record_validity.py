@@ -66,7 +66,7 @@ def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
 
 def with_ids(page: str) -> str:
     """Give each row without an id a number."""
-    rows = decode_rows(Raw(page.encode())).rows
+    rows = decode_rows(Raw(page.encode()))[0]
     return encode_json([{"id": number} | row for number, row in enumerate(rows)])
 
 

@@ -66,7 +66,7 @@ def report_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 
 @BOTH_PATHS
-@pytest.mark.parametrize("odd", ["null", "7", '"x"', "[]", "true", '{"name":"x"}', '{"id":null}'])
+@pytest.mark.parametrize("odd", ["null", "7", '"x"', "[]", "true", '{"name":"x"}', '{"id":true}'])
 def test_row_that_is_not_an_object_is_left_out_and_fails_the_stream(
     caplog: pytest.LogCaptureFixture, odd: str, *, is_sdk_path: bool
 ) -> None:
