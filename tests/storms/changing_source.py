@@ -79,7 +79,9 @@ def change(world: World, random: Random) -> None:
 def change_during_run(world: World, random: Random) -> None:
     """Changes while the next run exports, some of them after a while."""
     for at in random.sample(range(1, 40), random.randint(1, 6)):
-        world.weather.at_request[at] = partial(_change_after, world, random, random.choice([0, 900]))
+        world.weather.at_request[at] = partial(
+            _change_after, world, random, random.choice([0, 900])
+        )
 
 
 def _change_after(world: World, random: Random, seconds: float) -> None:
@@ -89,7 +91,13 @@ def _change_after(world: World, random: Random, seconds: float) -> None:
 
 def fail(world: World, random: Random) -> None:
     """A fault that earns a new export, or that ends the stream."""
-    faults: list[FaultType] = [FailQuery(), CancelQuery(), Status(404), Status(503), ConnectionReset()]
+    faults: list[FaultType] = [
+        FailQuery(),
+        CancelQuery(),
+        Status(404),
+        Status(503),
+        ConnectionReset(),
+    ]
     phase = random.choice(faulty_service.PHASES[1:])
     world.inject(random.choice(faults), random, phase=phase)
 

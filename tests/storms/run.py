@@ -45,10 +45,12 @@ class Clock:
 
     Attributes:
         offset: How far the machine's clock is ahead of the service's.
+        stopped: Monotonic seconds in which the process was suspended.
     """
 
     def __init__(self, now: datetime) -> None:
         self.offset = timedelta()
+        self.stopped = 0.0
         self._now = now
         self._monotonic = 1000.0
         self._lock = Lock()
@@ -69,11 +71,20 @@ class Clock:
         """Return the monotonic time of the tap's machine, in seconds."""
         return self._monotonic
 
-    def pass_by(self, seconds: float, *, is_asleep: bool = False) -> None:
-        """Move the time on; monotonic time stands still while the machine is asleep."""
+    def pass_by(self, seconds: float) -> None:
+        """Move the time on."""
         with self._lock:
             self._now += timedelta(seconds=seconds)
-            self._monotonic += 0.0 if is_asleep else seconds
+            self._monotonic += seconds
+
+    def suspend(self, seconds: float, *, is_asleep: bool) -> None:
+        """Suspend the process, or the whole machine, whose monotonic time then stands still."""
+        self.pass_by(seconds)
+        with self._lock:
+            if is_asleep:
+                self._monotonic -= seconds
+            else:
+                self.stopped += seconds
 
     def wait(self, event: Event, seconds: float) -> bool:
         """Move the time on unless the event has happened."""
@@ -134,7 +145,7 @@ class Ended:
     Attributes:
         code: Exit code.
         error: What ended it.
-        seconds: How long it took, without time in which the machine was asleep.
+        seconds: How long it took, without suspensions.
         is_endless: Whether it was ended because it sent too many requests.
     """
 
@@ -168,9 +179,9 @@ class _Exchanges:
             for name, value in request.headers.items():
                 headers[name] = str(value)
             wire = _Wire(self._clock)
-            self._service.handle(
-                Request(request.method or "", request.path_url, headers)
-            ).send(wire)
+            self._service.handle(Request(request.method or "", request.path_url, headers)).send(
+                wire
+            )
             if wire.is_held:
                 self._clock.pass_by(deadline)
                 return deadline
@@ -205,6 +216,7 @@ class _Output(io.BytesIO):
 
     def __init__(self, weather: Weather) -> None:
         super().__init__()
+        self._signal: signal.Signals | None
         self._signal, self._at = weather.signal_at_write or (None, 0)
 
     @override
@@ -240,7 +252,7 @@ class _Log(logging.Handler):
         self.records.append(record)
 
 
-def run_tap(  # noqa: PLR0913 - one argument per input of the tap
+def run_tap(
     service: Service,
     clock: Clock,
     weather: Weather,
@@ -252,7 +264,7 @@ def run_tap(  # noqa: PLR0913 - one argument per input of the tap
 ) -> Ended:
     """Run the tap once on the clock."""
     exchanges, output, log = _Exchanges(service, clock, weather), _Output(weather), _Log()
-    started, code = clock.monotonic(), 0
+    started, code = clock.monotonic() - clock.stopped, 0
     error: BaseException | None = None
     root = logging.getLogger()
     local = _local_datetime(clock)
@@ -293,7 +305,7 @@ def run_tap(  # noqa: PLR0913 - one argument per input of the tap
             code, error = -1, caught
         sys.stdout.flush()
         written = output.getvalue()
-        seconds = clock.monotonic() - started
+        seconds = clock.monotonic() - clock.stopped - started
     return Ended(code, error, written, log.records, seconds, exchanges.is_endless)
 
 
