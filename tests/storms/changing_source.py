@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from tests.simulator import CancelQuery, ConnectionReset, FailQuery, Status
 from tests.storms import faulty_service
-from tests.storms.invariants import target_equals_source
+from tests.storms.faulty_service import hit
+from tests.storms.invariants import target_has
 from tests.storms.storm import BEGIN, DAY, HOUR, STREAMS, Move, Storm, World
 
 if TYPE_CHECKING:
     from random import Random
-
-    from tests.simulator import FaultType
 
 LAG = 30 * HOUR
 """How late a row may reach the lake; every lookback here is longer."""
@@ -24,119 +23,78 @@ def begin(world: World, random: Random) -> None:
     """Give each stream some rows of the last weeks."""
     world.defaults["start_date"] = (BEGIN - 60 * DAY).isoformat()
     for _ in range(random.randint(0, 25)):
-        insert(world, random, age=random.random() * 40 * DAY)
+        insert(world, random, age=40 * DAY)
 
 
 def insert(world: World, random: Random, *, age: timedelta = timedelta()) -> None:
-    """Insert a row."""
-    stream = random.choice(STREAMS)
-    world.inserted += 1
-    world.put(stream, world.inserted, world.clock.now() - age, random)
-
-
-def insert_late(world: World, random: Random) -> None:
-    """Insert a row that reaches the lake late."""
-    insert(world, random, age=random.random() * LAG)
+    """Insert a row that reaches the lake at once, or late."""
+    number = random.randrange(100, 10**9)
+    world.put(random.choice(STREAMS), number, world.machine.now - random.random() * age, random)
 
 
 def update(world: World, random: Random, *, age: timedelta = timedelta()) -> None:
-    """Update a row, if there is one."""
+    """Update a row, if there is one; the lake shows it at once, or late."""
     stream = random.choice(STREAMS)
     if rows := world.rows[stream]:
         number = random.choice(sorted(rows))
-        at = max(rows[number] + timedelta(milliseconds=1), world.clock.now() - age)
+        at = max(
+            rows[number] + timedelta(milliseconds=1), world.machine.now - random.random() * age
+        )
         world.put(stream, number, at, random)
 
 
-def update_late(world: World, random: Random) -> None:
-    """Update a row; the lake shows the earlier version for some hours."""
-    update(world, random, age=random.random() * LAG)
-
-
-def delete(world: World, random: Random) -> None:
-    """Delete a row, if there is one."""
+def delete(world: World, random: Random, *, least: int = 1, most: int = 1) -> None:
+    """Delete some rows of a stream."""
     stream = random.choice(STREAMS)
-    if rows := world.rows[stream]:
-        world.delete(stream, random.choice(sorted(rows)))
-
-
-def delete_most(world: World, random: Random) -> None:
-    """Delete most rows of a stream, so that a full read is hardly plausible."""
-    stream = random.choice(STREAMS)
-    for number in list(world.rows[stream])[1:]:
+    for number in sorted(world.rows[stream])[: random.randint(least, most)]:
         world.delete(stream, number)
 
 
-CHANGES = (insert, insert_late, update, update, update_late, delete)
-
-
 def change(world: World, random: Random) -> None:
-    """Some changes between two runs."""
+    """Some changes."""
+    changes = (insert, partial(insert, age=LAG), update, update, partial(update, age=LAG), delete)
     for _ in range(random.randint(1, 6)):
-        random.choice(CHANGES)(world, random)
+        random.choice(changes)(world, random)
 
 
 def change_during_run(world: World, random: Random) -> None:
     """Changes while the next run exports, some of them after a while."""
+
+    def act(seconds: float) -> None:
+        world.machine.pass_time(seconds)
+        change(world, random)
+
     for at in random.sample(range(1, 40), random.randint(1, 6)):
-        world.weather.at_request[at] = partial(
-            _change_after, world, random, random.choice([0, 900])
-        )
-
-
-def _change_after(world: World, random: Random, seconds: float) -> None:
-    world.clock.pass_by(seconds)
-    change(world, random)
-
-
-def fail(world: World, random: Random) -> None:
-    """A fault that earns a new export, or that ends the stream."""
-    faults: list[FaultType] = [
-        FailQuery(),
-        CancelQuery(),
-        Status(404),
-        Status(503),
-        ConnectionReset(),
-    ]
-    phase = random.choice(faulty_service.PHASES[1:])
-    world.inject(random.choice(faults), random, phase=phase)
-
-
-def choose_windows(world: World, random: Random) -> None:
-    """Windows of some days, possibly side by side."""
-    world.settings["export_window_days"] = random.randint(3, 20)
-    world.settings["max_concurrent_exports"] = random.choice([1, 1, 4])
+        world.machine.at_request[at] = partial(act, random.choice([0, 900]))
 
 
 def choose_settings(world: World, random: Random) -> None:
-    """Another lookback and another size of pages."""
+    """Windows of some days, possibly side by side, another lookback, another size of pages."""
+    world.settings["export_window_days"] = random.randint(3, 20)
+    world.settings["max_concurrent_exports"] = random.choice([1, 1, 4])
     world.settings["lookback_hours"] = random.choice([36, 48, 72])
     world.settings["page_size"] = random.choice([1, 2, 999])
 
 
 def end(world: World, random: Random) -> None:
     """When all rows have reached the lake, one quiet run loads the last version of each."""
-    world.clock.pass_by(3 * DAY.total_seconds())
+    world.machine.pass_time(3 * DAY.total_seconds())
     faulty_service.end(world, random)
-    target_equals_source(world.versions(), world.ledger)
+    for stream, rows in world.versions().items():
+        target_has(rows, stream, world.ledger)
 
 
 MOVES = (
-    Move(faulty_service.run, 40),
-    Move(change, 30),
-    Move(change_during_run, 25),
-    Move(delete_most, 3),
-    Move(fail, 12),
-    Move(faulty_service.be_slow, 3),
-    Move(faulty_service.signal_at_request, 8),
-    Move(faulty_service.signal_at_write, 5),
-    Move(faulty_service.let_time_pass, 10),
-    Move(faulty_service.lose_state, 2),
-    Move(faulty_service.read_in_full, 15),
-    Move(faulty_service.select_streams, 3),
-    Move(faulty_service.write_row_by_row, 3),
-    Move(choose_windows, 10),
-    Move(choose_settings, 5),
+    *(move for move in faulty_service.MOVES if move.name in {"run", "signal", "time"}),
+    *(move for move in faulty_service.MOVES if move.name in {"slow exports", "lost state"}),
+    Move("changes", 30, change),
+    Move("changes during a run", 25, change_during_run),
+    Move("many deletions", 3, partial(delete, least=2, most=9)),
+    Move(
+        "failure", 12, hit(FailQuery(), CancelQuery(), Status(404), Status(503), ConnectionReset())
+    ),
+    Move("full reads", 15, faulty_service.read_in_full),
+    Move("selection", 3, faulty_service.select_streams),
+    Move("settings", 12, choose_settings),
 )
-
 CHANGING_SOURCE = Storm("changing-source", begin, MOVES, end)

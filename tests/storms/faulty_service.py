@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -31,7 +32,7 @@ from tests.simulator import (
     Status,
     TruncatedBody,
 )
-from tests.simulator.request_context import PAGES
+from tests.simulator.request_context import PAGES, PHASES
 from tests.simulator.responses import CompleteResponse
 from tests.storms.invariants import ODD_ID, SENTINEL
 from tests.storms.storm import BEGIN, DAY, HOUR, STREAMS, Move, Storm, World
@@ -40,19 +41,20 @@ from tests.support.harness import ROW_BY_ROW
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.simulator.request_context import Phase, RequestContext
+    from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
+    from tests.storms.storm import Act
 
 IS_MENDED = False
 """Whether the faults that some moves find are mended; until then, these are not in storms."""
 
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-PHASES: tuple[Phase | None, ...] = (None, "submit", "poll", "first_page", "later_page")
+
+# The service
 
 
 @dataclass(frozen=True)
 class Change(FaultType):
-    """The regular page, with a change of its body."""
+    """The regular page with another body."""
 
     phases = PAGES
     change: Callable[[bytes], bytes]
@@ -63,19 +65,82 @@ class Change(FaultType):
         return CompleteResponse(complete.status, self.change(complete.body), complete.headers)
 
 
-@dataclass(frozen=True)
-class Shuffled(FaultType):
+class ShuffledPages(FaultType):
     """The same rows without end, each time in another order and with a new token."""
 
     phases = PAGES
 
     @override
     def respond(self, context: RequestContext) -> Response:
-        query = context.existing_query
-        rows = list(query.rows)
-        token = query.issue_token(0)
+        rows, token = list(context.existing_query.rows), context.existing_query.issue_token(0)
         Random(token).shuffle(rows)  # noqa: S311 - not for secrets
         return replace(context.page(), rows=rows, next_token=token).response()
+
+
+def half(message: str) -> Change:
+    """Return some of the rows, with a message beside them."""
+
+    def change(body: bytes) -> bytes:
+        rows = re.findall(rb'\{"id".*?\}', body)
+        kept = b",".join(rows[: len(rows) // 2 + 1])
+        return b'{"Results":[%b],"message":"%b"}' % (kept, message.encode())
+
+    return Change(change)
+
+
+def with_row(row: str) -> Change:
+    """Return the page with one more row."""
+    more = b"[%b," % row.encode()
+    return Change(lambda body: body.replace(b"[", more, 1).replace(b",]", b"]"))
+
+
+def with_key(key: str, before: str) -> Change:
+    """Return the page with one more key at the end of the body or of each row."""
+    end, more = before.encode(), b",%b}" % key.encode()
+    return Change(lambda body: re.sub(end, lambda found: found[0][:-1] + more, body))
+
+
+def hit(*types: FaultType, times: tuple[int | None, ...] = (1, 1, 2, 3, 9, None)) -> Act:
+    """Return a move: one of some faults hits requests of the next run."""
+
+    def act(world: World, random: Random) -> None:
+        fault_type = deepcopy(random.choice(types))
+        phase = random.choice([None, *sorted(PHASES)])
+        after, stream = random.choice([0, 0, 1, 2, 5]), random.choice([None, *STREAMS])
+        hits = random.choice(times)
+        world.service.faults.add(fault_type.on(stream, phase, times=hits, after=after))
+
+    return act
+
+
+CODES = (300, 400, 404, 405, 408, 409, 410, 418, 500, 500, 502, 503, 504, 599)
+TEXTS = (None, SENTINEL, "Query execution failed", "Query was cancelled", "ok")
+WAITS = ("1", "30", "600", "86400", "soon", "-1", "Mon, 02 Jun 2025 12:00:00 GMT")
+MESSAGES = ("Error", "Query is running", "queued", "failed", "No rows", SENTINEL)
+ROWS = ("null", "[]", "{}", '{"id":"x"}', '{"id":null}', f'{{"id":{ODD_ID}}}')
+VALUES: tuple[object, ...] = (
+    [],
+    {},
+    None,
+    7,
+    {"Results": None},
+    {"Results": [7, [SENTINEL]]},
+    {"error": SENTINEL},
+)
+REFUSALS = tuple(
+    Status(code, headers=headers)
+    for code in (401, 403, 429, 429, 503)
+    for headers in ({}, *({"Retry-After": wait} for wait in WAITS))
+)
+BODIES: tuple[FaultType, ...] = (
+    *(JsonBody(value) for value in VALUES),
+    *(JsonBody({"message": text}) for text in MESSAGES),
+    *(JsonBody({"message": text, "Results": []}) for text in MESSAGES),
+    *(RawBody(b""), RawBody(b'{"Results":['), RandomBytes(), HtmlPage(), HtmlPage(503)),
+    Redirect(f"https://{SENTINEL}.example"),
+)
+BODY_KEYS = ('"Results":[]', '"NextToken":null', '"Results":[],"NextToken":""')
+ROW_KEYS = ('"id":1', '"updatedOn":"2020-01-01T00:00:00Z"')
 
 
 def begin(world: World, random: Random) -> None:
@@ -86,204 +151,50 @@ def begin(world: World, random: Random) -> None:
             world.put(stream, number, BEGIN - random.random() * days * DAY, random)
 
 
-# The service
-
-
-def answer_with_status(world: World, random: Random) -> None:
-    """Any status, with any message."""
-    code = random.choice(
-        [400, 404, 405, 408, 409, 410, 418, 422, 500, 500, 502, 503, 504, 599, 300]
-    )
-    message = random.choice([None, SENTINEL, "Query execution failed", "Query was cancelled", "ok"])
-    world.inject(Status(code, message), random, phase=random.choice(PHASES))
-
-
-def refuse(world: World, random: Random) -> None:
-    """A refusal, with or without `Retry-After`."""
-    wait = random.choice(
-        [None, "1", "30", "600", "86400", "soon", "-1", "Mon, 02 Jun 2025 12:00:00 GMT"]
-    )
-    headers = {} if wait is None else {"Retry-After": wait}
-    code = random.choice([429, 429, 403, 401, 503])
-    world.inject(Status(code, None, headers), random, phase=random.choice(PHASES))
-
-
-VALUES: tuple[object, ...] = (
-    *([], {}, None, 7, {"Results": None}, {"Results": {}}, {"Results": [7, None, [SENTINEL]]}),
-    *({"message": "Error"}, {"message": "running"}, {"message": SENTINEL}, {"message": "No rows"}),
-    *({"Results": [], "message": "Query is running"}, {"Results": [], "message": "failed"}),
-    {"error": SENTINEL},
-)
-BODIES: tuple[FaultType, ...] = (
-    *map(JsonBody, VALUES),
-    *(RawBody(b""), RawBody(b'{"Results":['), RandomBytes(), HtmlPage(), HtmlPage(503)),
-    Redirect(f"https://{SENTINEL}.example"),
-)
-
-
-def answer_with_body(world: World, random: Random) -> None:
-    """Any body with status 200."""
-    world.inject(random.choice(BODIES), random, phase=random.choice(PHASES))
-
-
-def cut_connection(world: World, random: Random) -> None:
-    """A connection that breaks, or a response that never comes."""
-    cut: FaultType = random.choice([ConnectionReset(), TruncatedBody(random.random()), Hang()])
-    world.inject(cut, random, phase=random.choice(PHASES))
-
-
-def end_query(world: World, random: Random) -> None:
-    """A query that fails, is cancelled, or has expired when its pages are asked for."""
-    kind: FaultType = random.choice(
-        [FailQuery(), CancelQuery(), Status(400), Status(404), Status(410)]
-    )
-    world.inject(kind, random, phase=random.choice(PHASES[1:]))
+def add_rows_of_last_century(world: World, random: Random) -> None:
+    """Rows from before 2000."""
+    for number in (21, 22):
+        at = BEGIN - random.uniform(10_000, 20_000) * DAY
+        world.put(random.choice(STREAMS), number, at, random)
 
 
 def be_slow(world: World, random: Random) -> None:
-    """Exports that are queued or run for seconds or hours."""
+    """Exports that wait for seconds or hours, or of which only some may be active."""
     world.timing.running_seconds = random.choice([0, 10, 300, 700, 10_000])
     world.timing.queued_polls = random.choice([0, 0, 1, 5, 1_000])
     world.timing.running_polls = random.choice([0, 0, 1, 5, 1_000])
-
-
-def limit_exports(world: World, random: Random) -> None:
-    """A limit on exports that are active at once."""
-    world.timing.max_active = random.choice([0, 1, 2])
-
-
-def repeat_key(world: World, random: Random) -> None:
-    """A `queryId` or a token that comes again."""
-    keys: list[FaultType] = [RepeatQueryId(), RepeatToken("used"), RepeatToken("first")]
-    world.inject(random.choice(keys), random)
-
-
-def insert_empty_pages(world: World, random: Random) -> None:
-    """Pages without rows that have a token, some or without end."""
-    pages: list[FaultType] = [EmptyPage(), EmptyPage(), EndlessPages()]
-    world.inject(random.choice(pages), random)
-
-
-def _changed(change: Callable[[bytes], bytes], world: World, random: Random) -> None:
-    world.inject(Change(change), random)
-
-
-def fail_beside_rows(world: World, random: Random) -> None:
-    """Half of the rows, and a message that reports a failure."""
-    text = random.choice([b"Query execution failed", b"Error", b"truncated"])
-    _changed(partial(_halved, text), world, random)
-
-
-def wait_beside_rows(world: World, random: Random) -> None:
-    """Half of the rows, and a message that the query still runs or that the result is partial."""
-    text = random.choice([b"Accepted query and is running", b"Partial result", b"queued"])
-    _changed(partial(_halved, text), world, random)
-
-
-def _halved(text: bytes, body: bytes) -> bytes:
-    rows = re.findall(rb'\{"id".*?\}', body)
-    kept = b",".join(rows[: len(rows) // 2 + 1])
-    return b'{"Results":[%b],"message":"%b"}' % (kept, text)
-
-
-def repeat_json_key(world: World, random: Random) -> None:
-    """A key of the page that comes twice, with another value."""
-    more = random.choice([b'"Results":[]', b'"NextToken":null', b'"Results":[],"NextToken":""'])
-    _changed(lambda body: body[:-1] + b"," + more + b"}", world, random)
-
-
-def repeat_row_key(world: World, random: Random) -> None:
-    """A field of a row that comes twice, with another value."""
-    more = random.choice([b'"id":1', b'"updatedOn":"2020-01-01T00:00:00Z"'])
-    _changed(lambda body: re.sub(rb'"\}', b'",' + more + b"}", body), world, random)
-
-
-def add_odd_row(world: World, random: Random) -> None:
-    """A row without a usable id, or without a usable timestamp."""
-    odd = b'{"id":%d}' % ODD_ID
-    row = random.choice([b"null", b"[]", b"{}", b'{"id":"x"}', b'{"id":null}', odd])
-    _changed(partial(_with_row, row), world, random)
-
-
-def add_row_with_id_true(world: World, random: Random) -> None:
-    """A row whose id is a boolean."""
-    _changed(partial(_with_row, b'{"id":true}'), world, random)
-
-
-def _with_row(row: bytes, body: bytes) -> bytes:
-    return body.replace(b"[", b"[" + row + b",", 1).replace(b",]", b"]")
-
-
-def flood_with_empty_rows(world: World, random: Random) -> None:
-    """Many more rows than a page may have, all of them empty."""
-    _changed(lambda _: b'{"Results":[%b]}' % b",".join([b"{}"] * 3000), world, random)
-
-
-def shuffle_pages_without_end(world: World, random: Random) -> None:
-    """Pages that never end, though their rows only repeat."""
-    world.inject(Shuffled(), random, times=None)
+    world.timing.max_active = random.choice([None, None, 0, 1, 2])
 
 
 # The machine
 
 
-def miss_date(world: World, _: Random) -> None:
-    """Responses without a `Date` header."""
-    world.weather.sends_date = False
+def suspend(days: float, world: World, random: Random) -> None:
+    """A process or a machine that stands still for some time."""
+    is_asleep = random.random() < 0.5
+    seconds = random.uniform(days / 3, days) * DAY.total_seconds()
+    world.machine.at_request[random.randint(1, 25)] = partial(
+        world.machine.stop, seconds, is_asleep=is_asleep
+    )
 
 
-def set_clock_wrong(world: World, random: Random) -> None:
-    """A clock that is behind or ahead."""
-    world.clock.offset = timedelta(hours=random.uniform(-20, 80))
+def set_clock(first: float, last: float, world: World, random: Random) -> None:
+    """A clock that is some days ahead; behind, if they are negative."""
+    world.machine.offset = timedelta(days=random.uniform(first, last))
 
 
-def set_clock_days_behind(world: World, random: Random) -> None:
-    """A clock that is more than a day behind."""
-    world.clock.offset = timedelta(days=random.uniform(-30, -1))
-
-
-def suspend(world: World, random: Random) -> None:
-    """A process or a machine that stands still for some hours."""
-    _suspend(world, random, hours=random.uniform(0, 10))
-
-
-def suspend_for_days(world: World, random: Random) -> None:
-    """A process or a machine that stands still for some days."""
-    _suspend(world, random, hours=random.uniform(24, 100))
-
-
-def _suspend(world: World, random: Random, *, hours: float) -> None:
-    stop = partial(world.clock.suspend, hours * 3600, is_asleep=random.random() < 0.5)
-    world.weather.at_request[random.randint(1, 25)] = stop
-
-
-def signal_at_request(world: World, random: Random) -> None:
+def end_by_signal(world: World, random: Random) -> None:
     """A signal at a request."""
-    number = random.choice(SIGNALS)
-    world.weather.at_request[random.randint(1, 30)] = partial(SHUTDOWN.request, number)
-
-
-def signal_at_write(world: World, random: Random) -> None:
-    """A signal at a write."""
-    world.weather.signal_at_write = (random.choice(SIGNALS), random.randint(1, 20))
+    number = random.choice([signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+    world.machine.at_request[random.randint(1, 30)] = partial(SHUTDOWN.request, number)
 
 
 # The user
 
 
-def run(world: World, _: Random) -> None:
-    """Run the tap."""
-    world.run()
-
-
 def let_time_pass(world: World, random: Random) -> None:
     """Some hours between two runs."""
-    world.clock.pass_by(random.choice([1, 24, 100]) * HOUR.total_seconds())
-
-
-def lose_state(world: World, _: Random) -> None:
-    """A run without `--state`."""
-    world.ledger.lose_state()
+    world.machine.pass_time(random.choice([1, 24, 100]) * HOUR.total_seconds())
 
 
 def select_streams(world: World, random: Random) -> None:
@@ -296,44 +207,35 @@ def read_in_full(world: World, random: Random) -> None:
     world.full = set(random.sample(STREAMS, random.randint(0, 3)))
 
 
-def drop_streams(world: World, random: Random) -> None:
-    """Stream maps drop streams for one run."""
-    one = random.choice(STREAMS)
-    maps: list[dict[str, Any]] = [{one: None}, {one: {"id": "id"}, "__else__": None}]
-    world.settings["stream_maps"] = random.choice(maps)
-
-
-def write_row_by_row(world: World, random: Random) -> None:
-    """Settings with which the SDK writes the records of one run."""
-    maps = {"stream_maps": {name: {"__filter__": "True"} for name in STREAMS}}
-    world.settings.update(random.choice([ROW_BY_ROW, maps]))
+def map_streams(world: World, random: Random) -> None:
+    """Stream maps drop streams for one run, or the SDK writes its records."""
+    one, keep = random.choice(STREAMS), {"__filter__": "True"}
+    maps: list[dict[str, Any]] = [{one: None}, {one: keep, "__else__": None}, {one: keep}]
+    more = ({"stream_maps": random.choice(maps)}, ROW_BY_ROW)
+    world.settings.update(random.choice(more))
 
 
 def choose_windows(world: World, random: Random) -> None:
     """A range of some weeks in windows of some days."""
-    start = BEGIN - random.uniform(10, 60) * DAY
-    world.settings["start_date"] = start.isoformat()
+    world.settings["start_date"] = (BEGIN - random.uniform(10, 60) * DAY).isoformat()
     world.settings["export_window_days"] = random.randint(5, 40)
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "lookback_hours": (0, 1, 48, 2000),
+    "page_size": (1, 2, 5, 999),
+    "max_concurrent_exports": (1, 2, 4),
+    "on_stream_error": ("continue", "abort"),
+    "request_timeout_seconds": (5, 60, 300),
+    "export_window_days": (None, 3000),
+    "end_date": tuple((BEGIN + days * DAY).isoformat() for days in (-9, -2.5, -0.1, 0, 30)),
+}
 
 
 def choose_settings(world: World, random: Random) -> None:
     """Other settings for one run."""
-    choices: dict[str, list[Any]] = {
-        "lookback_hours": [0, 1, 48, 2000],
-        "page_size": [1, 2, 5, 999],
-        "max_concurrent_exports": [1, 2, 4],
-        "on_stream_error": ["continue", "abort"],
-        "request_timeout_seconds": [5, 60, 300],
-        "export_window_days": [None, 3000],
-        "unknown_fields": ["capture", "ignore"],
-    }
-    for name in random.sample(sorted(choices), random.randint(1, 4)):
-        world.settings[name] = random.choice(choices[name])
-
-
-def set_end_date(world: World, random: Random) -> None:
-    """An `end_date`, possibly in the future."""
-    world.settings["end_date"] = (BEGIN + random.uniform(-9, 30) * DAY).isoformat()
+    for name in random.sample(sorted(CHOICES), random.randint(1, 4)):
+        world.settings[name] = random.choice(CHOICES[name])
 
 
 def end(world: World, _: Random) -> None:
@@ -345,40 +247,36 @@ def end(world: World, _: Random) -> None:
 
 
 MOVES = (
-    Move(run, 40),
-    Move(answer_with_status, 10),
-    Move(refuse, 10),
-    Move(answer_with_body, 10),
-    Move(cut_connection, 8),
-    Move(end_query, 8),
-    Move(be_slow, 3),
-    Move(limit_exports),
-    Move(repeat_key, 4),
-    Move(insert_empty_pages, 4),
-    Move(fail_beside_rows, 2),
-    Move(wait_beside_rows, 3, is_on=IS_MENDED),
-    Move(repeat_json_key, 3, is_on=IS_MENDED),
-    Move(repeat_row_key, 2, is_on=IS_MENDED),
-    Move(add_odd_row, 3),
-    Move(add_row_with_id_true, 2, is_on=IS_MENDED),
-    Move(flood_with_empty_rows),
-    Move(shuffle_pages_without_end, 2, is_on=IS_MENDED),
-    Move(miss_date, 2),
-    Move(set_clock_wrong, 5),
-    Move(set_clock_days_behind, 3, is_on=IS_MENDED),
-    Move(suspend, 4),
-    Move(suspend_for_days, 3, is_on=IS_MENDED),
-    Move(signal_at_request, 6),
-    Move(signal_at_write, 4),
-    Move(let_time_pass, 4),
-    Move(lose_state, 2),
-    Move(select_streams, 5),
-    Move(read_in_full, 6),
-    Move(drop_streams, 4),
-    Move(write_row_by_row, 4),
-    Move(choose_windows, 5),
-    Move(choose_settings, 8),
-    Move(set_end_date, 4),
+    Move("run", 40, lambda world, _: world.run()),
+    Move("status", 10, hit(*(Status(code, text) for code in CODES for text in TEXTS))),
+    Move("refusal", 10, hit(*REFUSALS)),
+    Move("body", 10, hit(*BODIES)),
+    Move("cut connection", 8, hit(ConnectionReset(), TruncatedBody(), Hang())),
+    Move("ended query", 8, hit(FailQuery(), CancelQuery(), *map(Status, (400, 404, 410)))),
+    Move("slow exports", 4, be_slow),
+    Move("repeated queryId or token", 4, hit(RepeatQueryId(), RepeatToken())),
+    Move("empty pages", 4, hit(EmptyPage(), EmptyPage(), EndlessPages())),
+    Move("failure beside rows", 2, hit(half("Query execution failed"), half("truncated"))),
+    Move("wait beside rows", 3, hit(half("Query is running"), half("Partial")), IS_MENDED),
+    Move("body key twice", 3, hit(*(with_key(key, r"\}$") for key in BODY_KEYS)), IS_MENDED),
+    Move("row key twice", 2, hit(*(with_key(key, r'"\}') for key in ROW_KEYS)), IS_MENDED),
+    Move("odd row", 3, hit(*map(with_row, ROWS))),
+    Move("id true", 2, hit(with_row('{"id":true}')), IS_MENDED),
+    Move("thousands of empty rows", 1, hit(with_row(",".join(["{}"] * 3000)))),
+    Move("shuffled pages", 2, hit(ShuffledPages(), times=(None,)), IS_MENDED),
+    Move("rows of the last century", 2, add_rows_of_last_century, IS_MENDED),
+    Move("no Date", 2, lambda world, _: setattr(world.machine, "sends_date", False)),
+    Move("wrong clock", 5, partial(set_clock, -0.9, 3)),
+    Move("clock days behind", 3, partial(set_clock, -30, -1), IS_MENDED),
+    Move("suspension", 4, partial(suspend, 0.4)),
+    Move("suspension of days", 3, partial(suspend, 5), IS_MENDED),
+    Move("signal", 8, end_by_signal),
+    Move("time", 4, let_time_pass),
+    Move("lost state", 2, lambda world, _: world.ledger.lose_state()),
+    Move("selection", 5, select_streams),
+    Move("full reads", 6, read_in_full),
+    Move("stream maps", 7, map_streams),
+    Move("windows", 5, choose_windows),
+    Move("settings", 10, choose_settings),
 )
-
 FAULTY_SERVICE = Storm("faulty-service", begin, MOVES, end)

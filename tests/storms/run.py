@@ -1,4 +1,4 @@
-"""One run of the tap in this process: the simulator without sockets, and time that only passes."""
+"""One run of the tap in this process: the simulator without sockets, on a clock of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import random
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from email.message import Message
 from email.utils import format_datetime
 from threading import Lock
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from typing_extensions import override
 
 from tap_campusgroups.exceptions import CampusGroupsError
@@ -29,7 +30,6 @@ from tests.simulator.service import Request
 from tests.support.harness import limited_to
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Callable, Collection, Mapping
     from threading import Event
 
@@ -37,72 +37,72 @@ if TYPE_CHECKING:
 
 REQUEST_SECONDS = 0.2
 MAX_REQUESTS = 20_000
-"""Requests of one run after which it counts as endless."""
+"""A run that sends more never ends."""
 
 
-class Clock:
-    """The time of the service and of the tap's machine; it passes only when something waits.
+class Machine:
+    """The machine of the tap, its clock, and the service's; time passes only when something waits.
 
     Attributes:
-        offset: How far the machine's clock is ahead of the service's.
+        now: The service's time.
+        offset: How far the machine's clock is ahead of it.
         stopped: Monotonic seconds in which the process was suspended.
+        at_request: What happens before the request of a number in the next run.
+        sends_date: Whether responses have a `Date` header.
     """
 
     def __init__(self, now: datetime) -> None:
-        self.offset = timedelta()
-        self.stopped = 0.0
-        self._now = now
-        self._monotonic = 1000.0
+        self.now, self.offset = now, timedelta()
+        self.stopped, self._monotonic = 0.0, 1000.0
+        self.at_request: dict[int, Callable[[], object]] = {}
+        self.sends_date = True
         self._lock = Lock()
 
-    def now(self) -> datetime:
-        """Return the true time, which is the service's."""
-        return self._now
-
-    def seconds(self) -> float:
-        """Return the true time in seconds."""
-        return self._now.timestamp()
+    def service_seconds(self) -> float:
+        """Return the time of the service, in seconds."""
+        return self.now.timestamp()
 
     def local(self) -> float:
-        """Return the time of the tap's machine, in seconds."""
-        return (self._now + self.offset).timestamp()
+        """Return the time of the machine, in seconds."""
+        return (self.now + self.offset).timestamp()
 
     def monotonic(self) -> float:
-        """Return the monotonic time of the tap's machine, in seconds."""
+        """Return the monotonic time, in seconds."""
         return self._monotonic
 
-    def pass_by(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         """Move the time on."""
         with self._lock:
-            self._now += timedelta(seconds=seconds)
+            self.now += timedelta(seconds=seconds)
             self._monotonic += seconds
 
-    def suspend(self, seconds: float, *, is_asleep: bool) -> None:
-        """Suspend the process, or the whole machine, whose monotonic time then stands still."""
-        self.pass_by(seconds)
-        with self._lock:
-            if is_asleep:
-                self._monotonic -= seconds
-            else:
-                self.stopped += seconds
+    def stop(self, seconds: float, *, is_asleep: bool) -> None:
+        """Suspend the process, or the machine, whose monotonic time then stands still."""
+        self.now += timedelta(seconds=seconds)
+        if not is_asleep:
+            self._monotonic += seconds
+            self.stopped += seconds
 
     def wait(self, event: Event, seconds: float) -> bool:
         """Move the time on unless the event has happened."""
         if not event.is_set():
-            self.pass_by(seconds)
+            self.pass_time(seconds)
         return event.is_set()
 
 
+@dataclass
 class _Wire:
-    """A connection of the simulator that keeps what it sends."""
+    """The simulator's side of a connection."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.status, self.headers, self.body = 0, dict[str, str](), b""
-        self.is_broken = self.is_held = False
-        self._clock = clock
+    machine: Machine
+    status: int = 0
+    headers: Mapping[str, str] | None = None
+    body: bytes = b""
+    is_broken: bool = False
+    is_held: bool = False
 
     def format_head(self, status: int, headers: Mapping[str, str]) -> bytes:
-        self.status, self.headers = status, dict(headers)
+        self.status, self.headers = status, headers
         return b""
 
     def send(self, head: bytes, body: bytes) -> None:
@@ -111,86 +111,44 @@ class _Wire:
     def close(self) -> None:
         self.is_broken = True
 
-    def reset(self) -> None:
-        self.is_broken = True
+    reset = close
 
     def hold(self) -> bool:
         self.is_held = True
         return False
 
     def pause(self, seconds: float) -> bool:
-        self._clock.pass_by(seconds)
+        self.machine.pass_time(seconds)
         return True
 
 
-@dataclass
-class Weather:
-    """What befalls one run besides the faults of the service.
-
-    Attributes:
-        at_request: What happens before the request of a number.
-        signal_at_write: The signal that arrives at a write of a number.
-        sends_date: Whether responses have a `Date` header.
-    """
-
-    at_request: dict[int, Callable[[], object]] = field(default_factory=dict)
-    signal_at_write: tuple[signal.Signals, int] | None = None
-    sends_date: bool = True
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run that has ended.
-
-    Attributes:
-        code: Exit code.
-        error: What ended it.
-        seconds: How long it took, without suspensions.
-        is_endless: Whether it was ended because it sent too many requests.
-    """
-
-    code: int
-    error: BaseException | None
-    output: bytes
-    log: list[logging.LogRecord]
-    seconds: float
-    is_endless: bool
-
-
 class _Exchanges:
-    """Carries requests to the simulator's service, with what happens at them."""
+    """All connections of a run; one request at a time."""
 
-    def __init__(self, service: Service, clock: Clock, weather: Weather) -> None:
-        self._service, self._clock, self._weather = service, clock, weather
+    def __init__(self, service: Service, machine: Machine) -> None:
+        self._service, self._machine = service, machine
         self._lock = Lock()
         self.count = 0
-        self.is_endless = False
 
-    def exchange(self, request: requests.PreparedRequest, deadline: float) -> HttpResponse | float:
-        """Return the response, or how long the connection took to break."""
+    def exchange(self, request: requests.PreparedRequest, deadline: float) -> _Wire:
+        """Send a request to the service."""
+        machine, wire = self._machine, _Wire(self._machine)
+        headers = Message()
+        for name, value in request.headers.items():
+            headers[name] = str(value)
         with self._lock:
             self.count += 1
             if self.count >= MAX_REQUESTS:
-                self.is_endless = True
                 SHUTDOWN.request(15)
-            self._weather.at_request.pop(self.count, lambda: None)()
-            self._clock.pass_by(REQUEST_SECONDS)
-            headers = Message()
-            for name, value in request.headers.items():
-                headers[name] = str(value)
-            wire = _Wire(self._clock)
-            self._service.handle(Request(request.method or "", request.path_url, headers)).send(
-                wire
-            )
+            machine.at_request.pop(self.count, lambda: None)()
+            machine.pass_time(REQUEST_SECONDS)
+            method = request.method or ""
+            self._service.handle(Request(method, request.path_url, headers)).send(wire)
             if wire.is_held:
-                self._clock.pass_by(deadline)
-                return deadline
-        if wire.is_broken:
-            return REQUEST_SECONDS
-        if self._weather.sends_date:
-            wire.headers["Date"] = format_datetime(self._clock.now(), usegmt=True)
-        wire_headers = requests.structures.CaseInsensitiveDict(wire.headers)
-        return HttpResponse(wire.status, wire_headers, wire.body)
+                machine.pass_time(deadline)
+        date = {"Date": format_datetime(machine.now, usegmt=True)} if machine.sends_date else {}
+        wire.headers = CaseInsensitiveDict({**(wire.headers or {}), **date})
+        return wire
 
 
 class _StormConnection(Connection):
@@ -202,33 +160,17 @@ class _StormConnection(Connection):
     def exchange(
         self, request: requests.PreparedRequest, *, timeout: float, deadline: float
     ) -> HttpResponse:
-        outcome = self._exchanges.exchange(request, deadline)
-        self.waited = outcome if isinstance(outcome, float) else REQUEST_SECONDS
-        if isinstance(outcome, HttpResponse):
-            return outcome
-        if outcome == deadline:
+        wire = self._exchanges.exchange(request, deadline)
+        self.waited = deadline if wire.is_held else REQUEST_SECONDS
+        if wire.is_held:
             raise DeadlineExceededError
-        raise requests.exceptions.ConnectionError(ConnectionResetError())
+        if wire.is_broken:
+            raise requests.exceptions.ConnectionError(ConnectionResetError())
+        return HttpResponse(wire.status, wire.headers or {}, wire.body)
 
 
-class _Output(io.BytesIO):
-    """A stdout in which a signal arrives at a write."""
-
-    def __init__(self, weather: Weather) -> None:
-        super().__init__()
-        self._signal: signal.Signals | None
-        self._signal, self._at = weather.signal_at_write or (None, 0)
-
-    @override
-    def write(self, data: Any) -> int:
-        self._at -= 1
-        if self._at == 0 and self._signal is not None:
-            SHUTDOWN.request(self._signal)
-        return super().write(data)
-
-
-def _local_datetime(clock: Clock) -> type[datetime]:
-    """Return the class `datetime` with the time of the tap's machine."""
+def _datetime_on(machine: Machine) -> type[datetime]:
+    """Return the class `datetime` with the time of a machine."""
 
     class Local(datetime):
         def __new__(cls, *args: Any, **more: Any) -> datetime:  # type: ignore[misc]
@@ -237,14 +179,14 @@ def _local_datetime(clock: Clock) -> type[datetime]:
         @classmethod
         @override
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.fromtimestamp(clock.local(), tz)
+            return datetime.fromtimestamp(machine.local(), tz)
 
     return Local
 
 
 class _Log(logging.Handler):
     def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
+        super().__init__()
         self.records: list[logging.LogRecord] = []
 
     @override
@@ -252,32 +194,37 @@ class _Log(logging.Handler):
         self.records.append(record)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended; `seconds` is without suspensions."""
+
+    code: int
+    error: BaseException | None
+    output: bytes
+    log: list[logging.LogRecord]
+    seconds: float
+    requests: int
+
+
 def run_tap(
-    service: Service,
-    clock: Clock,
-    weather: Weather,
-    streams: Collection[str],
-    *,
-    config: Mapping[str, Any],
-    catalog: Mapping[str, Any],
-    state: Mapping[str, Any],
+    service: Service, machine: Machine, streams: Collection[str], **inputs: Mapping[str, Any]
 ) -> Ended:
-    """Run the tap once on the clock."""
-    exchanges, output, log = _Exchanges(service, clock, weather), _Output(weather), _Log()
-    started, code = clock.monotonic() - clock.stopped, 0
+    """Run the tap with `config`, `catalog` and `state`."""
+    exchanges, output, log = _Exchanges(service, machine), io.BytesIO(), _Log()
+    began, code = machine.monotonic() - machine.stopped, 0
     error: BaseException | None = None
-    root = logging.getLogger()
-    local = _local_datetime(clock)
+    root, local = logging.getLogger(), _datetime_on(machine)
     with ExitStack() as stack:
         for owner, name, value in [
-            (scheduler, "wait", clock.wait),
+            (scheduler, "wait", machine.wait),
             (scheduler, "CHECK_INTERVAL", 0.005),
             (scheduler, "Connection", lambda: _StormConnection(exchanges)),
-            (time, "monotonic", clock.monotonic),
-            (time, "time", clock.local),
+            (time, "monotonic", machine.monotonic),
+            (time, "time", machine.local),
             (random, "random", lambda: 0.5),
             (root, "level", logging.DEBUG),
-            (TapCampusGroups, "initialized_at", int(clock.local() * 1000)),
+            (SHUTDOWN, "signal", None),
+            (TapCampusGroups, "initialized_at", int(machine.local() * 1000)),
             *(
                 (module, "datetime", local)
                 for name, module in sys.modules.items()
@@ -289,14 +236,8 @@ def run_tap(
         stack.enter_context(redirect_stdout(io.TextIOWrapper(output, encoding="utf-8")))
         root.addHandler(log)
         stack.callback(root.removeHandler, log)
-        SHUTDOWN.signal = None
-        stack.callback(setattr, SHUTDOWN, "signal", None)
         try:
-            TapCampusGroups(
-                config=dict(config),
-                catalog=json.loads(json.dumps(catalog)),
-                state=json.loads(json.dumps(state)),
-            ).sync_all()
+            TapCampusGroups(**json.loads(json.dumps(inputs))).sync_all()
         except CampusGroupsError as caught:
             code, error = 1, caught
         except SystemExit as caught:
@@ -304,11 +245,5 @@ def run_tap(
         except BaseException as caught:  # noqa: BLE001 - a violation
             code, error = -1, caught
         sys.stdout.flush()
-        written = output.getvalue()
-        seconds = clock.monotonic() - clock.stopped - started
-    return Ended(code, error, written, log.records, seconds, exchanges.is_endless)
-
-
-def utc(text: str) -> datetime:
-    """Parse a timestamp of a row or a state."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+        seconds = machine.monotonic() - machine.stopped - began
+        return Ended(code, error, output.getvalue(), log.records, seconds, exchanges.count)

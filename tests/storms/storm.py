@@ -1,4 +1,4 @@
-"""A storm: moves from a table, each with its own random numbers, and what is known of the world."""
+"""A storm: moves from a table, drawn by a seed, and the world that they change."""
 
 from __future__ import annotations
 
@@ -12,91 +12,64 @@ from tests.simulator import Dataset
 from tests.simulator.queries import Timing
 from tests.simulator.service import DEFAULT_SCHOOL, Service
 from tests.simulator.timestamps import UNUSUAL_FORMATS, format_timestamp, to_milliseconds
-from tests.storms.invariants import SENTINEL, Ledger, Plan, Version, check
-from tests.storms.run import Clock, Weather, run_tap
+from tests.storms.invariants import SENTINEL, Ledger, Plan, Rows, Version, check
+from tests.storms.run import Machine, run_tap
 from tests.support.harness import canonical, only, read_in_full, stream_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tests.simulator import FaultType
-
 STREAMS = ("checkins", "rooms", "tags")
 BEGIN = datetime(2025, 6, 1, 12, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 SECRET = f"{SENTINEL}-secret"
-FORMS = (format_timestamp, *UNUSUAL_FORMATS[1:])
-"""Formats in which the service may write a timestamp with milliseconds."""
-
 _CATALOG = only(*STREAMS)
 
 
 class World:
-    """The service, its rows, the machine of the tap and the target.
+    """The service, the machine of the tap, and the target.
 
     Attributes:
-        rows: Rows of the service's lake, by stream and id.
-        settings: Settings of the next run.
-        weather: What befalls the next run.
+        rows: The times at which the rows of the lake changed, by stream and id.
+        settings, defaults: Settings of the next run, and of a run without other moves.
         selected, full: Streams that are selected, and those of them with full reads.
-        defaults: Settings of a run without other moves.
-        inserted: Number of rows so far.
     """
 
     def __init__(self) -> None:
-        self.clock = Clock(BEGIN)
-        self.dataset = Dataset(0, newest=BEGIN)
+        self.machine = Machine(BEGIN)
         self.timing = Timing()
-        self.service = Service(
-            self.dataset, SECRET, DEFAULT_SCHOOL, self.clock.seconds, self.timing
-        )
+        self.dataset = Dataset(0, newest=BEGIN)
+        clock = self.machine.service_seconds
+        self.service = Service(self.dataset, SECRET, DEFAULT_SCHOOL, clock, self.timing)
         self.rows: dict[str, dict[int, datetime]] = {name: {} for name in STREAMS}
         self.ledger = Ledger()
         self.selected, self.full = set(STREAMS), set[str]()
         self.defaults: dict[str, Any] = {"page_size": 3, "max_concurrent_exports": 1}
         self.defaults["export_timeout_minutes"] = 10
-        self.inserted = 0
-        self.calm()
 
     def calm(self) -> None:
         """End everything that befalls one run."""
         self.settings = dict(self.defaults)
-        self.weather = Weather()
         self.service.faults.clear()
-        self.timing.running_seconds = self.timing.queued_polls = self.timing.running_polls = 0
-        self.timing.max_active = None
-        self.clock.offset = timedelta()
-
-    def inject(self, fault: FaultType, random: Random, **more: Any) -> None:
-        """Let a fault hit some requests of the next run."""
-        self.service.faults.add(
-            fault.on(
-                random.choice([None, *STREAMS]),
-                **{
-                    "times": random.choice([1, 1, 2, 3, 9, None]),
-                    "after": random.choice([0, 0, 1, 2, 5]),
-                }
-                | more,
-            )
-        )
+        self.timing.__init__()  # type: ignore[misc] # the defaults
+        self.machine.offset, self.machine.sends_date = timedelta(), True
+        self.machine.at_request.clear()
 
     def put(self, stream: str, number: int, at: datetime, random: Random) -> None:
         """Insert or update a row."""
-        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-        rows = self.dataset[stream]
-        rows[:] = [row for row in rows if row["id"] != number]
-        text = random.choice(FORMS)(to_milliseconds(at))
-        name = f"{SENTINEL} {number}"
-        rows.append({"id": number, "updatedOn": text, "name": name, "other": name})
-        self.rows[stream][number] = at
+        self.delete(stream, number)
+        self.rows[stream][number] = at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        text = random.choice([format_timestamp, *UNUSUAL_FORMATS[1:]])(to_milliseconds(at))
+        value = f"{SENTINEL} {number}"
+        row = {"id": number, "updatedOn": text, "name": value, "other": value}
+        self.dataset[stream].append(row)
 
     def delete(self, stream: str, number: int) -> None:
-        """Delete a row."""
-        rows = self.dataset[stream]
-        rows[:] = [row for row in rows if row["id"] != number]
-        del self.rows[stream][number]
+        """Delete a row, if it exists."""
+        self.rows[stream].pop(number, None)
+        self.dataset[stream][:] = [row for row in self.dataset[stream] if row["id"] != number]
 
-    def versions(self) -> dict[str, set[Version]]:
+    def versions(self) -> Rows:
         """Return the rows of the lake."""
         return {
             name: {Version(number, canonical(at)) for number, at in rows.items()}
@@ -105,46 +78,35 @@ class World:
 
     def run(self) -> int:
         """Run the tap, check everything, and return the exit code."""
-        ledger, settings = self.ledger, self.settings
+        machine, settings = self.machine, self.settings
+        if not machine.sends_date:  # nothing tells the tap that its clock is ahead
+            machine.offset = min(machine.offset, timedelta())
         maps = settings.get("stream_maps", {})
-        dropped = {name for name in STREAMS if name in maps and maps[name] is None}
-        if "__else__" in maps:
-            dropped |= set(STREAMS) - set(maps)
-        if not self.weather.sends_date:  # nothing tells the tap that its clock is ahead
-            self.clock.offset = min(self.clock.offset, timedelta())
-        before, began = self.versions(), datetime.fromtimestamp(self.clock.local(), UTC)
+        dropped = set(STREAMS) - set(maps) if "__else__" in maps else set()
+        dropped |= {name for name in maps if maps[name] is None}
         catalog = read_in_full(deepcopy(_CATALOG), *self.full)
         for entry in catalog["streams"]:
             stream_metadata(entry)["selected"] = entry["tap_stream_id"] in self.selected
-        config = {
-            "api_secret": SECRET,
-            "school_code": DEFAULT_SCHOOL,
-            "api_url": "http://127.0.0.1/data/v1",
-            **settings,
-        }
-        ended = run_tap(
-            *(self.service, self.clock, self.weather, STREAMS),
-            config=config,
-            catalog=catalog,
-            state=ledger.state,
-        )
-        end = min(began, datetime.fromisoformat(settings.get("end_date", "9999-01-01T00:00:00Z")))
-        length = settings.get("export_window_days") or 100_000
+        access = {"api_secret": SECRET, "school_code": DEFAULT_SCHOOL}
+        config = {**access, "api_url": "http://127.0.0.1/data/v1", **settings}
+        before, began = self.versions(), machine.now + machine.offset
+        inputs = {"config": config, "catalog": catalog, "state": self.ledger.state}
+        ended = run_tap(self.service, machine, STREAMS, **inputs)
+        start, end = settings.get("start_date"), settings.get("end_date")
+        end = min(began, datetime.fromisoformat(end)) if end else began
         plan = Plan(
             before=before,
             after=self.versions(),
             streams=self.selected - dropped,
             full=self.full,
-            start=canonical(datetime.fromisoformat(start))
-            if (start := settings.get("start_date"))
-            else "",
+            start=canonical(datetime.fromisoformat(start)) if start else "",
             end=canonical(end.replace(microsecond=0)),
-            windows=len(STREAMS) * (10_000 // length + 2),
-            service_time=self.clock.now(),
+            windows=len(STREAMS) * (10_000 // (settings.get("export_window_days") or 10_000) + 2),
+            service_time=canonical(machine.now),
         )
         self.calm()
-        self.clock.pass_by(5)
-        check(ended, plan, ledger)
+        machine.pass_time(5)
+        check(ended, plan, self.ledger)
         return ended.code
 
 
@@ -152,70 +114,49 @@ Act: TypeAlias = "Callable[[World, Random], object]"
 
 
 class Move(NamedTuple):
-    """A move of a storm.
+    """A move: its name, how often it comes relative to others, and whether it comes at all."""
 
-    Attributes:
-        weight: How often the move comes, relative to others.
-        is_on: Whether it is used; moves whose fault is not mended yet are off.
-    """
-
+    name: str
+    weight: int
     act: Act
-    weight: int = 1
     is_on: bool = True
-
-    @property
-    def name(self) -> str:
-        """The name of its function."""
-        return self.act.__name__
 
 
 @dataclass(frozen=True)
 class Storm:
-    """A random series of moves.
-
-    Attributes:
-        begin: Fills the service with rows.
-        moves: The table of moves.
-        end: Checks what must hold after the storm.
-    """
+    """A random series of moves between a begin and an end, which checks what must hold then."""
 
     name: str
     begin: Act
     moves: Sequence[Move]
     end: Act
 
-    def draw(self, seed: int) -> list[tuple[int, Move]]:
-        """Return the moves of a seed, each with its number."""
+    def play(self, seed: int) -> str | None:
+        """Play a seed; return its violation with the fewest moves that show it."""
         random = self._random(seed, "moves")
         table = [move for move in self.moves if move.is_on]
-        drawn = random.choices(table, [move.weight for move in table], k=random.randint(4, 24))
-        return list(enumerate(drawn))
-
-    def play(self, seed: int, drawn: Sequence[tuple[int, Move]] | None = None) -> None:
-        """Play the moves of a seed, or only some of them; raise AssertionError on a violation."""
-        world = World()
-        self.begin(world, self._random(seed, "begin"))
-        world.calm()
-        for number, move in self.draw(seed) if drawn is None else drawn:
-            move.act(world, self._random(seed, number))
-        self.end(world, self._random(seed, "end"))
-
-    def reduce(self, seed: int, violation: AssertionError) -> tuple[list[str], AssertionError]:
-        """Return the fewest moves of a seed that still violate an invariant, and the violation."""
-        drawn = self.draw(seed)
+        count = random.randint(4, 24)
+        drawn = list(enumerate(random.choices(table, [move.weight for move in table], k=count)))
+        if (violation := self._violation(seed, drawn)) is None:
+            return None
         for step in list(drawn):
             fewer = [one for one in drawn if one is not step]
             if (found := self._violation(seed, fewer)) is not None:
                 drawn, violation = fewer, found
-        return [move.name for _, move in drawn], violation
-
-    def _random(self, seed: int, part: object) -> Random:
-        # One for each move, so that leaving out a move does not change the others.
-        return Random(f"{self.name}:{seed}:{part}")  # noqa: S311 - not for secrets
+        return f"{violation}\n  moves: {', '.join(move.name for _, move in drawn)}"
 
     def _violation(self, seed: int, drawn: Sequence[tuple[int, Move]]) -> AssertionError | None:
+        world = World()
         try:
-            self.play(seed, drawn)
+            self.begin(world, self._random(seed, "begin"))
+            world.calm()
+            for number, move in drawn:
+                move.act(world, self._random(seed, number))
+            self.end(world, self._random(seed, "end"))
         except AssertionError as violation:
             return violation
         return None
+
+    def _random(self, seed: int, part: object) -> Random:
+        # One for each move: leaving out a move does not change the others.
+        return Random(f"{self.name}:{seed}:{part}")  # noqa: S311 - not for secrets
