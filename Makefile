@@ -3,6 +3,7 @@
 # make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
 # make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
 # make test-lowest   run the tap's tests on the lowest versions of its dependencies, in their own environment
+# make storm         play random storms with thousands of seeds, for instance SEEDS=5000
 # make lint          run the linters and the type checker
 # make package       build the wheel and the source archive, and check them
 # make generate      write the generated files (Hub definition, stream reference, pictures)
@@ -27,7 +28,7 @@ LOWEST_VENV := .venv-lowest
 LOWEST_BIN := $(LOWEST_VENV)/bin
 MUTATION_VENV := .venv-mutation
 
-.PHONY: demo orchestrate test test-next-sdk test-lowest mutation lint package bench generate clean
+.PHONY: demo orchestrate test test-next-sdk test-lowest storm mutation lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m examples.demo
@@ -46,6 +47,10 @@ test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 # The plugin of anyio, a package that Meltano needs, is too old for pytest here.
 test-lowest: $(LOWEST_VENV)/.ready
 	$(LOWEST_BIN)/python -m pytest -p no:anyio --ignore=tests/pipelines --ignore=tests/project --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+SEEDS ?= 1000
+storm: $(VENV)/.ready
+	$(BIN)/python -m tests.storms --seeds $(SEEDS)
 
 mutation: $(MUTATION_VENV)/.ready
 	$(MUTATION_VENV)/bin/python -m scripts.mutation $(MODULE)
