@@ -40,6 +40,21 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+# The longest first: a worker takes whole files, and would run one of these alone at the end.
+LONG_FILES = (
+    *("test_isolation", "test_orchestration", "test_stream_groups", "test_nightly"),
+    *("test_deleted_rows", "test_user_columns", "test_postgres_pipeline", "test_two_schools"),
+    *("test_page_converter", "test_interruptions", "test_hub", "test_storms", "test_plain_pipe"),
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files by their duration; `--random-order` shuffles them after that."""
+    rank = {name: number for number, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture(autouse=True)
 def _restore_signal_handlers() -> Iterator[None]:
     """Restore the handlers that a test replaces, and forget its signal."""

@@ -1,7 +1,8 @@
-"""Demos and tests use nothing that the user has configured.
+"""The demo and the tests use nothing that the user has configured.
 
 A user's `.env`, home and environment lead to the user's service, warehouse and files. Each program
 runs as the user would run it, in a copy of the project, and must not reach any of them.
+`test_orchestration.py` checks the same for Dagster.
 """
 
 from __future__ import annotations
@@ -161,10 +162,6 @@ def write_files(machine: Machine) -> None:
 
 PROGRAMS = {
     "make demo": ("-c", "from examples.demo.__main__ import main; raise SystemExit(main(0.05))"),
-    "make orchestrate": (
-        "-c",
-        "from examples.demo.scale_out import main; raise SystemExit(main(['north'], ['money']))",
-    ),
     "make test": (
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         "tests/tap/test_cli.py::test_wrong_secret_ends_run_after_one_request",
@@ -173,7 +170,6 @@ PROGRAMS = {
 }
 OUTPUT = {
     "make demo": f"All {len(STREAMS)} tables hold every row of the service exactly once.",
-    "make orchestrate": "north: 300 rows at the service, 300 in PostgreSQL",
     "make test": "2 passed",
 }
 

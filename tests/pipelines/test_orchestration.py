@@ -59,11 +59,13 @@ class Night:
     Attributes:
         schools: The services by the school's schema.
         home: Folder of everything that the programs wrote.
+        user: Folder to which the settings of the user lead.
     """
 
     schools: dict[str, Simulator]
     database: Postgres
     home: Path
+    user: Path
     finished: Finished
 
     def streams(self, schema: str) -> set[str]:
@@ -87,11 +89,31 @@ class Together:
         return self._is_reached
 
 
+def user_settings(user: Path) -> dict[str, str]:
+    """Return settings with which the programs would reach the user's files and servers."""
+    return {
+        "CAMPUSGROUPS_SCHOOLS": str(user / "schools.yml"),
+        "DAGSTER_HOME": str(user),
+        "DBT_POSTGRES_HOST": "127.0.0.1",
+        "DBT_TARGET_PATH": str(user / "target"),
+        "MELTANO_DATABASE_URI": f"sqlite:///{user}/meltano.db",
+        "MELTANO_ENVIRONMENT": "of-the-user",
+        "MELTANO_PROJECT_ROOT": str(user),
+        "MELTANO_STATE_BACKEND_URI": f"file://{user}/state",
+        "PGSERVICE": "of_the_user",
+        "TAP_CAMPUSGROUPS_API_URL": "http://127.0.0.1:9",
+        "TARGET_POSTGRES_SQLALCHEMY_URL": "postgresql+psycopg:///of_the_user",
+    }
+
+
 @pytest.fixture(scope="module")
 def night(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     """Run all groups of two schools with separate secrets."""
-    home = tmp_path_factory.mktemp("orchestrate")
+    home, user = tmp_path_factory.mktemp("orchestrate"), tmp_path_factory.mktemp("user")
     with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in user_settings(user).items():
+            patch.setenv(name, value)
         schools = {
             schema: stack.enter_context(
                 Simulator(
@@ -118,11 +140,11 @@ def night(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
             retry_delay_seconds=0.1,
         )
         workspace.meltano("upgrade", "database")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(VARIABLE, database.sqlalchemy_url)
-            with lock("group 'people' of school 'south-college'"):
-                finished = scale_out.execute(workspace)
-        yield Night(schools, database, home, finished)
+        patch.setenv(VARIABLE, database.sqlalchemy_url)
+        with lock("group 'people' of school 'south-college'"):
+            finished = scale_out.execute(workspace)
+        patch.undo()
+        yield Night(schools, database, home, user, finished)
 
 
 @pytest.mark.slow
@@ -132,6 +154,11 @@ def test_rows_are_in_the_schema_of_their_school(night: Night) -> None:
             expected = list(range(1, rows + 1)) if stream in night.streams(schema) else []
             loaded = [row["id"] for row in night.database.rows(schema, stream)]
             assert loaded == expected, (schema, stream)
+
+
+@pytest.mark.slow
+def test_nothing_of_the_user_is_used(night: Night) -> None:
+    assert list(night.user.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -158,7 +158,12 @@ class _StormConnection(Connection):
 
     @override
     def exchange(
-        self, request: requests.PreparedRequest, *, timeout: float, deadline: float
+        self,
+        request: requests.PreparedRequest,
+        *,
+        timeout: float,
+        deadline: float,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> HttpResponse:
         wire = self._exchanges.exchange(request, deadline)
         self.waited = deadline if wire.is_held else REQUEST_SECONDS
