@@ -76,7 +76,7 @@ def both_paths_agree(schema: Mapping[str, Any], page: str) -> list[Any]:
     """Both paths write the same records, or fail alike; return them as a target reads them."""
     pair = assert_same(schema, page, primary_key="id" if "id" in schema["properties"] else None)
     try:
-        rows = pair.convert_page(Raw(page.encode()))[0]
+        rows = pair.convert_page(Raw(page.encode())).rows
     except (JsonError, StreamError):
         return []
     lines = record_lines("some", rows, time_extracted=NEWEST).splitlines()
