@@ -13,6 +13,7 @@ from tests.storms.invariants import target_has
 from tests.storms.storm import BEGIN, DAY, HOUR, STREAMS, Move, Storm, World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
 LAG = 30 * HOUR
@@ -59,13 +60,20 @@ def change(world: World, random: Random) -> None:
 
 def change_during_run(world: World, random: Random) -> None:
     """Changes while the next run exports, some of them after a while."""
-
-    def act(seconds: float) -> None:
-        world.machine.pass_time(seconds)
-        change(world, random)
-
     for at in random.sample(range(1, 40), random.randint(1, 6)):
-        world.machine.at_request[at] = partial(act, random.choice([0, 900]))
+        pause = partial(world.machine.pass_time, random.choice([0, 900]))
+        world.machine.at_request[at] = partial(_change_after, pause, world, random)
+
+
+def sleep_during_run(world: World, random: Random) -> None:
+    """Changes while the machine sleeps for days, in the middle of the next run."""
+    pause = partial(world.machine.stop, random.uniform(1, 5) * DAY.total_seconds(), is_asleep=True)
+    world.machine.at_request[random.randint(1, 25)] = partial(_change_after, pause, world, random)
+
+
+def _change_after(pause: Callable[[], object], world: World, random: Random) -> None:
+    pause()
+    change(world, random)
 
 
 def choose_settings(world: World, random: Random) -> None:
@@ -89,6 +97,7 @@ MOVES = (
     *(move for move in faulty_service.MOVES if move.name in {"slow exports", "lost state"}),
     Move("changes", 30, change),
     Move("changes during a run", 25, change_during_run),
+    Move("sleep of days", 4, sleep_during_run, faulty_service.IS_MENDED),
     Move("many deletions", 3, partial(delete, least=2, most=9)),
     Move(
         "failure", 12, hit(FailQuery(), CancelQuery(), Status(404), Status(503), ConnectionReset())
