@@ -20,6 +20,7 @@ from tap_campusgroups.records.json_codec import (
     decode_body,
     decode_value,
     describe_json,
+    repeats_key,
 )
 from tap_campusgroups.redaction import MAX_NAMES, printable, redact_message
 
@@ -172,7 +173,8 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
     | other 5xx | any | server error: the request is retried |
 
     Keys match in any case, with or without underscores. If a key has two spellings, the value that
-    is not empty counts; two different values make the response unrecognised, as does one key twice.
+    is not empty counts; two different values make the response unrecognised, as does one key twice,
+    also in the first row.
 
     Sources: specification 1.1, `responses` of GET and POST; the document, "Date Ranges and
     Pagination". The 403 and the 200 with only a message are reported by public clients.
@@ -304,8 +306,12 @@ def _parse_page(body: _Body) -> ParsedResponse:
         kind = _match(body.message, _WITHOUT_ROWS) or ResponseKind.UNRECOGNISED
     if kind is not ResponseKind.PAGE:
         return ParsedResponse(kind)
-    is_array = results is not None and describe_json(results) == "array"
     next_token = _identifier(token)
-    if not is_array or (next_token is None and token not in (None, "")):
+    if results is None or describe_json(results) != "array":
+        return _UNRECOGNISED
+    if next_token is None and token not in (None, ""):
+        return _UNRECOGNISED
+    if repeats_key(results):
+        body.structure = "rows that have a key twice"
         return _UNRECOGNISED
     return ParsedResponse(kind, results=results, token=next_token, has_rows=has_rows)

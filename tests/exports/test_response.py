@@ -46,6 +46,27 @@ def test_body_is_unrecognised_if_any_key_occurs_twice(
     assert (found.detail == "an object that has a key twice") == repeated
 
 
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        ('[{"id": 1, "a": 1, "a": 1}]', ResponseKind.UNRECOGNISED),
+        ('[{"id": 1, "a": {"b": [{"c": 1, "c": 2}]}}]', ResponseKind.UNRECOGNISED),
+        ('[{"id": 1, "\\u0061": 1, "a": 2}]', ResponseKind.UNRECOGNISED),
+        (f'[7, {{"id": 1, "a": "{"x" * 20_000}", "id": 2}}]', ResponseKind.UNRECOGNISED),
+        ('[{"id": 1, "a": "\x01", "b": NaN, "id": 1}]', ResponseKind.UNRECOGNISED),
+        ('[{"id": 1, "a": {"id": 1}, "A": [{"id": 1}, {"id": 1}]}, {"id": 1}]', ResponseKind.PAGE),
+        ('["{", 7]', ResponseKind.PAGE),
+    ],
+)
+def test_page_is_unrecognised_if_its_first_row_has_a_key_twice(
+    rows: str, kind: ResponseKind
+) -> None:
+    found = parsed(200, f'{{"Results": {rows}}}'.encode())
+    assert found.kind is kind
+    if kind is ResponseKind.UNRECOGNISED:
+        assert found.detail == "rows that have a key twice"
+
+
 def test_every_kind_of_a_single_response_is_in_the_table() -> None:
     kinds = {kind for _, _, kind in RESPONSES_TO_POST + RESPONSES_TO_GET}
     assert kinds == set(ResponseKind) - {

@@ -97,7 +97,7 @@ MOVES = (
     *(move for move in faulty_service.MOVES if move.name in {"slow exports", "lost state"}),
     Move("changes", 30, change),
     Move("changes during a run", 25, change_during_run),
-    Move("sleep of days", 4, sleep_during_run, faulty_service.IS_MENDED),
+    Move("sleep of days", 4, sleep_during_run),
     Move("many deletions", 3, partial(delete, least=2, most=9)),
     Move(
         "failure", 12, hit(FailQuery(), CancelQuery(), Status(404), Status(503), ConnectionReset())

@@ -114,12 +114,11 @@ Act: TypeAlias = "Callable[[World, Random], object]"
 
 
 class Move(NamedTuple):
-    """A move: its name, how often it comes relative to others, and whether it comes at all."""
+    """A move: its name, and how often it comes relative to others."""
 
     name: str
     weight: int
     act: Act
-    is_on: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,9 +133,10 @@ class Storm:
     def play(self, seed: int) -> str | None:
         """Play a seed; return its violation with the fewest moves that show it."""
         random = self._random(seed, "moves")
-        table = [move for move in self.moves if move.is_on]
         count = random.randint(4, 24)
-        drawn = list(enumerate(random.choices(table, [move.weight for move in table], k=count)))
+        drawn = list(
+            enumerate(random.choices(self.moves, [move.weight for move in self.moves], k=count))
+        )
         if (violation := self._violation(seed, drawn)) is None:
             return None
         for step in list(drawn):
