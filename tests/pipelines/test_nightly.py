@@ -203,13 +203,13 @@ def test_failed_full_refresh_is_forgotten_and_the_recipe_to_start_over_is_not(
     recipe = documents.block("docs/backfills.md", "Start over", "sh")
     for script, expected in (
         ("meltano run --full-refresh nightly", recent),
-        (recipe.replace("target-postgres", "target-jsonl"), "2000-01-01"),
+        (recipe.replace("target-postgres", "target-jsonl"), "1900-01-01"),
     ):
         project.service.inject(Status(403).on(LAST, times=None))
         project.service.reset_log()
         failed = project.workspace.shell(script, {})
         assert failed.code == 1, failed.output
-        assert starts(project.service) == {FIRST: "2000-01-01", LAST: "2000-01-01"}
+        assert starts(project.service) == {FIRST: "1900-01-01", LAST: "1900-01-01"}
         project.service.clear_faults()
         project.service.reset_log()
         assert project.run().code == 0, project.log
