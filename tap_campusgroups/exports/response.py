@@ -16,7 +16,6 @@ from tap_campusgroups.records.json_codec import (
     InvalidJsonError,
     JsonError,
     Raw,
-    RepeatedKeyError,
     UnexpectedJsonError,
     decode_body,
     decode_value,
@@ -209,13 +208,9 @@ class _Body:
         self.problem: ResponseKind | None = None
         try:
             body, self.has_invalid_unicode = decode_body(content)
-        except RepeatedKeyError:
+        except UnexpectedJsonError as error:
             self.problem = ResponseKind.UNRECOGNISED
-            self.structure = "an object that has a key twice"
-            return
-        except UnexpectedJsonError:
-            self.problem = ResponseKind.UNRECOGNISED
-            self.structure = f"JSON of type {describe_json(content)}"
+            self.structure = str(error) or f"JSON of type {describe_json(content)}"
             return
         except InvalidJsonError:
             self.problem = ResponseKind.INVALID_JSON

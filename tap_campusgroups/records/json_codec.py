@@ -61,10 +61,6 @@ class UnexpectedJsonError(JsonError):
     """The text is valid JSON, but not of the expected type."""
 
 
-class RepeatedKeyError(UnexpectedJsonError):
-    """An object has a key twice; a parser would silently keep one of the values."""
-
-
 def to_decimal(text: str) -> Decimal | str:
     """Parse a number with all its digits; return it as text if it exceeds `MAX_DIGITS`."""
     try:
@@ -95,8 +91,7 @@ def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
     The values stay JSON text.
 
     Raises:
-        UnexpectedJsonError: If the body is not an object.
-        RepeatedKeyError: If a key occurs twice.
+        UnexpectedJsonError: If the body is not an object, or has a key twice.
         InvalidJsonError: If the body cannot be repaired to valid JSON.
     """
     text = memoryview(content)
@@ -114,16 +109,15 @@ _END = re.compile(rb"\s*+(?:\{\s*+)?\}\s*+")
 
 
 def _decode_keys(text: Buffer | Raw) -> dict[str, Raw]:
-    """Decode the keys of an object; raise `RepeatedKeyError` if one occurs twice."""
+    """Decode the keys of an object, which must all differ: msgspec would keep the last of two."""
     body, view, end = _decode(_body_decoder, text), memoryview(text), 0
-    # msgspec keeps the last of two values, whose length fits the first place only by its content.
+    # The text is one key and value after the other only if none is missing.
     for raw in body.values():
         key = _KEY.match(view, end)
-        if key is None:
-            raise RepeatedKeyError
-        end = key.end() + len(memoryview(raw))
-    if _END.fullmatch(view, end) is None:
-        raise RepeatedKeyError
+        end = key.end() + len(memoryview(raw)) if key else len(view)
+    if not _END.fullmatch(view, end):
+        msg = "an object that has a key twice"
+        raise UnexpectedJsonError(msg)
     return body
 
 
