@@ -138,18 +138,16 @@ _END = re.compile(rb"\s*+(?:\{\s*+)?\}\s*+")
 
 
 def _decode_keys(text: Buffer | Raw) -> dict[str, Raw]:
-    """Decode the keys of an object; raise `UnexpectedJsonError` if one occurs twice."""
-    repeated = UnexpectedJsonError("an object that has a key twice")
+    """Decode the keys of an object, which must all differ: msgspec would keep the last of two."""
     body: dict[str, Raw] = _decode_object(text)
     view, end = memoryview(text), 0
-    # msgspec keeps the last of two values, whose length fits the first place only by its content.
+    # The text is one key and value after the other only if none is missing.
     for raw in body.values():
         key = _KEY.match(view, end)
-        if key is None:
-            raise repeated
-        end = key.end() + len(memoryview(raw))
-    if _END.fullmatch(view, end) is None:
-        raise repeated
+        end = key.end() + len(memoryview(raw)) if key else len(view)
+    if not _END.fullmatch(view, end):
+        msg = "an object that has a key twice"
+        raise UnexpectedJsonError(msg)
     return body
 
 
