@@ -149,10 +149,11 @@ def to_canonical_timestamp(value: t.Any) -> str | None:
 
 def to_date(value: t.Any) -> str | None:
     """Convert to a date; a timestamp at midnight becomes its date."""
-    if (text := _text(value)) is None:
-        return None
+    text = value.strip() if isinstance(value, str) else json_codec.encode_json(value)
     day, time = text[:10], text[10:]
     if day[4:8:3] != "--" or (time and not _MIDNIGHT.fullmatch(time)):
+        if _text(text) is None:
+            return None
         raise ConversionError
     try:
         date.fromisoformat(day)
