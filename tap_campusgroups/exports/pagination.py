@@ -43,6 +43,7 @@ Step: t.TypeAlias = Submit | Fetch
 
 MAX_EMPTY_PAGES: t.Final = 100  # in a row, each with a token: the export is endless
 MAX_REPEATED_ROWS: t.Final = 10  # pages with one and the same row: the export is endless
+_FIRST_MARKER: t.Final = 8  # page
 
 
 class ExportEnded(Exception):  # noqa: N818 - an outcome; the runner turns it into an error
@@ -94,8 +95,8 @@ class ExportPaginator(BaseAPIPaginator[Step]):
     def _is_endless(self, page: ParsedResponse) -> bool:
         """Return whether pages are empty, or one row comes again and again, in any order of rows.
 
-        The row that is looked for is replaced at pages 1, 2, 4, 8 and so on, so it is found however
-        many pages come before they start to repeat.
+        The row that is looked for is replaced at pages 8, 16, 32 and so on, so it is found however
+        many pages come before they start to repeat. To find it takes time: not in short exports.
         """
         if not page.has_rows or page.results is None:
             self._empty_pages += 1
@@ -105,6 +106,6 @@ class ExportPaginator(BaseAPIPaginator[Step]):
         self._repeated_rows += bool(self._marker) and self._marker in page.content
         if self._repeated_rows >= MAX_REPEATED_ROWS:
             return True
-        if self._pages.bit_count() == 1:
+        if self._pages >= _FIRST_MARKER and self._pages.bit_count() == 1:
             self._marker, self._repeated_rows = longest_row(page.results), 0
         return False
