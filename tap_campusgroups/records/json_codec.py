@@ -102,19 +102,29 @@ def decode_or_repair(decode: Callable[[t.Any], _T], text: Buffer | Raw) -> tuple
         return decode(repaired), has_invalid_unicode
 
 
-# An empty row of three bytes takes hundreds once decoded, a small number dozens. Pages of 999 rows
-# stay far below these limits.
-MAX_OBJECTS: t.Final = 100_000
+# An empty row of three bytes takes hundreds once decoded, a small number dozens. Each of 999 rows
+# may have 400 nested objects, such as the tags of a user or the answers of a survey.
+MAX_OBJECTS: t.Final = 400_000
 MAX_VALUES: t.Final = 2_000_000
+
+_TEXT_OR_VALUE = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[{\[,]', re.DOTALL)
 
 
 def _check_size(content: bytes) -> None:
     """Refuse JSON whose values would take far more memory than its text, before it is decoded."""
-    if (len(content) > MAX_OBJECTS and content.count(b"{") > MAX_OBJECTS) or (
-        len(content) > MAX_VALUES and content.count(b",") + content.count(b"[") > MAX_VALUES
+    if (
+        content.count(b"{") <= MAX_OBJECTS
+        and content.count(b",") + content.count(b"[") <= MAX_VALUES
     ):
-        msg = f"JSON of more than {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values"
-        raise UnexpectedJsonError(msg)
+        return
+    objects = values = 0
+    for mark in _TEXT_OR_VALUE.finditer(content):  # not within texts, which may be CSS
+        first = content[mark.start()]
+        objects += first == ord("{")
+        values += first in b",["
+        if objects > MAX_OBJECTS or values > MAX_VALUES:
+            msg = f"JSON of more than {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values"
+            raise UnexpectedJsonError(msg)
 
 
 def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
@@ -174,7 +184,7 @@ def repeats_key(results: Raw) -> bool:
             _unique_decoder.raw_decode(start, max(start.find("{"), 0))
         except UnexpectedJsonError:
             return True
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # cut, invalid, or a number of thousands of digits
             continue
         return False
     return False
