@@ -69,7 +69,7 @@ Deselected fields never appear in `_extra`. If you mask fields with stream maps,
 too: see [Masking](masking.md). NaN and Infinity, which are not JSON, are stored in `_extra` as
 text. Invalid Unicode is replaced with U+FFFD, and the summary counts the affected pages. A page
 with an integer of more than 4,300 digits, or nested so deeply that no parser reads it, is not
-valid: the stream fails. So does a page of more than 100,000 objects or 2,000,000 values, which
+valid: the stream fails. So does a page of more than 400,000 objects or 2,000,000 values, which
 would not fit into memory.
 
 In your own catalog, keep every field nullable. You may add constraints such as `enum` or

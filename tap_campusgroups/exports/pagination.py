@@ -103,7 +103,7 @@ class ExportPaginator(BaseAPIPaginator[Step]):
             return self._empty_pages >= MAX_EMPTY_PAGES
         self._empty_pages = 0
         self._pages += 1
-        self._repeated_rows += bool(self._marker) and self._marker in page.content
+        self._repeated_rows += bool(self._marker) and self._marker in bytes(page.results)
         if self._repeated_rows >= MAX_REPEATED_ROWS:
             return True
         if self._pages >= _FIRST_MARKER and self._pages.bit_count() == 1:

@@ -76,7 +76,6 @@ class ParsedResponse:
     has_rows: bool = False
     unknown_keys: tuple[str, ...] = ()  # of the body, that the API does not document
     has_invalid_unicode: bool = False
-    content: Buffer = b""  # the body
 
     def __str__(self) -> str:
         """Describe the response: `the query failed (HTTP 500, "Query execution failed")`."""
@@ -186,7 +185,6 @@ def classify(method: str, status: int, content: Buffer) -> ParsedResponse:
         detail=redact_message(body.message) if body.message else body.structure,
         unknown_keys=tuple(body.unknown_keys) if status < HTTPStatus.MULTIPLE_CHOICES else (),
         has_invalid_unicode=body.has_invalid_unicode,
-        content=content,
     )
 
 

@@ -102,24 +102,31 @@ def decode_or_repair(decode: Callable[[t.Any], _T], text: Buffer | Raw) -> tuple
         return decode(repaired), has_invalid_unicode
 
 
-# An empty row of three bytes takes hundreds once decoded, a small number dozens. Pages of 999 rows
-# stay far below these limits.
-MAX_OBJECTS: t.Final = 100_000
+# An empty row of three bytes takes hundreds once decoded, a small number dozens. Each of 999 rows
+# may have 400 nested objects, such as the tags of a user or the answers of a survey.
+MAX_OBJECTS: t.Final = 400_000
 MAX_VALUES: t.Final = 2_000_000
 _STRIDE: t.Final = 61  # a prime, so that few repeated texts have the same character at every stop
+
+_TEXT_OR_VALUE = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\Z)|[{\[,]', re.DOTALL)
 
 
 def _check_size(content: bytes) -> None:
     """Refuse JSON whose values would take far more memory than its text, before it is decoded."""
     sample = content[::_STRIDE]  # to count all characters of every page would take 3 % of the time
-    is_dense = (sample.count(b"{") * 2 * _STRIDE > MAX_OBJECTS) or (
-        (sample.count(b",") + sample.count(b"[")) * 2 * _STRIDE > MAX_VALUES
-    )
-    if is_dense and (
-        content.count(b"{") > MAX_OBJECTS or content.count(b",") + content.count(b"[") > MAX_VALUES
+    if (
+        sample.count(b"{") * 2 * _STRIDE <= MAX_OBJECTS
+        and (sample.count(b",") + sample.count(b"[")) * 2 * _STRIDE <= MAX_VALUES
     ):
-        msg = f"JSON of more than {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values"
-        raise UnexpectedJsonError(msg)
+        return
+    objects = values = 0
+    for mark in _TEXT_OR_VALUE.finditer(content):  # not within texts, which may be CSS
+        first = content[mark.start()]
+        objects += first == ord("{")
+        values += first in b",["
+        if objects > MAX_OBJECTS or values > MAX_VALUES:
+            msg = f"JSON of more than {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values"
+            raise UnexpectedJsonError(msg)
 
 
 def decode_body(content: Buffer) -> tuple[dict[str, Raw], bool]:
@@ -177,7 +184,7 @@ def repeats_key(results: Raw) -> bool:
             _unique_decoder.raw_decode(start, max(start.find("{"), 0))
         except UnexpectedJsonError:
             return True
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # cut, invalid, or a number of thousands of digits
             continue
         return False
     return False

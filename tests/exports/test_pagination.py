@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle, islice, permutations
 from random import Random
 
 import pytest
@@ -142,3 +143,22 @@ def test_rows_that_come_a_few_times_do_not_end_the_export() -> None:
     ]
     assert follow(pages) == 200
     assert follow(pages[:100] * 5) == 500
+
+
+@pytest.mark.parametrize("odd", [b"a\nb", b"\xff", b"\\ud800"])
+def test_rows_that_repeat_without_end_are_found_in_repaired_json(odd: bytes) -> None:
+    paginator = ExportPaginator(WINDOW)
+    advance(paginator, ACCEPTED)
+    rows = [b'{"id":%d,"name":"%s"}' % (number, odd) for number in range(5)]
+    pages = [
+        parsed(200, b'{"Results":[%s],"NextToken":"t%d"}' % (b",".join(some_rows), number))
+        for number, some_rows in enumerate(islice(cycle(permutations(rows)), 40))
+    ]
+    with pytest.raises(ExportEnded) as ended:
+        advance_all(paginator, pages)
+    assert ended.value.kind is ResponseKind.ENDLESS
+
+
+def advance_all(paginator: ExportPaginator, responses: list[ParsedResponse]) -> None:
+    for response in responses:
+        advance(paginator, response)

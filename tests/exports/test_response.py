@@ -56,6 +56,7 @@ def test_body_is_unrecognised_if_any_key_occurs_twice(
         ('[{"id": 1, "a": "\x01", "b": NaN, "id": 1}]', ResponseKind.UNRECOGNISED),
         ('[{"id": 1, "a": {"id": 1}, "A": [{"id": 1}, {"id": 1}]}, {"id": 1}]', ResponseKind.PAGE),
         ('["{", 7]', ResponseKind.PAGE),
+        (f'[{{"id": 1, "n": {"9" * 5000}}}]', ResponseKind.PAGE),  # fails where it is converted
     ],
 )
 def test_page_is_unrecognised_if_its_first_row_has_a_key_twice(

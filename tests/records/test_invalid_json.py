@@ -172,3 +172,20 @@ def test_body_of_too_many_values_is_refused(value: bytes, limit: int) -> None:
     assert decode_body(body % ((value + b",") * (limit - 100), value))
     with pytest.raises(UnexpectedJsonError, match="JSON of more than"):
         decode_body(body % ((value + b",") * limit, value))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(b'{"responses":[%s{}]}' % (b'{"questionId":1},' * 300), id="long survey"),
+        pytest.param(b'{"body":"%s"}' % (b"td{margin:0,0} " * 2500), id="CSS of an email"),
+        pytest.param(b'{"body":"%s"}' % (rb"\"a\", " * 2500), id="quoted words"),
+    ],
+)
+def test_body_of_long_rows_is_read(row: bytes) -> None:
+    assert decode_body(b'{"Results":[%s]}' % b",".join([row] * 999))
+
+
+def test_cut_body_of_many_commas_and_escaped_quotes_is_refused_at_once() -> None:
+    with pytest.raises(InvalidJsonError):  # a quadratic search would take hours
+        decode_body(b'{"Results":["' + rb"\"," * (json_codec.MAX_VALUES + 1))
