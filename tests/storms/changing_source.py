@@ -71,6 +71,17 @@ def sleep_during_run(world: World, random: Random) -> None:
     world.machine.at_request[random.randint(1, 25)] = partial(_change_after, pause, world, random)
 
 
+def sleep_during_full_read(world: World, random: Random) -> None:
+    """Rows change while the machine sleeps for days, in the middle of the second full read."""
+    world.full = {random.choice(STREAMS)}
+    world.selected |= world.full
+    world.run()
+    world.settings["export_window_days"] = random.randint(3, 20)
+    for _ in range(4):
+        sleep_during_run(world, random)
+    world.run()
+
+
 def _change_after(pause: Callable[[], object], world: World, random: Random) -> None:
     pause()
     change(world, random)
@@ -98,6 +109,7 @@ MOVES = (
     Move("changes", 30, change),
     Move("changes during a run", 25, change_during_run),
     Move("sleep of days", 4, sleep_during_run),
+    Move("sleep of days in a full read", 4, sleep_during_full_read),
     Move("many deletions", 3, partial(delete, least=2, most=9)),
     Move(
         "failure", 12, hit(FailQuery(), CancelQuery(), Status(404), Status(503), ConnectionReset())

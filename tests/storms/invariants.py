@@ -188,6 +188,10 @@ def activation_removes_no_row(message: Message, plan: Plan, ledger: Ledger, last
     for id_, at in sorted(plan.lasting(stream)):
         assert id_ not in removed or at < announced, f"{stream} {id_} ({at}) removed"
         assert id_ in table or at < plan.start, f"{stream} {id_} ({at}) was not read"
+    before = {row.id: row.at for row in plan.before[stream]}
+    for row in sorted(plan.after[stream]):
+        if row.id in before.keys() & removed:  # also if it was updated during the read
+            assert before[row.id] < announced, f"{stream} {row.id} ({row.at}) removed"
     for id_ in removed:
         del table[id_]
     known = {row.id for row in plan.before[stream] | plan.after[stream]}

@@ -1,4 +1,4 @@
-"""One run of the tap in this process: the simulator without sockets, on a clock of its own."""
+"""One run of the tap in this process: the simulator without sockets, with its own clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from typing_extensions import override
 
 from tap_campusgroups.exceptions import CampusGroupsError
 from tap_campusgroups.exports import scheduler
-from tap_campusgroups.exports.connection import Connection, DeadlineExceededError, HttpResponse
+from tap_campusgroups.exports.connection import (
+    Connection,
+    DeadlineExceededError,
+    HttpResponse,
+    NoRoomError,
+)
 from tap_campusgroups.shutdown import SHUTDOWN
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator.service import Request
@@ -171,6 +176,8 @@ class _StormConnection(Connection):
             raise DeadlineExceededError
         if wire.is_broken:
             raise requests.exceptions.ConnectionError(ConnectionResetError())
+        if not has_room(len(wire.body)):
+            raise NoRoomError
         return HttpResponse(wire.status, wire.headers or {}, wire.body)
 
 
@@ -223,6 +230,10 @@ def run_tap(
         for owner, name, value in [
             (scheduler, "wait", machine.wait),
             (scheduler, "CHECK_INTERVAL", 0.005),
+            # A few pages fill the buffer, and most are larger than expected.
+            (scheduler, "MAX_BUFFERED_BYTES", 8_000),
+            (scheduler, "RESUME_BYTES", 6_000),
+            (scheduler, "PAGE_ESTIMATE", 500),
             (scheduler, "Connection", lambda: _StormConnection(exchanges)),
             (time, "monotonic", machine.monotonic),
             (time, "time", machine.local),
