@@ -294,5 +294,5 @@ def test_first_pages_larger_than_expected_stay_within_the_buffer(
     )
     assert refused
     assert sum(sizes) > 4 * buffer
-    # Beside the buffer: the page of the current job.
-    assert max(held) <= buffer + max(sizes)
+    # Beside the buffer: the room of the current job, which is at most that of two such pages.
+    assert max(held) <= buffer + 2 * max(sizes)
