@@ -13,7 +13,7 @@ from pathlib import Path
 
 from singer_sdk.exceptions import SyncLifecycleSignal
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.metrics import http_request_counter
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib import ActivateVersionMessage
@@ -237,8 +237,7 @@ class CampusGroupsStream(RangedStream):
         top_level_field = re.split(r"[.\[]", path)[0]
         return top_level_field not in self._deselected_fields and any(
             EXTRA in one.transformed_schema["properties"]
-            for one in self.stream_maps
-            if not isinstance(one, RemoveRecordTransform)
+            for one in full_reads.writing_maps(self.stream_maps)
         )
 
     @cached_property

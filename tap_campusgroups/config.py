@@ -48,7 +48,6 @@ _DEFAULTS: t.Final[dict[str, t.Any]] = {
     name: one["default"] for name, one in CONFIG["properties"].items() if "default" in one
 }
 
-_MIN_YEAR: t.Final = 1900  # windows from a mistyped year would be endless
 _MIN_KEY_LENGTH: t.Final = 10  # flattening would rename `updatedOn`
 _HASH_KEYS: t.Final = ("pseudonym_key", "salt")  # in the masking preset and in docs/masking.md
 _MIN_HASH_KEY_LENGTH: t.Final = 16  # hashes with a shorter key can be guessed
@@ -181,8 +180,8 @@ def _date_problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[s
         value = ascii(config.get(name))[1:-1]
         if name in config and date is None:
             yield f'{name} "{value}" is not a valid date; use 2024-09-01 or 2024-09-01T00:00:00Z'
-        elif date and date.year < _MIN_YEAR:
-            yield f'{name} "{value}" is before {_MIN_YEAR}; correct the year'
+        elif date and date < EARLIEST:  # windows from a mistyped year would be endless
+            yield f'{name} "{value}" is before {EARLIEST.year}; correct the year'
     if start_date and end_date and end_date < start_date:
         yield "end_date must not be before start_date"
     if start_date and start_date > started:
@@ -250,3 +249,8 @@ def json_path(error: ValidationError) -> str:
 def quoted(name: str) -> str:
     """Quote a name that is not an identifier, so that a message stays on one line."""
     return name if name.isidentifier() else ascii(name)
+
+
+def quoted_names(names: Iterable[str]) -> str:
+    """Quote some names, sorted, for a message."""
+    return ", ".join(map(quoted, sorted(names)))

@@ -29,9 +29,14 @@ def next_version(last: FullRead | None, *, started: int) -> int:
     return max(started, last["version"] + 1 if last else 0)
 
 
+def writing_maps(stream_maps: Iterable[StreamMap]) -> list[StreamMap]:
+    """Return the stream maps of a stream that write records: all that do not drop it."""
+    return [one for one in stream_maps if not isinstance(one, RemoveRecordTransform)]
+
+
 def aliases_of(stream_maps: Iterable[StreamMap]) -> list[str]:
     """Return the names under which a stream's records are written."""
-    return [one.stream_alias for one in stream_maps if not isinstance(one, RemoveRecordTransform)]
+    return [one.stream_alias for one in writing_maps(stream_maps)]
 
 
 def removal_obstacle(*, has_end_date: bool, end: datetime, present: datetime) -> str | None:

@@ -19,7 +19,7 @@ from singer_sdk.mapper import NULL_STRING, CustomStreamMap, PluginMapper
 from singer_sdk.singerlib.catalog import Catalog, MetadataMapping
 
 from tap_campusgroups.catalog_checks import check_entry
-from tap_campusgroups.config import invalid_settings, quoted
+from tap_campusgroups.config import invalid_settings, quoted, quoted_names
 from tap_campusgroups.full_reads import aliases_of
 from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.streams import STREAMS
@@ -197,7 +197,7 @@ class _Maps:
                 if lost := self._maps[key].keys() - self._maps[last].keys():
                     yield (
                         f"stream_maps.{quoted(last)} replaces stream_maps.{quoted(key)} for "
-                        f"{stream}, and has no rule for {_names(lost)}: repeat it there"
+                        f"{stream}, and has no rule for {quoted_names(lost)}: repeat it there"
                     )
 
     def unmasked(self, stream: str, marked: set[str]) -> Iterator[str]:
@@ -209,8 +209,8 @@ class _Maps:
             lost = marked - rules.keys()
             if lost and rules is not _DROPPED and "__else__" not in rules:
                 yield (
-                    f"stream_maps masks {stream} without a rule for {_names(lost)}: add one, or "
-                    f"deselect the fields ({PSEUDONYM_KEY} is set)"
+                    f"stream_maps masks {stream} without a rule for {quoted_names(lost)}: add one, "
+                    f"or deselect the fields ({PSEUDONYM_KEY} is set)"
                 )
 
     def _maps_of(self, stream: str) -> list[str]:
@@ -249,7 +249,8 @@ class _Maps:
         elif lost := [
             key for key in keys or () if rules.get(key, key) in _REMOVED or key not in kept
         ]:
-            yield f"{place} leaves out {_names(map(str, lost))}, a key: set __key_properties__"
+            names = quoted_names(map(str, lost))
+            yield f"{place} leaves out {names}, a key: set __key_properties__"
 
     def _expression_problems(
         self, where: str, name: str, rule: t.Any, known: set[str]
@@ -296,7 +297,3 @@ def _similar(name: str, others: Iterable[str]) -> str | None:
 
 def _suggestion(name: str, others: Iterable[str]) -> str:
     return f" (did you mean {similar}?)" if (similar := _similar(name, others)) else ""
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(map(quoted, sorted(names)))

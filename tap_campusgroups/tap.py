@@ -53,9 +53,8 @@ class TapCampusGroups(Tap):
     """Singer tap for the CampusGroups Data Export API."""
 
     name = "tap-campusgroups"
-    config_jsonschema: t.ClassVar[dict[str, t.Any]] = deepcopy(
-        config.CONFIG
-    )  # the SDK adds its own
+    # A copy, because the SDK adds its own settings.
+    config_jsonschema: t.ClassVar[dict[str, t.Any]] = deepcopy(config.CONFIG)
     message_writer_class = PageWriter
     _run: SyncRun | None = None
 
@@ -166,15 +165,16 @@ class TapCampusGroups(Tap):
         selected = {e.tap_stream_id: e.stream for e in entries if _is_selected(e)}
         if renamed := [name for name, given in selected.items() if given not in {None, name}]:
             message = (
-                f"{file}: stream differs from tap_stream_id for {_names(renamed)}. To rename a "
-                "stream, use stream_maps with __alias__."
+                f"{file}: stream differs from tap_stream_id for {config.quoted_names(renamed)}. "
+                "To rename a stream, use stream_maps with __alias__."
             )
         elif unknown := selected.keys() - self.streams.keys():
             is_in_1_1 = unknown <= set(STREAMS[config.ApiVersion.V1_1])
             fix = 'Set api_version to "1.1"' if is_in_1_1 else "Create a new one with --discover"
             message = (
                 f"{file} selects streams that do not exist in api_version "
-                f"{config.api_version(self.config)}: {_names(unknown)}. {fix}, or deselect them."
+                f"{config.api_version(self.config)}: {config.quoted_names(unknown)}. {fix}, or "
+                "deselect them."
             )
         elif streams := self._selected_streams():
             return streams
@@ -207,9 +207,9 @@ class TapCampusGroups(Tap):
     @override
     def invoke(cls, **options: t.Any) -> None:
         # Around the constructor, so that the report has its errors, too.
-        config = options.get("config")
-        path = config and config.config.get("run_report")
-        if config and config.parse_env:
+        given = options.get("config")
+        path = given and given.config.get("run_report")
+        if given and given.parse_env:
             path = os.environ.get("TAP_CAMPUSGROUPS_RUN_REPORT") or path
         is_sync = not options.get("about") and isinstance(path, str)
         with reported(path if is_sync else None, cls.logger):
@@ -263,10 +263,6 @@ class TapCampusGroups(Tap):
 
 def _is_selected(entry: CatalogEntry) -> bool:
     return entry.metadata.resolve_selection()[()]
-
-
-def _names(names: t.Iterable[str]) -> str:
-    return ", ".join(map(config.quoted, sorted(names)))
 
 
 # The SDK adds its own settings only when it needs them; errors need all of them.

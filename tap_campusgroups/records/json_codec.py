@@ -168,6 +168,7 @@ def _check_unique(pairs: list[tuple[str, t.Any]]) -> None:
         raise UnexpectedJsonError
 
 
+_FIRST_ROW_BYTES: t.Final = 2**14  # a longer row is found in a second attempt
 _unique_decoder = json.JSONDecoder(object_pairs_hook=_check_unique, strict=False)
 
 
@@ -211,7 +212,6 @@ def decode_rows(results: Raw) -> tuple[list[Record], int, bool]:
 
 _MAX_REPAIRED_BYTES: t.Final = 64 * 2**20  # above the size of any page of 999 rows
 _MAX_REPAIRS: t.Final = 10**6
-_FIRST_ROW_BYTES: t.Final = 2**14  # a longer row is found in a second attempt
 _CHUNK_BYTES: t.Final = 2**20
 
 # What is invalid within a text or outside of texts. Quotes and the other escapes are matched, too,
