@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+from jsonschema import Draft7Validator, Draft202012Validator
+
 from tap_campusgroups.config import quoted
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.input_files import origin
@@ -21,8 +23,10 @@ if t.TYPE_CHECKING:
 _OWN_TYPES: t.Final = {REPLICATION_KEY: "string", EXTRA: "object"}
 """The fields whose values the tap does not validate against a definition of the user."""
 
-_KEYWORDS: t.Final = {"$id", "$schema", "title", "description", "type", "properties"}
-"""Keywords of a stream's schema that every row obeys."""
+_KEYWORDS: t.Final = {*Draft7Validator.VALIDATORS, *Draft202012Validator.VALIDATORS} - {
+    *("type", "properties")
+}
+"""Keywords with which a stream's schema may restrict rows; all others are annotations."""
 
 
 def check_entry(stream: Stream, schema: Schema, mask: SelectionMask) -> None:
@@ -49,7 +53,7 @@ def _problems(schema: Schema, mask: SelectionMask, keys: Iterable[str]) -> Itera
             and not definition.get("properties")
         ):
             yield f"changes the type of {name} or restricts its values. Restore its definition"
-    keywords = schema.keys() - _KEYWORDS
+    keywords = schema.keys() & _KEYWORDS
     if {*schema.get("required", ())} <= {"id", *_OWN_TYPES}:
         keywords -= {"required"}
     if schema.get("additionalProperties") is True or REPLICATION_KEY in schema["properties"]:

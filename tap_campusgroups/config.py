@@ -130,7 +130,9 @@ class Settings:
 
 def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
     """Return the setting that discovery needs, also from a config that is not validated."""
-    version = config.get("api_version", _DEFAULTS["api_version"])
+    version = config.get("api_version")
+    if version is None:
+        version = _DEFAULTS["api_version"]
     if version not in list(ApiVersion):
         expected = _expectation(CONFIG["properties"]["api_version"])
         raise invalid_settings([f"api_version must be {expected}"])
@@ -187,7 +189,7 @@ def _date_problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[s
     if start_date and start_date > started:
         yield (
             "start_date is in the future, so nothing would be read; correct it, or the clock of "
-            f"this machine ({started:%Y-%m-%d})"
+            f"this machine ({started:%Y-%m-%d %H:%M} UTC)"
         )
 
 
@@ -233,7 +235,7 @@ def _mapping_problems(config: Mapping[str, t.Any]) -> Iterator[str]:
 def _expectation(definition: Mapping[str, t.Any]) -> str:
     """Describe a valid value of a setting, for example `an integer from 1 to 999`."""
     if "enum" in definition:  # in quotes, because YAML reads 1.1 as a number
-        *others, last = (f'"{choice}"' for choice in definition["enum"])
+        *others, last = (f'"{choice}"' for choice in definition["enum"] if choice is not None)
         return f"{', '.join(others)} or {last}"
     kind = " or ".join(_TYPE_NAMES[name] for name in definition["type"] if name != "null")
     if "minimum" in definition:

@@ -39,17 +39,22 @@ def aliases_of(stream_maps: Iterable[StreamMap]) -> list[str]:
     return [one.stream_alias for one in writing_maps(stream_maps)]
 
 
-def removal_obstacle(*, has_end_date: bool, end: datetime, present: datetime) -> str | None:
+def removal_obstacle(*, has_end_date: bool, end: datetime, present: datetime | None) -> str | None:
     """Return why a run cannot tell which rows of a table no longer exist, if so.
 
     Args:
         has_end_date: Whether `end_date` is set.
         end: End of the range that was read.
-        present: The latest time that any clock shows now. Rows that were updated between `end` and
-            `present` were not read.
+        present: The latest time that any clock shows now, `None` without the service's. Rows that
+            were updated between `end` and `present` were not read.
     """
     if has_end_date:
         return "end_date is set. Unset it."
+    if present is None:
+        return (
+            "no response had a Date header, so this machine's clock may be behind. Find out which "
+            "proxy removes the header."
+        )
     if present >= end:
         return (
             f"the read went on past the end of its range ({format_timestamp(end)}). Correct the "

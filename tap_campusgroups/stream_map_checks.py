@@ -79,7 +79,7 @@ def set_up_mapper(
     if len(problems) > _MAX_PROBLEMS:
         problems[_MAX_PROBLEMS:] = [f"and {len(problems) - _MAX_PROBLEMS} more"]
     mapper = None if problems else _mapper(config, catalog, masks, logger)
-    if mapper is None or (problems := [*_shared_names(mapper, streams)]):
+    if mapper is None or (problems := [*_shared_names(mapper, selected)]):
         raise invalid_settings(problems)
     return mapper
 
@@ -119,10 +119,10 @@ def _mapper(
     raise invalid_settings([problem])  # outside of `except`: the error may quote a value
 
 
-def _shared_names(mapper: PluginMapper, known: Collection[str]) -> Iterator[str]:
+def _shared_names(mapper: PluginMapper, selected: Collection[str]) -> Iterator[str]:
     """Find streams that share a table, in which rows of equal ids would replace each other."""
     streams: dict[str, list[str]] = defaultdict(list)
-    for stream in sorted(mapper.stream_maps.keys() & known):
+    for stream in sorted(mapper.stream_maps.keys() & selected):
         alias: t.Any  # the result of an expression: 2024 is a number
         for alias in aliases_of(mapper.stream_maps[stream]):
             if not isinstance(alias, str) or not alias.strip():
@@ -191,10 +191,16 @@ class _Maps:
             yield from self._rule_problems(place, rules, known)
 
     def _replaced(self) -> Iterator[str]:
-        for stream in self._fields:
+        for stream, fields in self._fields.items():
             *others, last = self._maps_of(stream) or [""]
             for key in others:
-                if lost := self._maps[key].keys() - self._maps[last].keys():
+                rules, kept = self._maps[key], self._maps[last]
+                if kept is _DROPPED and rules is not _DROPPED:
+                    yield (
+                        f"stream_maps.{quoted(last)} drops {stream}, so stream_maps.{quoted(key)} "
+                        "does nothing for it: put the map to apply last"
+                    )
+                elif rules is not _DROPPED and (lost := _rules_for(fields, rules) - kept.keys()):
                     yield (
                         f"stream_maps.{quoted(last)} replaces stream_maps.{quoted(key)} for "
                         f"{stream}, and has no rule for {quoted_names(lost)}: repeat it there"
@@ -223,7 +229,7 @@ class _Maps:
         options = _OPTIONS - ({"__alias__"} if "__source__" in rules else set())
         for name, rule in rules.items():
             where, is_new = f"{place}.{quoted(name)}", name not in known | options
-            if is_new and name.startswith("__"):
+            if is_new and _resembles_option(name):
                 yield f"{where} is not an option of this map{_suggestion(name, options)}"
             elif name not in options and rule in _REMOVED:
                 if is_new:
@@ -286,6 +292,16 @@ class _Maps:
                     used not in self._map_config
                 ):
                     yield f"{where} uses {quoted(used)}, which stream_map_config does not have"
+
+
+def _rules_for(fields: Collection[str], rules: Rules) -> set[str]:
+    """Return the rules that do something for a stream with some fields."""
+    effective = {*fields, *_OPTIONS}
+    return {name for name, rule in rules.items() if name in effective or rule not in _REMOVED}
+
+
+def _resembles_option(name: str) -> bool:
+    return name.startswith("__") and (name.endswith("__") or _similar(name, _OPTIONS) is not None)
 
 
 def _similar(name: str, others: Iterable[str]) -> str | None:

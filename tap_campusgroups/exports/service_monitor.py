@@ -52,9 +52,9 @@ class ServiceMonitor:
                 *(format_timestamp(now), format_timestamp(date)),
             )
 
-    def present(self) -> datetime:
-        """Return the latest time that the local clock or the service's has shown."""
-        return max(utc_now(), self._latest or self.started)
+    def present(self) -> datetime | None:
+        """Return the latest time that either clock shows; `None` if the service has shown none."""
+        return self._latest and max(utc_now(), self._latest)
 
     def observe_keys(self, stream: str, unknown_keys: tuple[str, ...]) -> None:
         """Warn once per run if a page has keys that the API does not document."""

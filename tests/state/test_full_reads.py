@@ -376,6 +376,17 @@ def test_read_past_the_end_of_its_range_activates_nothing(
     assert remembered(output) == (LAST | {"version": VERSION} if is_activated else None)
 
 
+def test_read_without_the_clock_of_the_service_activates_nothing(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells the tap that its clock is days behind."""
+    monkeypatch.setattr(service_monitor, "parse_http_date", lambda _: None)
+    output = full_read(simulator)
+    assert output.error is None
+    assert activated(output) == {}
+    assert f"{messages.ROWS_STAY}no response had a Date header" in caplog.text
+
+
 HOURS = st.integers(-80, 80).map(lambda hours: hours * HOUR)
 
 

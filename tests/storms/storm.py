@@ -79,8 +79,8 @@ class World:
     def run(self) -> int:
         """Run the tap, check everything, and return the exit code."""
         machine, settings = self.machine, self.settings
-        if not machine.sends_date:  # nothing tells the tap that its clock is wrong
-            machine.offset = timedelta()
+        if not machine.sends_date:  # nothing tells the tap that its clock is ahead
+            machine.offset = min(machine.offset, timedelta())
         maps = settings.get("stream_maps", {})
         dropped = set(STREAMS) - set(maps) if "__else__" in maps else set()
         dropped |= {name for name in maps if maps[name] is None}

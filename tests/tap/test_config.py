@@ -35,6 +35,9 @@ def test_settings_without_options_have_the_defaults() -> None:
 def test_settings_with_null_have_the_defaults() -> None:
     nulls = dict.fromkeys(set(CONFIG["properties"]) - set(VALID))
     assert Settings.from_config(VALID | nulls, NOW) == Settings.from_config(VALID, NOW)
+    nulls = dict.fromkeys(set(TapCampusGroups.config_jsonschema["properties"]) - set(VALID))
+    taps = TapCampusGroups(config=VALID | nulls), TapCampusGroups(config=VALID)
+    assert taps[0].streams.keys() == taps[1].streams.keys()
 
 
 @pytest.mark.parametrize(

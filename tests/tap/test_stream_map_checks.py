@@ -101,7 +101,14 @@ MISTAKES: list[tuple[Any, str]] = [
         {"u*": {"bio": None}, "us*": {"id": "id"}} | users(bio=None),
         "users replaces 'us*' for users, and has no rule for id: repeat it there.",
     ),
-    ({"*": None} | users(), "users replaces '*' for users, and has no rule for null: repeat it th"),
+    (
+        {"user*": {"bio": None, "__else__": None, "id": "id"}} | users(id="id"),
+        "users replaces 'user*' for users, and has no rule for __else__, bio: repeat it there.",
+    ),
+    (
+        users() | {"*": None},
+        "'*' drops users, so users does nothing for it: put the map to apply last.",
+    ),
     # More than three
     (
         users(**dict.fromkeys("abcde")),
@@ -132,6 +139,10 @@ def test_mistake_in_stream_maps_is_one_line_that_quotes_no_value(
         users(a="config.get('x', 1)", b="record.get('bio', '')", bio=None),
         users(emailDomain="email", eMail="email", email=None) | {"members": "__NULL__"},
         users(eMail="email", id="id", __else__=None) | {"members": None},
+        {"*": None} | users() | {"members": {"a": "str(id)"}},
+        {"*": {"email": None}} | users(email="email") | {"members": {"a": "str(id)"}},
+        users(__loaded_at="str(datetime.datetime.now())"),
+        users(__alias__="tags") | {"members": {"__alias__": "surveys"}},  # not selected
     ],
     ids=str,
 )
@@ -258,6 +269,7 @@ def test_catalog_that_rows_would_violate_is_one_line(changes: dict[str, Any], pr
         {"updatedOn": False},
         {"": {"additionalProperties": False, "required": ["id"]}},
         {"updatedOn": {"description": "changed"}, "name": {"enum": ["x"]}},
+        {"": {"deprecated": True, "default": {}, "examples": [{}], "x-note": "a stream of events"}},
     ],
     ids=str,
 )
