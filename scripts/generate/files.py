@@ -6,7 +6,7 @@ import typing as t
 from functools import partial
 from pathlib import Path
 
-from scripts.generate import hub, masking, reference
+from scripts.generate import hub, joins, masking, reference
 from scripts.generate.pictures import architecture, overview, state
 from scripts.generate.pictures.svg import DARK, LIGHT
 
@@ -23,6 +23,7 @@ FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/images/overview-light.svg": partial(overview.draw, LIGHT),
     "docs/images/state-dark.svg": partial(state.draw, DARK),
     "docs/images/state-light.svg": partial(state.draw, LIGHT),
+    "docs/joins.md": joins.text,
     "docs/streams.md": reference.text,
     "docs/hub/tap-campusgroups.yml": hub.text,
     "examples/masked.meltano.yml": masking.text,

@@ -84,7 +84,7 @@ constraint for whole rows, such as `required`: the tap refuses both.
 def text() -> str:
     """Return the page as Markdown."""
     streams = STREAMS[max(ApiVersion)]
-    fields = {name: list(_fields(_schema(name))) for name in streams}
+    fields = {name: list(fields_of(schema_of(name))) for name in streams}
     has_identifiers = any(MARK in field for rows in fields.values() for _, field in rows)
     return "\n".join(
         [
@@ -100,7 +100,8 @@ def text() -> str:
     )
 
 
-def _schema(name: str) -> Schema:
+def schema_of(name: str) -> Schema:
+    """Return the schema of a stream."""
     file = resources.files(schemas) / f"{name}.json"
     return t.cast("Schema", json.loads(file.read_text(encoding="utf-8")))
 
@@ -108,7 +109,7 @@ def _schema(name: str) -> Schema:
 def _description(stream: str) -> str:
     """Return the stream's description, and the API version that it requires."""
     first = min(version for version, streams in STREAMS.items() if stream in streams)
-    description: str = _schema(stream)["x-description"]
+    description: str = schema_of(stream)["x-description"]
     required = "" if first is min(ApiVersion) else f' Requires `api_version: "{first}"`.'
     return f"{description}{required}"
 
@@ -117,24 +118,25 @@ def _section(stream: str, fields: list[tuple[str, Schema]]) -> Iterator[str]:
     """Yield the lines of a stream's section."""
     is_marked = any(MARK in field for _, field in fields)
     columns = ["field", "type", *["identifier"] * is_marked, "description"]
-    yield from ("", f"## {stream}", "", _description(stream), "", _row(columns))
-    yield _row(["---"] * len(columns))
+    yield from ("", f"## {stream}", "", _description(stream), "", table_row(columns))
+    yield table_row(["---"] * len(columns))
     for path, field in fields:
         mark = [f"`{field[MARK]}`" if MARK in field else ""] * is_marked
-        yield _row([f"`{path}`", _type(field), *mark, field["description"]])
+        yield table_row([f"`{path}`", _type(field), *mark, field["description"]])
 
 
-def _row(cells: list[str]) -> str:
+def table_row(cells: list[str]) -> str:
+    """Return a row of a table in Markdown."""
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _fields(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
+def fields_of(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
     """Yield the fields depth first, each with its path."""
     for name, field in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
         yield path, field
-        yield from _fields(field, f"{path}.")
-        yield from _fields(field.get("items", {}), f"{path}[].")
+        yield from fields_of(field, f"{path}.")
+        yield from fields_of(field.get("items", {}), f"{path}[].")
 
 
 def _type(field: Schema) -> str:
