@@ -20,11 +20,18 @@ PLUGIN: t.Final = "tap-campusgroups-masked"
 LOAD_SCHEMA: t.Final = "campusgroups_masked"
 """Separate schema for masked records: unmasked ones beside them would reveal the hashes."""
 
+STRICT_PLUGIN: t.Final = f"{PLUGIN}-strict"
+STRICT_LOAD_SCHEMA: t.Final = "campusgroups_strict"
+
+SENSITIVE: t.Final = "x-sensitive"
+"""Annotation of a top-level field that describes a person, in a stream's schema: true."""
+
 DROPPED: t.Final = "__NULL__"
 
 _HEAD: t.Final = f"""\
 # Generated from the schemas by `make generate`; do not edit.
-# The tap with direct identifiers hashed or dropped: `meltano run {PLUGIN} ...`.
+# The tap with direct identifiers hashed or dropped: `meltano run {PLUGIN} ...`, and
+# without the fields that describe a person: `meltano run {STRICT_PLUGIN} ...`.
 # Set CAMPUSGROUPS_PSEUDONYM_KEY, the key of the hashes: at least 16 characters, secret, never
 # changed. Never load masked and unmasked records into one schema (`load_schema`):
 # their common ids would reveal whose hash is whose.
@@ -46,8 +53,23 @@ def text() -> str:
             },
         },
     }
+    strict = {
+        "name": STRICT_PLUGIN,
+        "inherit_from": PLUGIN,
+        "label": "CampusGroups, masked, strict",
+        "load_schema": STRICT_LOAD_SCHEMA,
+        "select": ["*.*"]
+        + [
+            f"!{name}.{field}"
+            for name, stream in tap.streams.items()
+            for field in sensitive_fields(stream.schema)
+        ],
+    }
     preset: str = yaml.safe_dump(
-        {"plugins": {"extractors": [plugin]}}, sort_keys=False, width=1000, allow_unicode=True
+        {"plugins": {"extractors": [plugin, strict]}},
+        sort_keys=False,
+        width=1000,
+        allow_unicode=True,
     )
     return f"{_HEAD}{preset}"
 
@@ -63,6 +85,11 @@ def stream_map(schema: Schema) -> dict[str, str]:
         if is_marked(definition)
     }
     return {**masked, EXTRA: DROPPED}
+
+
+def sensitive_fields(schema: Schema) -> list[str]:
+    """Return the fields that the strict preset leaves out."""
+    return [name for name, definition in schema["properties"].items() if SENSITIVE in definition]
 
 
 def hashed(name: str) -> str:

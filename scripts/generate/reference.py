@@ -6,6 +6,7 @@ import json
 import typing as t
 from importlib import resources
 
+from scripts.generate.masking import SENSITIVE
 from tap_campusgroups import schemas
 from tap_campusgroups.config import ApiVersion
 from tap_campusgroups.stream_map_checks import MARK
@@ -29,10 +30,11 @@ edit it.
 """
 
 _IDENTIFIERS: t.Final = """\
-- The column *identifier* marks direct identifiers: fields that name a person or lead to one.
+- The column *personal data* marks direct identifiers: fields that name a person or lead to one.
   `hash` marks values that are useful as join keys, such as email addresses. `drop` marks names,
   phone numbers, street addresses and similar values. The
-  [masking preset](masking.md#use-the-preset) is generated from these marks. Fields without a mark
+  [masking preset](masking.md#use-the-preset) is generated from these marks. `sensitive` marks
+  fields that describe a person, which only the strict preset leaves out. Fields without a mark
   can still contain personal data: people type it into free text, and the ids of users identify
   people, too.
 """
@@ -116,12 +118,13 @@ def _description(stream: str) -> str:
 
 def _section(stream: str, fields: list[tuple[str, Schema]]) -> Iterator[str]:
     """Yield the lines of a stream's section."""
-    is_marked = any(MARK in field for _, field in fields)
-    columns = ["field", "type", *["identifier"] * is_marked, "description"]
+    is_marked = any(MARK in field or SENSITIVE in field for _, field in fields)
+    columns = ["field", "type", *["personal data"] * is_marked, "description"]
     yield from ("", f"## {stream}", "", _description(stream), "", table_row(columns))
     yield table_row(["---"] * len(columns))
     for path, field in fields:
-        mark = [f"`{field[MARK]}`" if MARK in field else ""] * is_marked
+        found = field.get(MARK, "sensitive" if SENSITIVE in field else None)
+        mark = [f"`{found}`" if found else ""] * is_marked
         yield table_row([f"`{path}`", _type(field), *mark, field["description"]])
 
 

@@ -31,7 +31,7 @@ KEY = "a key of enough characters"
 PRESET: dict[str, Any] = yaml.safe_load(
     (ROOT / "examples" / "masked.meltano.yml").read_text(encoding="utf-8")
 )
-(PLUGIN,) = PRESET["plugins"]["extractors"]
+PLUGIN, STRICT = PRESET["plugins"]["extractors"]
 MASKED: dict[str, Any] = {
     "stream_maps": PLUGIN["config"]["stream_maps"],
     "stream_map_config": {"pseudonym_key": KEY},
@@ -158,6 +158,33 @@ def test_masked_sync_with_any_settings_leaks_nothing(
     assert SENTINEL not in json.dumps(output.messages)
     # Names of unknown fields are logged, values are not.
     assert SENTINEL not in caplog.text.replace(f"new-{SENTINEL}", "")
+
+
+def test_strict_preset_leaves_out_the_sensitive_fields(service: Simulator) -> None:
+    sensitive = {
+        (stream, field)
+        for stream, schema in SCHEMAS.items()
+        for field, definition in schema["properties"].items()
+        if "x-sensitive" in definition
+    }
+    assert {("users", "gender"), ("users", "zipcode")} < sensitive
+    assert STRICT["inherit_from"] == PLUGIN["name"]
+    everything, *patterns = STRICT["select"]
+    assert everything == "*.*"
+    assert {tuple(one.removeprefix("!").split(".")) for one in patterns} == sensitive
+    for stream, field in sensitive:
+        for row in service.dataset[stream]:
+            row[field] = {"odd": SENTINEL}
+    catalog = catalog_of(SCHEMAS)
+    for stream in catalog["streams"]:
+        for entry in stream["metadata"]:
+            if (stream["tap_stream_id"], *entry["breadcrumb"][1:]) in sensitive:
+                entry["metadata"]["selected"] = False
+    output = sync(config_of(service), catalog=catalog)
+    assert output.error is None
+    assert SENTINEL not in json.dumps(output.messages)
+    for stream, rows in output.records.items():
+        assert not {field for row in rows for field in row if (stream, field) in sensitive}
 
 
 def test_masked_sync_of_selected_streams_leaks_nothing(service: Simulator) -> None:

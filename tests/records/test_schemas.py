@@ -84,7 +84,7 @@ def test_schema_is_nullable_and_described_except_for_the_key(name: str) -> None:
 @STREAM
 def test_schema_uses_only_keywords_that_targets_know(name: str) -> None:
     known = {"type", "format", "description", "properties", "items"}
-    known |= {"x-direct-identifier", "x-references", "x-presumed"}
+    known |= {"x-direct-identifier", "x-references", "x-presumed", "x-sensitive"}
     for path, definition in properties(SCHEMAS[name]):
         assert set(definition) <= known, path
         assert definition.get("format") in {None, "date-time", "date"}, path
