@@ -9,11 +9,11 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from tap_campusgroups.config import quoted
 from tap_campusgroups.exceptions import InputError
 from tap_campusgroups.input_files import origin
-from tap_campusgroups.ranged_stream import REPLICATION_KEY
+from tap_campusgroups.ranged_stream import PRIMARY_KEY, REPLICATION_KEY
 from tap_campusgroups.records.converter import EXTRA, is_fully_convertible, single_type
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from singer_sdk.singerlib.catalog import SelectionMask
     from singer_sdk.streams import Stream
@@ -37,35 +37,70 @@ def check_entry(stream: Stream, schema: Schema, mask: SelectionMask) -> None:
 
 
 def _problems(schema: Schema, mask: SelectionMask, keys: Iterable[str]) -> Iterator[str]:
+    properties: Schema = schema.get("properties", {})
     for key in keys:
-        if key in schema["properties"] and not mask["properties", key]:
+        if key in properties and not mask["properties", key]:
             yield f"deselects {quoted(key)}, a key. Select it"
+        elif key not in properties and key != PRIMARY_KEY:
+            yield f"has the key {quoted(key)}, which is not a field. Correct key_properties"
     for path in _empty_objects(schema, mask):
         yield (
             f"selects {path} but none of its fields, so it would be empty in every row. Select "
             f"{path}.*, too, or deselect {path}"
         )
-    for name, kind in _OWN_TYPES.items():
-        if (definition := schema["properties"].get(name)) is not None and not (
-            single_type(definition) == kind
-            and is_fully_convertible(definition, is_nested=True)
-            and definition.get("format") in {None, "date-time"}
-            and not definition.get("properties")
-        ):
-            yield f"changes the type of {name} or restricts its values. Restore its definition"
+    yield from _field_problems(properties, mask, {PRIMARY_KEY, *keys})
+    if "object" not in schema.get("type", "object"):
+        yield "has a schema whose type is not object. Correct it"
+    for keyword in _restrictions(schema, {*properties, REPLICATION_KEY}):
+        yield f"restricts whole rows with {keyword}, which a row may violate. Remove it"
+
+
+def _field_problems(
+    properties: Mapping[str, Schema], mask: SelectionMask, keys: Collection[str]
+) -> Iterator[str]:
+    for name, definition in properties.items():
+        if not mask["properties", name]:
+            continue
+        if name in _OWN_TYPES:
+            if not _keeps_type(definition, _OWN_TYPES[name]):
+                yield f"changes the type of {name} or restricts its values. Restore its definition"
+        elif name not in keys and not _allows_null(definition):
+            yield f"does not allow null in {quoted(name)}. Add null to its type and values"
+
+
+def _keeps_type(definition: Schema, kind: str) -> bool:
+    if definition.get("additionalProperties") in (True, {}):  # restricts nothing
+        definition = {k: v for k, v in definition.items() if k != "additionalProperties"}
+    return (
+        single_type(definition) == kind
+        and is_fully_convertible(definition, is_nested=True)
+        and definition.get("format") in {None, "date-time"}
+        and not definition.get("properties")
+    )
+
+
+def _restrictions(schema: Schema, fields: Collection[str]) -> list[str]:
+    """Return the keywords of a stream's schema that rows with some fields may violate."""
     keywords = schema.keys() & _KEYWORDS
-    if {*schema.get("required", ())} <= {"id", *_OWN_TYPES}:
+    if {*schema.get("required", ())} <= {PRIMARY_KEY, *_OWN_TYPES} & {*fields}:
         keywords -= {"required"}
     if schema.get("additionalProperties") is True or REPLICATION_KEY in schema["properties"]:
         keywords -= {"additionalProperties"}
-    for keyword in sorted(keywords):
-        yield f"restricts whole rows with {keyword}, which a row may violate. Remove it"
+    return sorted(keywords)
+
+
+def _allows_null(definition: Schema) -> bool:
+    """Return whether null is valid: values that do not fit a definition become null."""
+    try:
+        return Draft202012Validator(definition).is_valid(None)
+    except Exception:  # noqa: BLE001 - an invalid schema; its values become null
+        return False
 
 
 def _empty_objects(
     schema: Schema, mask: SelectionMask, path: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    for name, definition in schema["properties"].items():
+    for name, definition in schema.get("properties", {}).items():
         here = (*path, "properties", name)
         if mask[here] and (inner := definition.get("properties")):
             if not any(mask[*here, "properties", one] for one in inner):

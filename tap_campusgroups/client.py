@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from tap_campusgroups import full_reads, schemas, state
 from tap_campusgroups.exceptions import CampusGroupsError, ExportFailedError, StreamError
-from tap_campusgroups.ranged_stream import REPLICATION_KEY, RangedStream
+from tap_campusgroups.ranged_stream import PRIMARY_KEY, REPLICATION_KEY, RangedStream
 from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import JsonError, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
@@ -29,6 +29,7 @@ from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import canonical_timestamp, format_timestamp
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
+from tap_campusgroups.stream_map_types import column_types, type_problem
 
 if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -38,10 +39,9 @@ if t.TYPE_CHECKING:
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import StreamExports
     from tap_campusgroups.exports.window import Window
+    from tap_campusgroups.stream_map_types import ColumnTypes
     from tap_campusgroups.sync import SyncRun
     from tap_campusgroups.tap import TapCampusGroups
-
-PRIMARY_KEY: t.Final = "id"
 
 
 class CampusGroupsStream(RangedStream):
@@ -147,9 +147,15 @@ class CampusGroupsStream(RangedStream):
             requests.increment(exports.counts["requests"])
         if is_written and self._version is not None and self.ABORT_AT_RECORD_COUNT is None:
             self._end_full_read(run, self._version, written)
+        if exports.dropped == exports.emitted > 0:
+            self.logger.warning(
+                "Stream '%s': stream maps dropped all %d rows. Check __filter__ if that is not "
+                "intended.",
+                *(self.name, exports.dropped),
+            )
         self.logger.info(
             "Stream completed: stream=%s records=%d elapsed=%.1fs",
-            *(self.name, exports.emitted, time.monotonic() - began),
+            *(self.name, exports.emitted - exports.dropped, time.monotonic() - began),
         )
 
     @cached_property
@@ -193,7 +199,9 @@ class CampusGroupsStream(RangedStream):
             if (record := self.post_process(row)) is not None:
                 newest = canonical_timestamp(record.get(REPLICATION_KEY)) or ""
                 if written is not None:
-                    written.update(self._write_record(record))
+                    aliases = self._write_record(record)
+                    exports.dropped += not aliases
+                    written.update(aliases)
                 exports.emitted += 1
                 exports.newest = max(exports.newest, newest)
                 yield record
@@ -215,6 +223,9 @@ class CampusGroupsStream(RangedStream):
             kind = type(error).__name__
         else:
             for message in messages:
+                if problem := type_problem(message.record, self._column_types[message.stream]):
+                    msg = f"Stream '{self.name}': a stream map returns {problem}"
+                    raise StreamError(msg)
                 message.version = self._version
                 self._tap.write_message(message)
             return [message.stream for message in messages]
@@ -224,6 +235,16 @@ class CampusGroupsStream(RangedStream):
             "stream_map_config."
         )
         raise StreamError(msg)
+
+    @cached_property
+    def _column_types(self) -> dict[str, ColumnTypes]:
+        """The types of the columns that stream maps may have changed, by name of the output."""
+        return {
+            one.stream_alias: {}
+            if type(one) is SameRecordTransform
+            else column_types(one.transformed_schema)
+            for one in self.stream_maps
+        }
 
     def keeps(self, path: str, *, is_unknown: bool) -> bool:
         """Return whether values that a field's schema does not expect are in the output.

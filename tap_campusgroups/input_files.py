@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from collections import Counter
+from contextlib import suppress
 
 import click
 from jsonschema import Draft202012Validator, FormatChecker
@@ -33,15 +34,25 @@ _FIXES: t.Final = {
 
 
 class InputFile(t.NamedTuple):
-    """The text of a file, which the SDK reads, with its name and its decoded value."""
+    """A file of `--catalog` or `--state`; `value` is not a dictionary if it is malformed."""
 
+    option: str
     name: str
     text: str
-    value: dict[str, t.Any]
+    value: t.Any
 
     def read(self) -> str:
-        """Return the text."""
+        """Return the text, for the SDK."""
         return self.text
+
+    def check(self) -> None:
+        """Raise `InputError` if the file is malformed."""
+        if not isinstance(self.value, dict):  # an interrupted job leaves an empty state file behind
+            msg = (
+                f"--{self.option} {self.name}: the file must contain one JSON object (UTF-8, no "
+                f"byte order mark). {_FIXES[self.option]}"
+            )
+            raise InputError(msg)
 
 
 def read_input(
@@ -50,19 +61,11 @@ def read_input(
     """Read the file of `--catalog` or `--state`; the callback of both options."""
     if file is None:
         return None
-    try:
-        with file:  # click leaves it open at the end of `--test`
-            text = file.read().decode()
+    text, value = "", None
+    with suppress(JsonError, UnicodeDecodeError), file:  # click leaves it open after `--test`
+        text = file.read().decode()
         value = decode_value(text)
-    except (JsonError, UnicodeDecodeError):
-        value = None
-    if not isinstance(value, dict):  # an interrupted job leaves an empty state file behind
-        msg = (
-            f"{option.opts[0]} {file.name}: the file must contain one JSON object (UTF-8, no byte "
-            f"order mark). {_FIXES[str(option.name)]}"
-        )
-        raise InputError(msg)
-    return InputFile(file.name, text, value)
+    return InputFile(str(option.name), file.name, text, value)
 
 
 def origin(option: str) -> str:
@@ -94,6 +97,9 @@ def check_state(state: Mapping[str, t.Any], selected: Collection[str]) -> dict[s
 
     Entries of other streams are never read, so they may hold anything.
     """
+    for wrapper in ("singer_state", "value"):  # of Meltano, of a STATE message
+        if isinstance(state.get(wrapper), dict) and "bookmarks" not in state:
+            _fail("state", f'the bookmarks are inside "{wrapper}"')
     bookmarks = {"type": "object", "properties": dict.fromkeys(selected, _BOOKMARK)}
     _validate("state", state, {"properties": {"bookmarks": bookmarks}})
     return {

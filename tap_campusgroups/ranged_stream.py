@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.tap import TapCampusGroups
 
+PRIMARY_KEY: t.Final = "id"
 REPLICATION_KEY: t.Final = "updatedOn"
 """The field that the API's date range applies to (document, "Date Ranges and Pagination")."""
 

@@ -6,6 +6,7 @@ import os
 import time
 import typing as t
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from tap_campusgroups.exceptions import CampusGroupsError, SettingsError
@@ -54,7 +55,8 @@ class RunReport:
         if not self._path.is_file():
             return False
         with self._path.open("rb") as file:
-            return file.read(len(_BEGIN)) in {_BEGIN, b""}
+            is_output = any(map(partial(_is_same, os.fstat(file.fileno())), (1, 2)))
+            return not is_output and file.read(len(_BEGIN)) in {_BEGIN, b""}
 
     def _fail(self, reason: str) -> t.NoReturn:
         msg = (
@@ -94,6 +96,14 @@ class RunReport:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def _is_same(file: os.stat_result, descriptor: int) -> bool:
+    """Return whether a standard stream writes to a file."""
+    try:
+        return os.path.samestat(file, os.fstat(descriptor))
+    except OSError:  # closed
+        return False
 
 
 _current: RunReport | None = None

@@ -5,9 +5,10 @@ The SDK ends some mistakes in them with a traceback, and passes over others in s
 
 from __future__ import annotations
 
-import ast
+import re
 import typing as t
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import filter as matching
@@ -20,16 +21,25 @@ from singer_sdk.singerlib.catalog import Catalog, MetadataMapping
 
 from tap_campusgroups.catalog_checks import check_entry
 from tap_campusgroups.config import invalid_settings, quoted, quoted_names
-from tap_campusgroups.full_reads import aliases_of
+from tap_campusgroups.full_reads import aliases_of, writing_maps
 from tap_campusgroups.records.converter import EXTRA
+from tap_campusgroups.stream_map_expressions import (
+    FILTER,
+    NEEDS_FAKER,
+    Scope,
+    expression_problems,
+)
 from tap_campusgroups.streams import STREAMS
 
 if t.TYPE_CHECKING:
     import logging
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
-    from singer_sdk.singerlib.catalog import SelectionMask
+    from singer_sdk.singerlib.catalog import CatalogEntry
     from singer_sdk.streams import Stream
+
+    from tap_campusgroups.stream_map_expressions import Fields
 
     Rules: t.TypeAlias = Mapping[str, t.Any]
 
@@ -40,13 +50,12 @@ MARK: t.Final = "x-direct-identifier"
 """Annotation of a property in a stream's schema: `hash` or `drop`."""
 
 _OPTIONS: t.Final = {"__alias__", "__else__", "__filter__", "__key_properties__", "__source__"}
-_NAMES: t.Final = {"_", "record", "config", "fake", "__stream_name__", "__original_stream_name__"}
+_ALIAS: t.Final = re.compile(r"(?!__)[\w.$ -]{1,255}")
 _REMOVED: t.Final = (None, NULL_STRING)
 _DROPPED: t.Final[Rules] = {"null": None}
 """The rules of a stream that is mapped to null."""
 
 _MAX_PROBLEMS: t.Final = 3  # in one line
-_NEEDS_FAKER: t.Final = "needs the package faker: install tap-campusgroups[faker]"
 
 
 def set_up_mapper(
@@ -55,32 +64,44 @@ def set_up_mapper(
     streams: Mapping[str, Stream],
     logger: logging.Logger,
 ) -> PluginMapper:
-    """Return the SDK's mapper; raise an error for anything in it that would fail or do nothing."""
+    """Return the SDK's mapper; raise an error for anything in it that would fail or do nothing.
+
+    It has the selected streams: a deselected one may have any schema.
+    """
     masks = {name: entry.metadata.resolve_selection() for name, entry in catalog.items()}
-    schemas = {name: entry.schema.to_dict() for name, entry in catalog.items()}
-    selected = [name for name, mask in masks.items() if mask[()] and name in streams]
-    for name in selected:
-        check_entry(streams[name], schemas[name], masks[name])
-    fields: dict[str, set[str]] = {name: set() for names in STREAMS.values() for name in names}
-    for name, stream in streams.items():
-        fields[name] = {*stream.schema["properties"], *schemas.get(name, {}).get("properties", ())}
-    maps = _Maps(config, fields, logger)
+    masks = {name: mask for name, mask in masks.items() if mask[()] and name in streams}
+    schemas = {name: catalog[name].schema.to_dict() for name in masks}
+    fields: dict[str, Fields] = {name: {} for names in STREAMS.values() for name in names}
+    fields |= {name: stream.schema["properties"] for name, stream in streams.items()}
+    selected: dict[str, Fields] = {}
+    for name, mask in masks.items():
+        own = schemas[name].get("properties", {})
+        fields[name] = {**fields[name], **own}
+        selected[name] = {one: own[one] for one in own if mask["properties", one]}
+    maps = _Maps(config, fields, selected, logger)
     problems = [*maps.problems()]
     if not problems and PSEUDONYM_KEY in (config.get("stream_map_config") or {}):
-        for name in selected:
+        for name, own in selected.items():
             marked = {
                 field
                 for field, definition in streams[name].schema["properties"].items()
-                if (field == EXTRA or is_marked(definition))
-                and field in schemas[name]["properties"]
-                and masks[name]["properties", field]
+                if (field == EXTRA or is_marked(definition)) and field in own
             }
             problems += maps.unmasked(name, marked)
     if len(problems) > _MAX_PROBLEMS:
         problems[_MAX_PROBLEMS:] = [f"and {len(problems) - _MAX_PROBLEMS} more"]
-    mapper = None if problems else _mapper(config, catalog, masks, logger)
-    if mapper is None or (problems := [*_shared_names(mapper, selected)]):
+    mapper = None if problems else _mapper(config, [catalog[name] for name in masks], logger)
+    if mapper is None or (problems := [*_shared_names(mapper)]):
         raise invalid_settings(problems)
+    for name in catalog.keys() - masks.keys():
+        # For a dry run of the SDK, which selects all streams. The metadata is left out because SDK
+        # 0.54 gives a deselected stream an empty schema, in which its stream map misses the key.
+        with suppress(Exception):
+            whole = replace(catalog[name], metadata=MetadataMapping())
+            mapper.register_raw_streams_from_catalog(Catalog({name: whole}))
+    for name, mask in masks.items():
+        if writing_maps(mapper.stream_maps.get(name, ())):
+            check_entry(streams[name], schemas[name], mask)
     return mapper
 
 
@@ -94,8 +115,7 @@ def is_marked(definition: Mapping[str, t.Any]) -> bool:
 
 def _mapper(
     config: Mapping[str, t.Any],
-    catalog: Catalog,
-    masks: Mapping[str, SelectionMask],
+    entries: Iterable[CatalogEntry],
     logger: logging.Logger,
 ) -> PluginMapper:
     name = "*"
@@ -103,11 +123,9 @@ def _mapper(
         # A copy of the maps, because the SDK removes `__else__`.
         maps = {**(config.get("stream_maps") or {})}
         mapper = PluginMapper({**config, "stream_maps": maps}, logger)
-        for name, entry in catalog.items():
-            # SDK 0.54 gives a deselected stream an empty schema, in which its stream map misses
-            # the key. Remove this when 0.55 is the minimum.
-            whole = entry if masks[name][()] else replace(entry, metadata=MetadataMapping())
-            mapper.register_raw_streams_from_catalog(Catalog({name: whole}))
+        for entry in entries:
+            name = entry.tap_stream_id
+            mapper.register_raw_streams_from_catalog(Catalog({name: entry}))
     except Exception as error:  # noqa: BLE001 - whatever the SDK raises for a mistake
         problem = f"the SDK cannot apply the settings to {quoted(name)} ({type(error).__name__}): "
         problem += "correct stream_maps, faker_config or flattening"
@@ -119,19 +137,25 @@ def _mapper(
     raise invalid_settings([problem])  # outside of `except`: the error may quote a value
 
 
-def _shared_names(mapper: PluginMapper, selected: Collection[str]) -> Iterator[str]:
+def _shared_names(mapper: PluginMapper) -> Iterator[str]:
     """Find streams that share a table, in which rows of equal ids would replace each other."""
     streams: dict[str, list[str]] = defaultdict(list)
-    for stream in sorted(mapper.stream_maps.keys() & selected):
+    for stream in sorted(mapper.stream_maps):
         alias: t.Any  # the result of an expression: 2024 is a number
         for alias in aliases_of(mapper.stream_maps[stream]):
             if not isinstance(alias, str) or not alias.strip():
                 yield f"stream_maps gives {stream} an __alias__ that is not text: add quotes"
-            streams[str(alias).casefold()].append(stream)  # targets may ignore the case
-    for alias, names in streams.items():
+            elif not _ALIAS.fullmatch(alias):  # the SDK uses an expression that fails as text
+                yield (
+                    f"stream_maps gives {stream} an __alias__ that is not a name or whose "
+                    "expression fails: use letters, digits and _"
+                )
+            # Targets may ignore the case, and take a-b for the table b in the schema a.
+            streams[str(alias).casefold().rpartition("-")[2]].append(stream)
+    for table, names in streams.items():
         if len(names) > 1:
             yield (
-                f"stream_maps writes {' and '.join(map(quoted, names))} as {quoted(alias)}: give "
+                f"stream_maps writes {' and '.join(map(quoted, names))} as {quoted(table)}: give "
                 "each a separate name"
             )
 
@@ -139,16 +163,18 @@ def _shared_names(mapper: PluginMapper, selected: Collection[str]) -> Iterator[s
 class _Maps:
     """The stream maps of the settings, and what in them would fail or do nothing.
 
-    `fields` has the fields of every stream, none for a stream that this tap does not have.
+    `fields` has the fields of every stream, none for a stream that this tap does not have;
+    `selected` has the selected fields of every selected stream.
     """
 
     def __init__(
         self,
         config: Mapping[str, t.Any],
-        fields: Mapping[str, set[str]],
+        fields: Mapping[str, Fields],
+        selected: Mapping[str, Fields],
         logger: logging.Logger,
     ) -> None:
-        self._fields, self._logger = fields, logger
+        self._fields, self._selected, self._logger = fields, selected, logger
         self._maps: dict[str, t.Any] = {
             name: _DROPPED if rules in _REMOVED else rules
             for name, rules in (config.get("stream_maps") or {}).items()
@@ -156,20 +182,23 @@ class _Maps:
         self._map_config = config.get("stream_map_config") or {}
         self._faker_config = config.get("faker_config") or {}
         self._has_faker = find_spec("faker") is not None
-        self._names = _NAMES
+        self._functions: Collection[str] = ()
 
     def problems(self) -> Iterator[str]:
         if self._faker_config and not self._has_faker:
-            yield f"faker_config {_NEEDS_FAKER}"
+            yield f"faker_config {NEEDS_FAKER}"
         elif self._faker_config or self._maps:
             try:
                 empty = CustomStreamMap(
                     *("", {}, self._faker_config, {"properties": {}}, None, {}), None
                 )
             except Exception:  # noqa: BLE001 - whatever faker raises
-                yield "faker_config is invalid: set locale to one of faker's, such as en_US"
+                yield (
+                    "faker_config is invalid: set locale to one of faker's, such as en_US, and "
+                    "seed to an integer"
+                )
             else:
-                self._names = _NAMES | empty.functions.keys()
+                self._functions = empty.functions.keys()
         wrong = [key for key, rules in self._maps.items() if not isinstance(rules, dict)]
         for key in wrong:
             yield f"stream_maps.{quoted(key)} must be an object, or null to drop the stream"
@@ -185,10 +214,15 @@ class _Maps:
                 yield f"{place} is not an option: the only one is __else__, with null"
         elif not streams:
             yield f"{place} matches no stream{_suggestion(str(source), self._fields)}"
-        elif rules is not _DROPPED and (
-            known := {field for name in streams for field in self._fields[name]}
-        ):
-            yield from self._rule_problems(place, rules, known)
+        elif rules is not _DROPPED and any(map(self._fields.get, streams)):
+            scope = Scope(
+                known={k: v for name in streams for k, v in self._fields[name].items()},
+                selected={k: v for k, v in self._selected.items() if k in streams},
+                functions=self._functions,
+                map_config=self._map_config.keys(),
+                has_faker=self._has_faker,
+            )
+            yield from self._rule_problems(place, rules, scope)
 
     def _replaced(self) -> Iterator[str]:
         for stream, fields in self._fields.items():
@@ -224,7 +258,8 @@ class _Maps:
         maps = self._maps.items()
         return [key for key, rules in maps if fnmatch(stream, key) and "__source__" not in rules]
 
-    def _rule_problems(self, place: str, rules: Rules, known: set[str]) -> Iterator[str]:
+    def _rule_problems(self, place: str, rules: Rules, scope: Scope) -> Iterator[str]:
+        known = scope.known.keys()
         # The name of a copy is its key.
         options = _OPTIONS - ({"__alias__"} if "__source__" in rules else set())
         for name, rule in rules.items():
@@ -237,11 +272,17 @@ class _Maps:
             elif name == "__else__":
                 if rule not in _REMOVED:
                     yield f"{where} must be null"
-            elif name not in {"__key_properties__", "__source__"}:
-                yield from self._expression_problems(where, name, rule, known)
+            elif is_new and not _is_text(name):
+                yield f"{where} is not valid Unicode"
+            elif name not in {"__key_properties__", "__source__"} and (name, rule) != (
+                FILTER,
+                None,
+            ):
+                for problem in expression_problems(name, rule, scope):
+                    yield f"{where} {problem}"
         yield from self._left_fields(place, rules, known)
 
-    def _left_fields(self, place: str, rules: Rules, known: set[str]) -> Iterator[str]:
+    def _left_fields(self, place: str, rules: Rules, known: AbstractSet[str]) -> Iterator[str]:
         kept = known | rules.keys() if "__else__" not in rules else {*rules}
         for name in rules.keys() - known - _OPTIONS:
             if similar := _similar(name, kept - rules.keys()):
@@ -256,48 +297,17 @@ class _Maps:
             key for key in keys or () if rules.get(key, key) in _REMOVED or key not in kept
         ]:
             names = quoted_names(map(str, lost))
-            yield f"{place} leaves out {names}, a key: set __key_properties__"
-
-    def _expression_problems(
-        self, where: str, name: str, rule: t.Any, known: set[str]
-    ) -> Iterator[str]:
-        if not isinstance(rule, str):
-            yield f"{where} must be text"
-            return
-        try:
-            body = ast.parse(rule).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            body = []
-        if len(body) != 1 or not isinstance(body[0], ast.Expr):
-            yield f"{where} is not a valid expression: check quotes and brackets; compare with =="
-        if not body or name == "__alias__":  # may be plain text: first-users
-            return
-        nodes = [*ast.walk(body[0])]
-        own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        names = known | self._names | own | ({"self"} if name in known else set())
-        for node in nodes:
-            match node:
-                case ast.Name("fake") if not self._has_faker:
-                    yield f"{where} {_NEEDS_FAKER}"
-                case ast.Name(used) if used not in names:
-                    yield f"{where} uses {quoted(used)}, which does not exist"
-                case ast.Subscript(
-                    ast.Name("record" | "_" as of), ast.Constant(str(used))
-                ) | ast.Call(
-                    ast.Attribute(ast.Name("record" | "_" as of), "get"),
-                    [ast.Constant(str(used)), *_],
-                ) if used not in known and of not in own:
-                    yield f"{where} uses the field {quoted(used)}, which does not exist"
-                case ast.Subscript(ast.Name("config"), ast.Constant(str(used))) if (
-                    used not in self._map_config
-                ):
-                    yield f"{where} uses {quoted(used)}, which stream_map_config does not have"
+            yield f"{place} leaves out {names}, a key: add a rule, or set __key_properties__"
 
 
 def _rules_for(fields: Collection[str], rules: Rules) -> set[str]:
     """Return the rules that do something for a stream with some fields."""
     effective = {*fields, *_OPTIONS}
     return {name for name, rule in rules.items() if name in effective or rule not in _REMOVED}
+
+
+def _is_text(name: str) -> bool:
+    return not any(map(range(0xD800, 0xE000).__contains__, map(ord, name)))
 
 
 def _resembles_option(name: str) -> bool:

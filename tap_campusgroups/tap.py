@@ -23,7 +23,7 @@ from tap_campusgroups.cli import Command
 from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.connection_test import check_access
 from tap_campusgroups.exceptions import InputError, RunAborted, SettingsError
-from tap_campusgroups.input_files import check_catalog, check_state, origin
+from tap_campusgroups.input_files import InputFile, check_catalog, check_state, origin
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.run_report import reported
 from tap_campusgroups.shutdown import SHUTDOWN
@@ -213,6 +213,7 @@ class TapCampusGroups(Tap):
             path = os.environ.get("TAP_CAMPUSGROUPS_RUN_REPORT") or path
         is_sync = not options.get("about") and isinstance(path, str)
         with reported(path if is_sync else None, cls.logger):
+            _check_files(options)
             super().invoke(**options)
 
     @classmethod
@@ -235,6 +236,7 @@ class TapCampusGroups(Tap):
         if value == CliTestOptionValue.Disabled.value:
             return
         given, catalog = ctx.params["config"], ctx.params["catalog"]
+        _check_files(ctx.params)
         tap = cls(
             config=given.config,
             catalog=catalog and catalog.value,
@@ -259,6 +261,12 @@ class TapCampusGroups(Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         return Command.wrap(super().get_singer_command(), cls.logger)
+
+
+def _check_files(options: Mapping[str, t.Any]) -> None:
+    for name in ("catalog", "state"):
+        if isinstance(file := options.get(name), InputFile):
+            file.check()
 
 
 def _is_selected(entry: CatalogEntry) -> bool:

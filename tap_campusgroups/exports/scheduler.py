@@ -62,9 +62,11 @@ class StreamExports:
     run: Callable[[Slot], Generator[Page, None, None]]  # all exports of a window, in a worker
     # Requests, retries, accepted exports and resubmissions; counted by workers.
     counts: Counter[str] = field(default_factory=Counter)
-    # Counted by the main thread: rows received, records emitted, windows wholly emitted.
+    # Counted by the main thread: rows received, records emitted, those of them that stream maps
+    # dropped, windows wholly emitted.
     rows: int = 0
     emitted: int = 0
+    dropped: int = 0
     windows_done: int = 0
     newest: str = ""  # `updatedOn` of the records, in canonical form
     # Of the scheduler: jobs so far, and those that the main thread has not finished.

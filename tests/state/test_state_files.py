@@ -211,9 +211,10 @@ def test_state_file_with_any_content_is_an_object_or_an_error(content: bytes) ->
     option = click.Option(["--state"])
     try:
         text = read_input(click.Context(click.Command(None)), option, file)
+        assert text is not None
+        text.check()
     except InputError:
         return
-    assert text is not None
     assert json.loads(text.read()).keys() == text.value.keys()
 
 

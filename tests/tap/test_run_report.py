@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,8 +126,10 @@ def test_report_of_a_run_whose_output_is_not_read(
         ({"config": {"page_size": 0}}, "Invalid settings: page_size "),
         ({"catalog": {"streams": []}}, "No stream is selected: "),
         ({"state": {"bookmarks": {LAST: 7}}}, "state.json"),
+        ({"catalog": b""}, "catalog.json: the file must contain one JSON object"),
+        ({"state": b"[]"}, "state.json: the file must contain one JSON object"),
     ],
-    ids=["settings", "catalog", "state"],
+    ids=["settings", "catalog", "state", "empty catalog", "list as state"],
 )
 def test_report_of_a_run_that_cannot_start(
     simulator: Simulator, tmp_path: Path, path: Path, files: dict[str, Any], error: str
@@ -154,6 +158,18 @@ def test_run_without_a_writable_report_reads_nothing(
     output = sync(settings_for(simulator, run_report=str(tmp_path / name)), FIRST)
     assert isinstance(output.error, SettingsError)
     assert str(output.error).startswith("Cannot write run_report: ")
+    assert simulator.requests == []
+
+
+def test_report_to_the_output_of_the_run_is_refused(simulator: Simulator, tmp_path: Path) -> None:
+    """The report would replace the file, and the records would go to a file without a name."""
+    output, config = tmp_path / "output.jsonl", tmp_path / "config.json"
+    config.write_text(json.dumps(settings_for(simulator, run_report=str(output))))
+    command = [sys.executable, "-m", "tap_campusgroups", "--config", str(config)]
+    with output.open("wb") as file:
+        done = subprocess.run(command, stdout=file, stderr=file, check=False)
+    assert done.returncode == 1
+    assert "Cannot write run_report: another file has this path" in output.read_text()
     assert simulator.requests == []
 
 

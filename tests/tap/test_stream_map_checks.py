@@ -77,10 +77,31 @@ MISTAKES: list[tuple[Any, str]] = [
     (users(a="record['a b']"), "users.a uses the field 'a b', which does not exist."),
     (users(a="_.get('x', 1)"), "users.a uses the field x, which does not exist."),
     (users(a="config['x']"), "users.a uses x, which stream_map_config does not have."),
+    (users(email="sha256"), "users.email uses sha256 without brackets: call it, as in sha256(...)"),
+    (users(a="'\\ud800'"), f"users.a{INVALID}"),
+    ({"users": {"\ud800": "id"}}, r"users.'\ud800' is not valid Unicode."),
+    ({"*": {"a": "md5(email) if email else None"}}, "'*'.a uses email, which academic_experience"),
+    # Filters
+    *(
+        (users(__filter__=text), "users.__filter__ is the same for every row: compare a field, or")
+        for text in ("0", "'not deactivated'", "(id == 1,)", "[id == 1]", "id == 3 or 4", "f'{id}'")
+    ),
+    (
+        users(__filter__="deactivated == 'false'"),
+        "users.__filter__ compares deactivated with a value that is not a boolean.",
+    ),
+    (users(__filter__="'3' != record['id']"), "users.__filter__ compares id with a value that is "),
+    (
+        {"*": {"__filter__": "record.get('deleted') == 0"}},
+        "'*'.__filter__ uses the field deleted, which groups does not have or deselects.",
+    ),
     # Keys
-    (users(id=None), "users leaves out id, a key: set __key_properties__."),
-    (users(__else__=None, email="email"), "users leaves out id, a key: set __key_properties__."),
-    (users(__key_properties__=["uid", 7]), "users leaves out '7', uid, a key: set __key_prop"),
+    (users(id=None), "users leaves out id, a key: add a rule, or set __key_properties__."),
+    (
+        users(__else__=None, email="email"),
+        "users leaves out id, a key: add a rule, or set __key_properties__.",
+    ),
+    (users(__key_properties__=["uid", 7]), "users leaves out '7', uid, a key: add a rule, o"),
     (users(__key_properties__="id"), "users.__key_properties__ must be a list."),
     # Names of tables
     *((users(__alias__=text), f"users.__alias__{INVALID}") for text in ("", "a b")),
@@ -88,6 +109,14 @@ MISTAKES: list[tuple[Any, str]] = [
     *(
         (users(__alias__=text), "stream_maps gives users an __alias__ that is not text: add quotes")
         for text in ("2024", "' '")
+    ),
+    *(
+        (users(__alias__=text), "stream_maps gives users an __alias__ that is not a name or whose")
+        for text in ("config['p'] + '_users'", "__original_stream_name__", "'a\\nb'", "'u' * 300")
+    ),
+    (
+        users(__alias__="cg-people") | {"members": {"__alias__": "People"}},
+        "stream_maps writes member",
     ),
     (users(__alias__="Members"), "stream_maps writes members and users as members: give each a s"),
     (users() | {"USERS": {"__source__": "users"}}, "stream_maps writes users and users as users: "),
@@ -135,12 +164,15 @@ def test_mistake_in_stream_maps_is_one_line_that_quotes_no_value(
         users(__alias__="first-users") | {"copy": {"__source__": "user?", "bio": None}},
         users(id="id", mail="email", __else__="__NULL__") | {"__else__": None},
         users(id=None, __key_properties__=None) | {"stores": {"unknown": None}},
-        users(n="[_['label'] for _ in (tags and [])]", email="self", b="str(_)"),
-        users(a="config.get('x', 1)", b="record.get('bio', '')", bio=None),
+        users(tags="[_['label'] for _ in (tags and [])]", email="self", b="str(_)"),
+        users(a="str(config.get('x', 1))", b="record.get('bio', '')", bio=None),
         users(emailDomain="email", eMail="email", email=None) | {"members": "__NULL__"},
         users(eMail="email", id="id", __else__=None) | {"members": None},
         {"*": None} | users() | {"members": {"a": "str(id)"}},
         {"*": {"email": None}} | users(email="email") | {"members": {"a": "str(id)"}},
+        {"*": {"__filter__": "id > 0"}}
+        | users(__filter__=None)
+        | {"members": {"__filter__": "True"}},
         users(__loaded_at="str(datetime.datetime.now())"),
         users(__alias__="tags") | {"members": {"__alias__": "surveys"}},  # not selected
     ],
@@ -245,6 +277,13 @@ def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
         ({"_extra": {"type": ["object"]}}, "changes the type of _extra or restricts its values. "),
         ({"_extra": {"additionalProperties": False}}, "changes the type of _extra or restricts i"),
         ({"_extra": {"properties": {"a": {}}}}, "changes the type of _extra or restricts its val"),
+        (
+            {"name": {"enum": ["x"]}},
+            "does not allow null in name. Add null to its type and values.",
+        ),
+        ({"capacity": {"type": "integer"}}, "does not allow null in capacity. Add null to its"),
+        ({"": {"type": "string"}}, "has a schema whose type is not object. Correct it."),
+        ({"id": None}, "restricts whole rows with required, which a row may violate. Remove it."),
         ({"": {"required": ["name"]}}, "restricts whole rows with required, which a row may viol"),
         ({"": {"oneOf": [{}]}}, "restricts whole rows with oneOf, which a row may violate. Remov"),
         (
@@ -268,7 +307,8 @@ def test_catalog_that_rows_would_violate_is_one_line(changes: dict[str, Any], pr
         {"_extra": None, "updatedOn": None},
         {"updatedOn": False},
         {"": {"additionalProperties": False, "required": ["id"]}},
-        {"updatedOn": {"description": "changed"}, "name": {"enum": ["x"]}},
+        {"updatedOn": {"description": "changed"}, "name": {"enum": ["x", None]}},
+        {"_extra": {"additionalProperties": True, "default": None}},
         {"": {"deprecated": True, "default": {}, "examples": [{}], "x-note": "a stream of events"}},
     ],
     ids=str,
@@ -313,3 +353,57 @@ def test_command_line_ends_with_one_line_before_any_request(
         assert only_error(caplog).startswith(error)
     # Meltano runs the discovery with the same settings.
     assert invoke(tmp_path, "--discover", config=config).exit_code == 0
+
+
+# Rows
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ({"id": "md5(str(id))", "__key_properties__": ["id"]}, "id, which is declared as integer"),
+        ({"a": "id + 1"}, "a, which is declared as string. Wrap the whole expression in int(...)."),
+        (
+            {"a": "id > 3"},
+            "a, which is declared as string. Wrap the whole expression in bool(...).",
+        ),
+        (
+            {"gender": "[1]"},
+            "gender, which is declared as object. Wrap the whole expression in str(",
+        ),
+    ],
+)
+def test_value_of_another_type_than_its_column_fails_the_stream(
+    service: Simulator, rules: dict[str, Any], problem: str
+) -> None:
+    """The SDK declares the type of a mapped field without looking at its values."""
+    output = sync(settings_for(service, stream_maps=users(**rules)), "users", "members")
+    assert f"a stream map returns a value of another type for {problem}" in str(output.error)
+    assert len(output.records["members"]) == 2
+    cast = {name: f"str({rule})" for name, rule in rules.items() if name[0] != "_"}
+    output = sync(settings_for(service, stream_maps=users(**(rules | cast))), "users")
+    assert output.error is None
+    assert len(output.records["users"]) == 2
+
+
+@pytest.mark.parametrize(("rule", "left"), [("id > 99", 0), ("id == 1", 1), ("id > 0", 2)])
+def test_filter_that_drops_all_rows_is_a_warning(
+    service: Simulator, caplog: pytest.LogCaptureFixture, rule: str, left: int
+) -> None:
+    output = sync(settings_for(service, stream_maps=users(__filter__=rule)), "users")
+    assert len(output.records.get("users", [])) == left
+    assert f"Stream completed: stream=users records={left} " in caplog.text
+    dropped = "Stream 'users': stream maps dropped all 2 rows. Check __filter__"
+    assert (dropped in caplog.text) is (left == 0)
+
+
+def test_mistakes_of_streams_that_are_not_selected_do_not_matter(service: Simulator) -> None:
+    catalog = only("users")
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] != "users":
+            entry["schema"] = {"type": 5, "properties": {"id": {"type": 5}}}
+    flat = {"flattening_enabled": True, "flattening_max_depth": 1, "flattening_max_key_length": 12}
+    maps = {"*": {"__key_properties__": ["id", "email"]}}
+    output = sync(settings_for(service, stream_maps=maps, **flat), catalog=catalog)
+    assert output.error is None
+    assert len(output.records["users"]) == 2
