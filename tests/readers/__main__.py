@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
-from contextlib import chdir
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -180,7 +181,8 @@ def check_documented_code() -> None:
         names: dict[str, Any] = {}
         results = []
         for block in documents.blocks(page, "python"):
-            exec(block, names)  # noqa: S102 - code of the page
+            with redirect_stdout(io.StringIO()):
+                exec(block, names)  # noqa: S102 - code of the page
             results.append(_amounts(names))
     if results != [NEWEST] * len(results) or len(results) != 5:
         sys.exit(f"the code of {PAGE.name} does not read the newest rows: {results}")

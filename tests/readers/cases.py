@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
@@ -103,12 +104,15 @@ def _converted(value: Any) -> Any:
 
 def _without_text(value: Any) -> Any:
     """Return a value with the meaning of its JSON text, which some inferred columns have."""
-    if isinstance(value, list):
-        return [_without_text(one) for one in value]
-    try:
-        return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
-    except ValueError:
-        return value
+    match value:
+        case dict():
+            return {name: _without_text(one) for name, one in value.items()}
+        case list():
+            return [_without_text(one) for one in value]
+        case str():
+            with suppress(ValueError):
+                return json.loads(value, parse_float=Decimal)
+    return value
 
 
 _EXTRA: Final = maybe("object")
