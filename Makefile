@@ -3,6 +3,7 @@
 # make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
 # make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
 # make test-lowest   run the tap's tests on the lowest versions of its dependencies, in their own environment
+# make readers       read files of target-jsonl with DuckDB, ClickHouse, PyArrow, pandas and Polars
 # make storm         play random storms with thousands of seeds, for instance SEEDS=5000
 # make lint          run the linters and the type checker
 # make package       build the wheel and the source archive, and check them
@@ -27,8 +28,9 @@ MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT=
 LOWEST_VENV := .venv-lowest
 LOWEST_BIN := $(LOWEST_VENV)/bin
 MUTATION_VENV := .venv-mutation
+READERS_VENV := .venv-readers
 
-.PHONY: demo orchestrate test test-next-sdk test-lowest storm mutation lint package bench generate clean
+.PHONY: demo orchestrate test test-next-sdk test-lowest readers storm mutation lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m examples.demo
@@ -47,6 +49,9 @@ test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
 # The plugin of anyio, a package that Meltano needs, is too old for pytest here.
 test-lowest: $(LOWEST_VENV)/.ready
 	$(LOWEST_BIN)/python -m pytest -p no:anyio --ignore=tests/pipelines --ignore=tests/project --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+readers: $(READERS_VENV)/.ready
+	$(READERS_VENV)/bin/python -m tests.readers
 
 SEEDS ?= 1000
 storm: $(VENV)/.ready
@@ -94,7 +99,7 @@ bench: .meltano/.ready
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) .mutation .meltano dist
+	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) $(READERS_VENV) .mutation .meltano dist
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
@@ -125,6 +130,13 @@ $(MUTATION_VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(MUTATION_VENV)
 	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group mutation
+	touch $@
+
+$(READERS_VENV)/.ready: pyproject.toml
+	rm -rf $(READERS_VENV)
+	$(PYTHON) -m venv $(READERS_VENV)
+	$(READERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(READERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group readers
 	touch $@
 
 .meltano/.ready: $(VENV)/.ready meltano.yml

@@ -6,7 +6,7 @@ import typing as t
 from functools import partial
 from pathlib import Path
 
-from scripts.generate import hub, joins, masking, reference
+from scripts.generate import hub, joins, masking, readers, reference
 from scripts.generate.pictures import architecture, overview, state
 from scripts.generate.pictures.svg import DARK, LIGHT
 
@@ -26,6 +26,8 @@ FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/joins.md": joins.text,
     "docs/streams.md": reference.text,
     "docs/hub/tap-campusgroups.yml": hub.text,
+    "examples/clickhouse.sql": readers.clickhouse,
+    "examples/duckdb.sql": readers.duckdb,
     "examples/masked.meltano.yml": masking.text,
 }
 """Generators by path of the file, relative to the root folder."""

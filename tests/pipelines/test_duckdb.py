@@ -1,42 +1,24 @@
-"""`examples/duckdb.sql` on the files that target-jsonl wrote in two runs."""
+"""`examples/duckdb_attendance.sql` on the files that target-jsonl wrote in two runs."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from copy import deepcopy
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
 from tests.simulator import Dataset, Simulator
-from tests.support import attendance, pipeline
+from tests.support import attendance, documents
 from tests.support.harness import NEWEST, settings_for, sync
+from tests.support.pipeline import write_jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 STREAMS = ("events", "checkins", "rsvp")
-SCRIPT = pipeline.PROJECT / "examples" / "duckdb.sql"
-
-
-def write_jsonl(messages: Iterable[dict[str, Any]], folder: Path) -> None:
-    """Append the messages of the tap to the files of target-jsonl."""
-    config = folder.parent / "target.json"
-    config.write_text(
-        json.dumps({"destination_path": str(folder), "do_timestamp_file": False}), encoding="utf-8"
-    )
-    subprocess.run(
-        [pipeline.plugin("target-jsonl"), "--config", config],
-        env=pipeline.bare_environment(folder.parent),
-        input="".join(f"{json.dumps(message)}\n" for message in messages).encode(),
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
+SCRIPTS = ("examples/duckdb.sql", "examples/duckdb_attendance.sql")
 
 
 @pytest.mark.slow
@@ -48,20 +30,21 @@ def test_attendance_in_duckdb_matches_the_service(
     output.mkdir(parents=True)
     with Simulator(dataset) as service:
         first = sync(settings_for(service), *STREAMS)
-        write_jsonl(first.messages, output)
+        write_jsonl(first.text, output)
         before = {stream: deepcopy(dataset[stream]) for stream in STREAMS}
         later = (NEWEST + timedelta(minutes=30)).isoformat()
         dataset["events"][4].update(name="Moved", updatedOn=later)
         for row in [row for row in dataset["checkins"] if row["deleted"] is False][:3]:
             row.update(deleted=True, updatedOn=later)
-        write_jsonl(sync(settings_for(service), *STREAMS, state=first.states[-1]).messages, output)
+        write_jsonl(sync(settings_for(service), *STREAMS, state=first.states[-1]).text, output)
 
     source = {stream: dataset[stream] for stream in STREAMS}
     expected = {key: counts for key, (*counts, _) in attendance.by_event(source).items()}
     assert expected != {key: counts for key, (*counts, _) in attendance.by_event(before).items()}
     monkeypatch.chdir(tmp_path)
     with duckdb.connect() as connection:
-        connection.execute(SCRIPT.read_text(encoding="utf-8"))
+        for script in SCRIPTS:
+            connection.execute(documents.read(script))
         for table in ("attendance", "'output/campusgroups/attendance.parquet'"):
             rows = connection.execute(
                 f"SELECT event_id, week, rsvps, going, checkins, attendees FROM {table}"  # noqa: S608

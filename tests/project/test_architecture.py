@@ -107,7 +107,7 @@ def test_only_tests_of_examples_and_scripts_import_them() -> None:
         if name.startswith("tests.")
         if any(one.startswith(("examples", "scripts")) for one in imported_modules(name))
     }
-    assert folders <= {"pipelines", "project"}
+    assert folders <= {"pipelines", "project", "readers"}
 
 
 def test_no_module_imports_a_test_module() -> None:

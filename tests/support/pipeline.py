@@ -84,6 +84,22 @@ def plugin(name: str) -> Path:
     return PROJECT / ".meltano" / _EXECUTABLES[name]
 
 
+def write_jsonl(messages: str, folder: Path) -> None:
+    """Append the records of the tap's output to the files of target-jsonl in a folder."""
+    config = folder.parent / "target.json"
+    config.write_text(
+        json.dumps({"destination_path": str(folder), "do_timestamp_file": False}), encoding="utf-8"
+    )
+    subprocess.run(
+        [plugin("target-jsonl"), "--config", config],
+        env=bare_environment(folder.parent),
+        input=messages.encode(),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+
 def missing_plugins() -> list[str]:
     """Return the names of the plugins that `meltano install` has not installed."""
     return [name for name in _EXECUTABLES if not plugin(name).exists()]
