@@ -76,7 +76,8 @@ def _counted(things: Iterable[object]) -> str:
     return ", ".join(f"{count} x {thing}" for thing, count in Counter(map(str, things)).items())
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def listed(counts: Mapping[str, int]) -> str:
+    """Describe counts: `true (3), null (1)`."""
     return ", ".join(f"{name} ({count})" for name, count in counts.items())
 
 
@@ -334,7 +335,8 @@ def _in_turn(client: ProbeClient) -> Finding:
 
 @_assume("lifetime", "A queryId and a token are still good after the wait.", CLIENTS)
 def _lifetime(client: ProbeClient) -> Finding:
-    return _same(client, ("page 1", "queryId later"), ("page 2", "token later"))
+    agrees, seen = _same(client, ("page 1", "queryId later"), ("page 2", "token later"))
+    return agrees, seen and f"after {client.rested / 60:g} minutes: {seen}"
 
 
 # Ranges
@@ -384,7 +386,7 @@ def _filter(client: ProbeClient) -> Finding:
             if (at := row.updated_at) and not (start and end and start <= at < end + second):
                 outside[export.name] += 1
     seen = f"{outside.total()} of {rows} rows outside"
-    return (not outside if rows else None), f"{seen}: {_listed(outside)}" if outside else seen
+    return (not outside if rows else None), f"{seen}: {listed(outside)}" if outside else seen
 
 
 def _same_ids(client: ProbeClient, name: str, other: str) -> Finding:
@@ -490,6 +492,8 @@ def _future_rows(client: ProbeClient) -> Finding:
 
 # Rows
 
+_MAX_SHOWN: t.Final = 12  # fields of an assumption
+
 
 def _by_field(
     client: ProbeClient, found: Callable[[RowSurvey], Mapping[str, t.Any] | Iterable[str]]
@@ -502,13 +506,15 @@ def _by_field(
         for fields in [found(one)]
         for name in fields
     ]
-    return (not seen if rows else None), "; ".join(seen) or f"{rows} rows without exception"
+    more = f"; {len(seen) - _MAX_SHOWN} more" if len(seen) > _MAX_SHOWN else ""
+    text = "; ".join(seen[:_MAX_SHOWN]) + more
+    return (not seen if rows else None), text or f"{rows} rows without exception"
 
 
 def _detail(fields: Mapping[str, t.Any] | Iterable[str], name: str) -> str:
     value = fields[name] if isinstance(fields, dict) else None
     if isinstance(value, dict):
-        return f": {_listed(value)}"
+        return f": {listed(value)}"
     return f" ({value})" if value else ""
 
 
@@ -529,7 +535,7 @@ def _forms(client: ProbeClient) -> Finding:
         Counter[str](),
     )
     odd = [one for one in patterns if one == OTHER_FORM or UNDATED.fullmatch(one)]
-    return (not odd if patterns else None), _listed(dict(patterns.most_common(8)))
+    return (not odd if patterns else None), listed(dict(patterns.most_common(8)))
 
 
 @_assume("all fields", "Rows have all fields of the specification.", SPECIFICATION)
@@ -552,7 +558,7 @@ def _ids(client: ProbeClient) -> Finding:
     rows = sum(one.rows for one in surveys)
     kinds["not an object"] = sum(one.others for one in surveys)
     kinds["missing"] = rows - sum(one.forms["id"].total() for one in surveys)
-    return (kinds["integer"] == rows and not kinds["not an object"] if surveys else None), _listed(
+    return (kinds["integer"] == rows and not kinds["not an object"] if surveys else None), listed(
         +kinds
     )
 
@@ -580,7 +586,7 @@ def _updated(client: ProbeClient) -> Finding:
 @_assume("deleted", "deleted is true, false or null.", SPECIFICATION)
 def _deleted(client: ProbeClient) -> Finding:
     forms = sum((one.deleted for one in client.surveys.values()), Counter[str]())
-    return (set(forms) <= {"true", "false", "null"} if forms else None), _listed(forms)
+    return (set(forms) <= {"true", "false", "null"} if forms else None), listed(forms)
 
 
 # Durations

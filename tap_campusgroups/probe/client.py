@@ -156,6 +156,7 @@ class ProbeClient:
         exchanges: All responses in their order.
         surveys: What the rows look like, by stream.
         requests: Number of requests.
+        rested: Seconds of `rest`.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class ProbeClient:
         self.exchanges: list[Exchange] = []
         self.surveys: dict[str, RowSurvey] = {}
         self.requests = 0
+        self.rested = 0.0
         self._clock, self._sleep = clock, sleep
         self._deadline = clock() + MAX_SECONDS
         self._connection = Connection()
@@ -245,6 +247,7 @@ class ProbeClient:
         """Wait, without using up the time of the client."""
         self._deadline += seconds
         self._sleep(seconds)
+        self.rested += seconds
 
     def send(
         self,

@@ -196,7 +196,9 @@ def known_row(client: ProbeClient, *, has_fraction: bool) -> RowKey | None:
 def _instants(client: ProbeClient, plan: Plan) -> None:
     whole, fraction = (known_row(client, has_fraction=has) for has in (False, True))
     if (row := whole or fraction) and (at := row.updated_at):
-        exact = format_timestamp(at, "auto")
+        exact = format_timestamp(at, "milliseconds" if at.microsecond else "seconds")
+        if at.microsecond % 1000:
+            exact = format_timestamp(at)
         hour = [
             (at + hours * _HOUR).astimezone(_OFFSET).replace(microsecond=0) for hours in (-1, 1)
         ]

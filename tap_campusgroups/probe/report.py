@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tap_campusgroups.exceptions import InputError
-from tap_campusgroups.probe.assumptions import ASSUMPTIONS, Result, result
+from tap_campusgroups.probe.assumptions import ASSUMPTIONS, Result, listed, result
 from tap_campusgroups.records.json_codec import format_json
 
 if t.TYPE_CHECKING:
@@ -121,11 +121,9 @@ def markdown(contents: dict[str, t.Any]) -> str:
     if exports := contents["exports"]:
         lines += ["", *_table(list(exports[0]), (list(one.values()) for one in exports))]
     for stream, survey in contents["streams"].items():
-        forms = (
-            [name, ", ".join(f"{key} ({value})" for key, value in found.items())]
-            for name, found in survey["fields"].items()
-        )
-        lines += ["", f"{stream}: {survey['rows']} rows\n", *_table(("field", "forms"), forms)]
+        rows = ([name, *map(listed, one.values())] for name, one in survey["fields"].items())
+        columns = ("field", "forms", "patterns")
+        lines += ["", f"{stream}: {survey['rows']} rows\n", *_table(columns, rows)]
     return "\n".join(lines) + "\n"
 
 

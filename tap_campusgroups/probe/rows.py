@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tap_campusgroups.records.converter import EXTRA, Converter, single_type
-from tap_campusgroups.records.json_codec import JSON_TYPES
+from tap_campusgroups.records.json_codec import JSON_TYPES, JsonError
 from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import ConversionError, to_number
 
@@ -91,8 +91,9 @@ class RowSurvey:
             for name, (kind, text_format) in self._fields.items():
                 if name in row:
                     self._count(name, row[name], kind, text_format)
-            updated = self._convert(row)["updatedOn"]
-            self.newest = max(self.newest or "", updated or "") or None
+            with suppress(JsonError):  # nested too deeply
+                updated = self._convert(row)["updatedOn"]
+                self.newest = max(self.newest or "", updated or "") or None
 
     def _count(self, name: str, value: t.Any, kind: str | None, text_format: str | None) -> None:
         form = _form(value, kind)
@@ -124,12 +125,9 @@ class RowSurvey:
             "rows": self.rows,
             "not_objects": self.others,
             "fields": {
-                name: dict(self.forms[name]) | ({"patterns": dict(p)} if p else {})
+                name: {"forms": dict(self.forms[name]), "patterns": dict(self.patterns[name])}
                 for name in self._fields
-                if (p := self.patterns.get(name)) or self.forms[name]
             },
-            "missing": self.missing() if self.rows else [],
-            "unexpected": self.unexpected(),
             "not_convertible": dict(self.quality.type_mismatches),
             "unknown": {
                 name: {"values": stats.count, "types": sorted(stats.types)}
