@@ -51,6 +51,7 @@ MAX_REQUESTED_DELAY: t.Final = 60.0  # of a Retry-After
 FIRST_INTERVAL: t.Final = 2.0  # between two polls of an export
 MAX_INTERVAL: t.Final = 15.0
 
+_KNOWN_KEYS: t.Final = {"queryid", "message", "results", "nexttoken"}  # in any spelling
 _SCHEMAS: t.Final = SchemaDirectory(schemas)
 
 
@@ -117,6 +118,7 @@ class Export:
     exchanges: list[Exchange] = field(default_factory=list)
     queued: float = 0.0  # seconds
     running: float = 0.0
+    waited: float = 0.0  # until the last poll at which it was not ready
     polled: float = 0.0  # when, by the client's clock
     due: float = 0.0
     interval: float = FIRST_INTERVAL
@@ -227,8 +229,10 @@ class ProbeClient:
         export.polled = now
         seconds = export.queued + export.running
         if kind not in WAITING:
-            self._first_interval = min(seconds, MAX_INTERVAL)
+            # Halfway between the last poll at which it was not ready and this one.
+            self._first_interval = min((export.waited + seconds) / 2, MAX_INTERVAL)
             return True
+        export.waited = seconds
         export.due = now + export.interval
         export.interval = min(1.5 * export.interval, MAX_INTERVAL)
         if seconds >= MAX_EXPORT_SECONDS:
@@ -373,13 +377,19 @@ def _fields(content: bytes) -> dict[str, Raw]:
 
 def _keys(content: bytes) -> tuple[str, ...]:
     """Return the keys of a body, those that may be data hidden."""
-    return tuple(redact_keys([key]) for key in _fields(content))
+    return tuple(
+        key if _plain(key) in _KNOWN_KEYS else redact_keys([key]) for key in _fields(content)
+    )
+
+
+def _plain(key: str) -> str:
+    return key.replace("_", "").lower()
 
 
 def _token_form(content: bytes) -> str:
     """Return whether the token of a page is text, empty, null or absent."""
     for key, raw in _fields(content).items():
-        if key.replace("_", "").lower() == "nexttoken":
+        if _plain(key) == "nexttoken":
             kind = describe_json(raw)
             return "empty" if bytes(memoryview(raw)).strip() == b'""' else kind
     return "absent"

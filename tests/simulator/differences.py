@@ -8,7 +8,7 @@ Each changes a simulator for the rest of its life: its answers, or the rows of i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .responses import Response
     from .simulator import Simulator
 
-    Change = Callable[[RequestContext, CompleteResponse], Response]
+    Change = Callable[[RequestContext, CompleteResponse], CompleteResponse]
     Difference = Callable[[Simulator], None]
 
 DIFFERENCES: Final[dict[str, Difference]] = {}
@@ -39,20 +39,22 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Different(FaultType):
-    """Another response in place of the regular one."""
+class Differences(FaultType):
+    """Changes of the regular response, one after the other.
 
-    change: Change
-    phase: str | None = None
+    Attributes:
+        changes: Each with its phase; "page" is any page, None any response.
+    """
 
-    @override
-    def applies(self, context: RequestContext) -> bool:
-        is_page = self.phase == "page" and context.phase in PAGES
-        return self.phase in {None, context.phase} or is_page
+    changes: list[tuple[str | None, Change]] = field(default_factory=list)
 
     @override
     def respond(self, context: RequestContext) -> Response:
-        return self.change(context, context.execute())
+        response = context.execute()
+        for phase, change in self.changes:
+            if phase in {None, context.phase} or (phase == "page" and context.phase in PAGES):
+                response = change(context, response)
+        return response
 
 
 def _differs(name: str) -> Callable[[Difference], Difference]:
@@ -64,7 +66,7 @@ def _differs(name: str) -> Callable[[Difference], Difference]:
 
 
 def _answers(name: str, phase: str | None) -> Callable[[Change], Change]:
-    """Register a change of the responses in a phase; "page" is any page, None any response."""
+    """Register a change of the responses in a phase of `Differences`."""
 
     def register(change: Change) -> Change:
         DIFFERENCES[name] = lambda simulator: _inject(simulator, change, phase)
@@ -74,7 +76,11 @@ def _answers(name: str, phase: str | None) -> Callable[[Change], Change]:
 
 
 def _inject(simulator: Simulator, change: Change, phase: str | None = None) -> None:
-    simulator.inject(Different(change, phase).on(times=None))
+    types = [fault.type for fault in simulator.faults]
+    found = next((one for one in types if isinstance(one, Differences)), None)
+    if found is None:
+        simulator.inject((found := Differences()).on(times=None))
+    found.changes.append((phase, change))
 
 
 def _has_rows(name: str) -> Callable[[Callable[[list[Row]], None]], Callable[[list[Row]], None]]:
@@ -101,7 +107,7 @@ def _body(response: CompleteResponse) -> dict[str, Any]:
 
 
 @_answers("submit", "submit")
-def _other_key(_: RequestContext, response: CompleteResponse) -> Response:
+def _other_key(_: RequestContext, response: CompleteResponse) -> CompleteResponse:
     return json_response(HTTPStatus.CREATED, {"query_id": _body(response)["queryId"]})
 
 
@@ -122,12 +128,12 @@ def _state_in_body(simulator: Simulator) -> None:
 
 
 @_answers("page keys", "page")
-def _another_key(_: RequestContext, response: CompleteResponse) -> Response:
+def _another_key(_: RequestContext, response: CompleteResponse) -> CompleteResponse:
     return json_response(HTTPStatus.OK, {**_body(response), "Total": 7})
 
 
 def _accept_refused(name: str, message: bytes, answer: CompleteResponse) -> None:
-    def change(_: RequestContext, response: CompleteResponse) -> Response:
+    def change(_: RequestContext, response: CompleteResponse) -> CompleteResponse:
         return answer if message in response.body else response
 
     _answers(name, "refused")(change)
@@ -148,12 +154,12 @@ _accept_refused(
 
 
 @_answers("empty token", "first_page")
-def _refuse_empty_token(context: RequestContext, response: CompleteResponse) -> Response:
+def _refuse_empty_token(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
     return REFUSED if "token" in context.parameters else response
 
 
 def _header(assumption: str, name: str, value: str) -> None:
-    def change(_: RequestContext, response: CompleteResponse) -> Response:
+    def change(_: RequestContext, response: CompleteResponse) -> CompleteResponse:
         return replace(response, headers={**response.headers, name: value})
 
     _answers(assumption, None)(change)
@@ -169,7 +175,7 @@ _header("rate limit", "X-RateLimit-Remaining", "10")
 
 
 @_answers("page size", "first_page")
-def _short_first_page(context: RequestContext, response: CompleteResponse) -> Response:
+def _short_first_page(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
     if context.size <= 1:
         return response
     context.size -= 1
@@ -177,7 +183,7 @@ def _short_first_page(context: RequestContext, response: CompleteResponse) -> Re
 
 
 @_answers("default size", "first_page")
-def _small_default(context: RequestContext, response: CompleteResponse) -> Response:
+def _small_default(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
     if "size" in context.parameters:
         return response
     context.size = 10
@@ -185,7 +191,7 @@ def _small_default(context: RequestContext, response: CompleteResponse) -> Respo
 
 
 @_answers("last page", "page")
-def _token_after_full_page(context: RequestContext, response: CompleteResponse) -> Response:
+def _token_after_full_page(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
     page, query = context.page(), context.existing_query
     if page.next_token or len(page.rows) < context.size:
         return response
@@ -193,7 +199,7 @@ def _token_after_full_page(context: RequestContext, response: CompleteResponse) 
 
 
 @_answers("pages differ", "later_page")
-def _repeated_row(context: RequestContext, _: CompleteResponse) -> Response:
+def _repeated_row(context: RequestContext, _: CompleteResponse) -> CompleteResponse:
     page = context.page()
     return Page((context.existing_query.rows[0], *page.rows[1:]), page.next_token).response()
 
@@ -202,7 +208,7 @@ def _repeated_row(context: RequestContext, _: CompleteResponse) -> Response:
 def _pages_shuffled(simulator: Simulator) -> None:
     asked: list[str] = []
 
-    def change(context: RequestContext, _: CompleteResponse) -> Response:
+    def change(context: RequestContext, _: CompleteResponse) -> CompleteResponse:
         page = context.page()
         asked.append(context.existing_query.id)
         turn = len(asked) % max(1, len(page.rows))
@@ -215,7 +221,7 @@ def _pages_shuffled(simulator: Simulator) -> None:
 def _tokens_for_one_use(simulator: Simulator) -> None:
     used: set[str | None] = set()
 
-    def change(context: RequestContext, response: CompleteResponse) -> Response:
+    def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
         is_used = context.token in used
         used.add(context.token)
         return REFUSED if is_used else response
@@ -227,7 +233,7 @@ def _tokens_for_one_use(simulator: Simulator) -> None:
 def _one_query_at_a_time(simulator: Simulator) -> None:
     current = [""]
 
-    def change(context: RequestContext, response: CompleteResponse) -> Response:
+    def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
         if context.phase == "first_page":
             current[0] = context.existing_query.id
         return response if current[0] == context.existing_query.id else REFUSED
@@ -237,7 +243,7 @@ def _one_query_at_a_time(simulator: Simulator) -> None:
 
 @_differs("lifetime")
 def _short_lifetime(simulator: Simulator) -> None:
-    def change(context: RequestContext, response: CompleteResponse) -> Response:
+    def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
         age = simulator.clock() - context.existing_query.submitted
         return response if age < 240 else REFUSED
 
@@ -253,7 +259,7 @@ def _selects(
     """Register a service that reads another range than the one that was asked for."""
 
     def difference(simulator: Simulator) -> None:
-        def change(context: RequestContext, response: CompleteResponse) -> Response:
+        def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
             if context.window and context.query and context.stream:
                 start, end = other(context, *context.window)
                 rows = simulator.dataset.select(context.stream, start, end)
@@ -288,7 +294,7 @@ _selects("offset", _ignore_offset)
 def _fewer_rows_each_time(simulator: Simulator) -> None:
     asked: list[object] = []
 
-    def change(context: RequestContext, response: CompleteResponse) -> Response:
+    def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
         if context.query:
             context.query.rows = context.query.rows[asked.count(context.window) :]
             asked.append(context.window)
@@ -299,7 +305,7 @@ def _fewer_rows_each_time(simulator: Simulator) -> None:
 
 @_differs("order")
 def _sorted(simulator: Simulator) -> None:
-    def change(context: RequestContext, response: CompleteResponse) -> Response:
+    def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
         if context.query:
             context.query.rows = sorted(
                 context.query.rows,
@@ -311,7 +317,7 @@ def _sorted(simulator: Simulator) -> None:
 
 
 def _refuses(name: str, is_refused: Callable[[RequestContext], bool]) -> None:
-    def change(context: RequestContext, response: CompleteResponse) -> Response:
+    def change(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
         return REFUSED if is_refused(context) else response
 
     _answers(name, "submit")(change)
@@ -345,7 +351,7 @@ def _future_row(rows: list[Row]) -> None:
 
 
 @_answers("duration", "submit")
-def _slow_export(context: RequestContext, response: CompleteResponse) -> Response:
+def _slow_export(context: RequestContext, response: CompleteResponse) -> CompleteResponse:
     if context.query and context.window:
         start, end = context.window
         is_long = end - start > timedelta(days=300)
@@ -393,7 +399,7 @@ def _two_versions(rows: list[Row]) -> None:
 
 
 @_answers("updatedOn", "page")
-def _without_updated_on(_: RequestContext, response: CompleteResponse) -> Response:
+def _without_updated_on(_: RequestContext, response: CompleteResponse) -> CompleteResponse:
     body = _body(response)
     for row in body["Results"][:1]:
         row["updatedOn"] = None

@@ -139,6 +139,11 @@ class Simulator:
         """Replace the time for the Date header."""
         self._server.now = now
 
+    @property
+    def faults(self) -> list[Fault]:
+        """A copy of the injected faults."""
+        return self._service.faults.all()
+
     def clear_faults(self) -> None:
         """Remove all injected faults."""
         self._service.faults.clear()
