@@ -85,8 +85,17 @@ def _pages(client: ProbeClient) -> Iterator[Exchange]:
     return (one for one in client.exchanges if one.is_page)
 
 
-def _accepted(client: ProbeClient) -> Iterator[Export]:
-    return (one for one in client.exports.values() if one.query_id)
+def _over(client: ProbeClient, name: str) -> Export | None:
+    """Return an export by its name, if it has a page or an error other than a rate limit."""
+    export = client.exports.get(name)
+    if not export or not export.is_over:
+        return None
+    return None if export.exchanges[-1].parsed.kind is ResponseKind.BUSY else export
+
+
+def _all_over(client: ProbeClient) -> list[Export]:
+    """Return the exports that are over, except those that ask for an error."""
+    return [one for name in client.exports if name != "bad date" and (one := _over(client, name))]
 
 
 # Statuses and shapes
@@ -94,11 +103,7 @@ def _accepted(client: ProbeClient) -> Iterator[Export]:
 
 @_assume("submit", "A POST is answered by 200 with the key queryId.", DOCUMENT)
 def _submit(client: ProbeClient) -> Finding:
-    posts = [
-        one.exchanges[0]
-        for one in client.exports.values()
-        if one.exchanges and one.name != "bad date"
-    ]
+    posts = [one.exchanges[0] for one in _all_over(client)]
     shapes = [f"{one.parsed.status} with {', '.join(one.keys) or 'no key'}" for one in posts]
     return (set(shapes) == {"200 with queryId"} if posts else None), _counted(shapes)
 
@@ -107,20 +112,20 @@ def _submit(client: ProbeClient) -> Finding:
     "states", "Polls are answered by 201 (queued), then 202 (running), then 200.", SPECIFICATION
 )
 def _states(client: ProbeClient) -> Finding:
-    ready = [one for one in _accepted(client) if one.page]
-    orders = [" ".join(map(str, dict.fromkeys(one.statuses))) for one in ready]
-    all_known = all(
-        one.statuses == sorted(one.statuses, key=[201, 202, 200].index)
-        if set(one.statuses) <= {200, 201, 202}
-        else False
-        for one in ready
+    failed = [one for one in _all_over(client) if not one.page]
+    orders = [one.statuses for one in _all_over(client) if one.page]
+    seen = _counted(
+        [
+            *(" ".join(map(str, dict.fromkeys(one))) for one in orders),
+            *(one.exchanges[-1] for one in failed),
+        ]
     )
-    waited = any(len(one.statuses) > 1 for one in ready)
-    failed = [one.exchanges[-1] for one in _accepted(client) if not one.page and one.statuses]
-    seen = _counted([*orders, *failed])
-    if failed or not all_known:
+    known = [
+        [one for status in (201, 202, 200) for one in order if one == status] for order in orders
+    ]
+    if failed or orders != known:
         return False, seen
-    return (True if waited else None), seen
+    return (True if any(len(one) > 1 for one in orders) else None), seen
 
 
 @_assume("wait bodies", "201 and 202 have only the key message, with a known text.", SPECIFICATION)
@@ -183,8 +188,7 @@ def _oversized(client: ProbeClient) -> Finding:
     SPECIFICATION,
 )
 def _bad_date(client: ProbeClient) -> Finding:
-    export = client.exports.get("bad date")
-    if not export or not export.exchanges:
+    if not (export := _over(client, "bad date")):
         return _NOTHING
     return export.exchanges[0].parsed.kind is ResponseKind.REJECTED, str(export.exchanges[-1])
 
@@ -347,8 +351,8 @@ def _presence(client: ProbeClient, names: Iterable[str]) -> dict[str, tuple[bool
     row = known_row(client, has_fraction=False) or known_row(client, has_fraction=True)
     found = {}
     for name in names if row else ():
-        export = client.exports.get(name)
-        if row and export and export.exchanges:
+        export = _over(client, name)
+        if row and export:
             is_there = row.id in export.ids()
             seen = "the row is there" if is_there else str(export.exchanges[-1])
             found[name] = is_there, f"{name}: {seen}"
@@ -369,7 +373,7 @@ def _offset(client: ProbeClient) -> Finding:
 
 @_assume("precision", "Fractions of a second count in a range.", INFERENCE)
 def _precision(client: ProbeClient) -> Finding:
-    row, export = known_row(client, has_fraction=True), client.exports.get("one second")
+    row, export = known_row(client, has_fraction=True), _over(client, "one second")
     if row is None or export is None or not export.page:
         return _NOTHING
     is_there = row.id in export.ids()
@@ -390,8 +394,8 @@ def _filter(client: ProbeClient) -> Finding:
 
 
 def _same_ids(client: ProbeClient, name: str, other: str) -> Finding:
-    one, two = client.exports.get(name), client.exports.get(other)
-    if not (one and one.page and one.is_complete and two and two.exchanges):
+    one, two = _over(client, name), _over(client, other)
+    if not (one and one.is_complete and two):
         return _NOTHING
     if not two.page:
         return False, str(two.exchanges[-1])
@@ -422,8 +426,7 @@ def _date(client: ProbeClient) -> Finding:
 
 @_assume("start in 1900", "A range may start in 1900.", INFERENCE)
 def _start_1900(client: ProbeClient) -> Finding:
-    export = client.exports.get("from 1900")
-    if not export or not export.exchanges:
+    if not (export := _over(client, "from 1900")):
         return _NOTHING
     return export.page is not None, str(export.exchanges[-1])
 
@@ -432,8 +435,8 @@ def _start_1900(client: ProbeClient) -> Finding:
     "end in the future", "A range may end in the future, and has all rows up to now.", INFERENCE
 )
 def _future(client: ProbeClient) -> Finding:
-    day, export = client.exports.get("day"), client.exports.get("future end")
-    if not export or not export.exchanges:
+    day, export = _over(client, "day"), _over(client, "future end")
+    if not export:
         return _NOTHING
     missing = len(day.ids() - export.ids()) if day and day.is_complete else 0
     has_all = missing == 0 or not export.is_complete
@@ -595,10 +598,6 @@ def _deleted(client: ProbeClient) -> Finding:
 @_assume("duration", "An export of a year is ready within export_timeout_minutes.", CLIENTS)
 def _duration(client: ProbeClient) -> Finding:
     found = [one for name in ("day", "month", "year") if (one := client.exports.get(name))]
-    seen = [
-        f"{one.name} {one.queued:.0f} s queued, {one.running:.0f} s running"
-        for one in found
-        if one.statuses
-    ]
-    slow = [one for one in found if one.statuses and not one.page]
-    return (not slow if seen else None), "; ".join(seen)
+    found = [one for one in found if one.is_over or one.is_left]
+    seen = [f"{one.name} {one.queued:.0f} s queued, {one.running:.0f} s running" for one in found]
+    return (not any(one.is_left for one in found) if found else None), "; ".join(seen)

@@ -115,6 +115,8 @@ class Export:
     start: str
     end: str
     is_surveyed: bool = False
+    is_over: bool = False  # it has a page, or an error
+    is_left: bool = False  # it took too long
     exchanges: list[Exchange] = field(default_factory=list)
     queued: float = 0.0  # seconds
     running: float = 0.0
@@ -199,7 +201,8 @@ class ProbeClient:
             elif self._active:
                 export = min(self._active, key=lambda one: one.due)
                 self._sleep(max(0.0, export.due - self._clock()))
-                if self._is_over(export):
+                self._poll(export)
+                if export.is_over or export.is_left:
                     self._active.remove(export)
             else:
                 msg = f"{MAX_EXPORTS} exports were not ready after {MAX_EXPORT_SECONDS:.0f} s"
@@ -214,10 +217,10 @@ class ProbeClient:
         export.exchanges.append(exchange)
         export.polled = self._clock()
         export.due = export.polled + self._first_interval
-        return export.query_id is not None
+        export.is_over = export.query_id is None
+        return not export.is_over
 
-    def _is_over(self, export: Export) -> bool:
-        """Poll an export; return whether it needs no further poll."""
+    def _poll(self, export: Export) -> None:
         params = {"queryId": export.query_id or "", "size": str(self.settings.page_size)}
         exchange = self.send("GET", export.stream, params, is_surveyed=export.is_surveyed)
         export.exchanges.append(exchange)
@@ -231,14 +234,13 @@ class ProbeClient:
         if kind not in WAITING:
             # Halfway between the last poll at which it was not ready and this one.
             self._first_interval = min((export.waited + seconds) / 2, MAX_INTERVAL)
-            return True
+            export.is_over = True
+        elif seconds >= MAX_EXPORT_SECONDS:
+            self._places -= 1
+            export.is_left = True
         export.waited = seconds
         export.due = now + export.interval
         export.interval = min(1.5 * export.interval, MAX_INTERVAL)
-        if seconds >= MAX_EXPORT_SECONDS:
-            self._places -= 1
-            return True
-        return False
 
     # Requests
 

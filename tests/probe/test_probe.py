@@ -18,7 +18,7 @@ from tap_campusgroups.config import Settings
 from tap_campusgroups.probe import client, report, run
 from tap_campusgroups.probe.assumptions import ASSUMPTIONS
 from tap_campusgroups.probe.questions import Plan
-from tests.simulator import ConnectionReset, Dataset, FaultType, Simulator
+from tests.simulator import ConnectionReset, Dataset, FaultType, Simulator, Status
 from tests.simulator.differences import DIFFERENCES
 from tests.support.fake_time import FakeTime
 from tests.support.fault_cases import PERSON
@@ -76,34 +76,58 @@ def test_probe_of_the_plain_simulator_agrees_throughout() -> None:
     assert simulator.peak_active <= client.MAX_EXPORTS
 
 
-@pytest.mark.parametrize("name", [one.name for one in ASSUMPTIONS])
-def test_probe_sees_a_difference(name: str) -> None:
+NAMES = [one.name for one in ASSUMPTIONS]
+TOGETHER = (
+    {"content type", "compression", "keep-alive", "rate limit", "clock"},
+    {"unknown queryId", "wrong token", "wrong secret", "bad date", "oversized page"},
+)
+"""Differences of separate headers and of separate questions: one probe for each set."""
+ALONE = [{name} for name in NAMES if not any(name in names for names in TOGETHER)]
+
+
+@pytest.mark.parametrize("names", [*TOGETHER, *ALONE], ids=min)
+def test_probe_sees_a_difference(names: set[str]) -> None:
+    assert set(DIFFERENCES) == set(NAMES)
     time = FakeTime()
     with service(time) as simulator:
-        DIFFERENCES[name](simulator)
+        for name in names:
+            DIFFERENCES[name](simulator)
         contents, code = probed(simulator, time)
     assert code == 0
-    assert results(contents)[name] == "differs", contents["assumptions"]
+    differing = {name for name, one in results(contents).items() if one == "differs"}
+    assert differing >= names, contents["assumptions"]
+    assert len(names) == 1 or differing == names
 
 
 # Limits
 
 
-def test_interrupted_probe_keeps_what_was_seen() -> None:
+@pytest.mark.parametrize("waits", [0, 2, 10, 30])
+def test_interrupted_probe_judges_only_what_was_seen(waits: int) -> None:
     time = FakeTime()
 
     def sleep(seconds: float) -> None:
-        if seconds == REST:
+        if len(time.slept) == waits:
             raise KeyboardInterrupt
         time.sleep(seconds)
 
-    with service(time) as simulator:
+    with service(time, queued_polls=1, running_polls=1) as simulator:
         contents, code = probed(simulator, time, sleep=sleep)
-    found = results(contents)
-    assert (code, contents["ended"]) == (130, "interrupted")
-    assert {name for name, one in found.items() if one != "agrees"} == {
-        *("lifetime", "states", "wait bodies")
-    }
+        assert (code, contents["ended"]) == (130, "interrupted")
+        assert len(simulator.requests) == contents["requests"]
+    assert set(results(contents).values()) <= {"agrees", "not seen"}
+    assert results(contents)["content type"] == ("agrees" if waits else "not seen")
+
+
+def test_rate_limit_is_not_taken_for_another_difference() -> None:
+    time = FakeTime()
+    with service(time) as simulator:
+        busy = Status(429, headers={"Retry-After": "7"})
+        simulator.inject(busy.on("events", "submit", times=3, after=5))
+        contents, _ = probed(simulator, time)
+    assert 7.0 in time.slept
+    differing = [name for name, one in results(contents).items() if one == "differs"]
+    assert differing == ["rate limit"]
 
 
 def test_probe_ends_at_its_limit_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:

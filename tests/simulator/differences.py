@@ -149,7 +149,7 @@ _accept_refused(
 _accept_refused(
     "oversized page",
     b"size must be",
-    json_response(HTTPStatus.OK, {"Results": [{"id": number} for number in range(1000)]}),
+    json_response(HTTPStatus.OK, {"Results": 1000 * [{"id": 1, "updatedOn": "2025-01-31"}]}),
 )
 
 
