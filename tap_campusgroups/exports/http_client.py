@@ -28,6 +28,7 @@ from tap_campusgroups.exports.window import format_bound
 
 if t.TYPE_CHECKING:
     import logging
+    from collections.abc import Mapping
 
     from tap_campusgroups.exports.connection import HttpResponse
     from tap_campusgroups.exports.export import PollPolicy
@@ -52,7 +53,17 @@ class Endpoint:
     api_secret: str = field(repr=False)
 
     def request(self, step: Step) -> requests.PreparedRequest:
-        """Prepare the request of a step (document, "Header parameters" and "Request events")."""
+        """Prepare the request of a step (document, "Request events" and "Retrieve events")."""
+        if isinstance(step, Submit):
+            start, end = format_bound(step.window.start), format_bound(step.window.end)
+            return self.prepare("POST", {"updatedStart": start, "updatedEnd": end})
+        params = {"queryId": step.query_id, "size": str(self.page_size)}
+        if step.token is not None:
+            params["token"] = step.token
+        return self.prepare("GET", params)
+
+    def prepare(self, method: str, params: Mapping[str, str]) -> requests.PreparedRequest:
+        """Prepare any request of the stream (document, "Header parameters")."""
         headers = {
             **default_headers(),
             "Accept": "application/json",
@@ -60,13 +71,6 @@ class Endpoint:
             "X-CG-API-Secret": self.api_secret,
             "X-CG-School": self.school_code,
         }
-        if isinstance(step, Submit):
-            start, end = format_bound(step.window.start), format_bound(step.window.end)
-            method, params = "POST", {"updatedStart": start, "updatedEnd": end}
-        else:
-            method, params = "GET", {"queryId": step.query_id, "size": str(self.page_size)}
-            if step.token is not None:
-                params["token"] = step.token
         # Prepared without a session, which would add the credentials of a .netrc file.
         return requests.Request(method, self.url + self.path, headers, params=params).prepare()
 

@@ -35,7 +35,7 @@ PATTERNS = {
     "maintenance_status": "active|beta|development|inactive|unknown",
     "quality": "gold|silver|bronze|unknown",
 }
-LISTS = {"capabilities", "keywords", "settings", "settings_group_validation"}
+LISTS = {"capabilities", "commands", "keywords", "settings", "settings_group_validation"}
 OPTIONAL = {"value", "sensitive", "options"}
 KINDS = {"array", "boolean", "decimal", "integer", "object", "options", "string"}
 
@@ -132,6 +132,10 @@ def test_project_that_adds_the_definition_installs_the_tap_and_loads_every_row(
         }
         succeed(workspace, "add", pipeline.TAP, "--from-ref", "tap.yml")
         succeed(workspace, "run", pipeline.TAP, "target-jsonl")
+        succeed(
+            workspace, "invoke", f"{pipeline.TAP}:probe", "--wait", "0", "--report", "probe.json"
+        )
+    assert json.loads((tmp_path / "probe.json").read_bytes())["ended"] == "complete"
     changed = yaml.safe_load((tmp_path / "meltano.yml").read_text(encoding="utf-8"))
     (added,) = changed["plugins"]["extractors"]
     assert added["pip_url"] == local

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -14,6 +15,8 @@ from scripts.generate.pictures.state import FIRST, LATE_ARRIVED, LATE_UPDATED, L
 from tap_campusgroups import summary
 from tap_campusgroups.config import CONFIG, ApiVersion
 from tap_campusgroups.exports import retry, scheduler
+from tap_campusgroups.probe.assumptions import ASSUMPTIONS
+from tap_campusgroups.probe.questions import DEFAULT_STREAMS, Plan, questions
 from tap_campusgroups.streams import STREAMS
 from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator.dataset import tap_schemas
@@ -44,7 +47,10 @@ def table(heading: str) -> list[list[str]]:
 
 def test_meltano_yml_equals_the_hub_definition() -> None:
     definition = read_hub_definition()
-    for key in ("name", "namespace", "label", "executable", "settings_group_validation"):
+    for key in (
+        *("name", "namespace", "label", "executable", "commands"),
+        "settings_group_validation",
+    ):
         assert EXTRACTOR[key] == definition[key], key
     assert EXTRACTOR["capabilities"] == [c.value for c in TapCampusGroups.capabilities]
     assert sorted(EXTRACTOR["capabilities"]) == definition["capabilities"]
@@ -138,6 +144,21 @@ def test_architecture_lists_every_module() -> None:
     }
     page = documents.read("docs/architecture.md")
     assert set(re.findall(r"\(\.\./tap_campusgroups/([\w/]+\.py)\)", page)) == modules
+
+
+def test_probe_page_lists_every_assumption_and_question() -> None:
+    page = documents.read("docs/probe.md")
+    listed = dict(re.findall(r"^\| `([^`]+)` \| ([^|]+?) \| [^|]+ \|$", page, re.MULTILINE))
+    names = {one.name: one.text for one in ASSUMPTIONS}
+    assert {name: listed.get(name) for name in names} == names
+    streams = DEFAULT_STREAMS[:2]
+    asked = questions(Plan(streams, 300.0, tries_wrong_secret=True, now=datetime.now(UTC)))
+    rows = [
+        row.split("|")[2]
+        for row in documents.section("docs/probe.md", "What it asks").splitlines()
+        if row.startswith("| ")
+    ]
+    assert [re.sub(r"\D", "", row) for row in rows[2:]] == [str(one.requests) for one in asked]
 
 
 # The loader blocks of docs/warehouses.md

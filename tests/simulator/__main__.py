@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 
 from . import faults
 from .dataset import Dataset, tap_schemas
+from .differences import DIFFERENCES
 from .request_context import Phase
 from .simulator import Simulator, utc_now
 
@@ -67,6 +68,14 @@ def create_parser() -> argparse.ArgumentParser:
         help=f"may be repeated; FAULT: an HTTP status, {', '.join(FAULTS)}; "
         f"PHASE: {', '.join(get_args(Phase))}",
     )
+    add(
+        "--differ",
+        action="append",
+        default=[],
+        choices=sorted(DIFFERENCES),
+        metavar="ASSUMPTION",
+        help=f"may be repeated; differ from what the tap assumes: {', '.join(DIFFERENCES)}",
+    )
     return parser
 
 
@@ -105,12 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 newest=utc_now() - timedelta(days=1),
                 schemas=tap_schemas(options.api_version),
             )
-            dataset.freeze()
             simulator = stack.enter_context(
                 Simulator(dataset, running_seconds=options.running, max_active=options.max_active)
             )
             for fault in options.fault:
                 simulator.inject(fault)
+            for name in options.differ:
+                DIFFERENCES[name](simulator)
+            dataset.freeze()
         except ValueError as error:
             parser.error(str(error))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campusgroups-")))

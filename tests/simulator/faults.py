@@ -118,6 +118,11 @@ class FaultList:
         with self._lock:
             self._faults.append(fault)
 
+    def all(self) -> list[Fault]:
+        """Return a copy of the list."""
+        with self._lock:
+            return list(self._faults)
+
     def clear(self) -> None:
         """Remove all faults."""
         with self._lock:

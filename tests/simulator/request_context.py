@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from .queries import MAX_PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from .queries import Page, Query
@@ -28,6 +28,7 @@ class RequestContext:
         planned_status: Status that the service is about to respond with.
         query: Query of a GET; of a POST, set by `execute()`.
         window: Window that a POST asks for.
+        parameters: Decoded parameters of the request.
     """
 
     stream: str | None
@@ -38,6 +39,7 @@ class RequestContext:
     token: str | None = None
     size: int = MAX_PAGE_SIZE
     window: tuple[datetime, datetime] | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def execute(self) -> CompleteResponse:
         """Execute the request at the service and return the regular response."""

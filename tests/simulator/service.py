@@ -125,6 +125,7 @@ class Service:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         stream = self._stream_of(path)
         context = self._accept(request, stream, parameters, at)
+        context.parameters = parameters
         fault = self.faults.take(context)
         response = context.execute() if fault is None else fault.type.respond(context)
         recorded = RecordedRequest(

@@ -50,6 +50,7 @@ class Simulator:
 
     Attributes:
         paths: Streams that are served under another path than their name, and that path.
+        clock: Returns seconds, as given.
         errors: Errors of the simulator itself; the client saw its connection close.
     """
 
@@ -72,6 +73,7 @@ class Simulator:
         self.dataset = Dataset(newest=now()) if dataset is None else dataset
         waits = (running_seconds, queued_polls, running_polls, page_seconds)
         self.timing = Timing(*waits, max_active)
+        self.clock = clock
         self.api_secret = api_secret
         self.school_code = school_code
         self._service = Service(self.dataset, api_secret, school_code, clock, self.timing)
@@ -132,6 +134,15 @@ class Simulator:
             raise ValueError(message)
         self._service.faults.add(fault)
         return fault
+
+    def set_now(self, now: Callable[[], datetime]) -> None:
+        """Replace the time for the Date header."""
+        self._server.now = now
+
+    @property
+    def faults(self) -> list[Fault]:
+        """A copy of the injected faults."""
+        return self._service.faults.all()
 
     def clear_faults(self) -> None:
         """Remove all injected faults."""

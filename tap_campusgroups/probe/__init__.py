@@ -1,0 +1,1 @@
+"""The probe: what the tap assumes of the service, compared with what the service does."""
