@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import traceback
@@ -56,6 +57,13 @@ class CampusGroupsStream(RangedStream):
     def __init__(self, tap: TapCampusGroups, name: str) -> None:
         super().__init__(tap, name)
         self.quality = DataQualityCounters()
+        self.removal_problem: str | None = None  # why a full read has not removed rows
+
+    @override
+    def log(self, message: str, *args: t.Any, level: int = logging.INFO, **kwargs: t.Any) -> None:
+        # The SDK's routine lines, such as "Beginning sync of ...".
+        level = logging.DEBUG if level == logging.INFO else level
+        super().log(message, *args, level=level, **kwargs)
 
     # From pages to records
 
@@ -147,7 +155,7 @@ class CampusGroupsStream(RangedStream):
             requests.increment(exports.counts["requests"])
         if is_written and self._version is not None and self.ABORT_AT_RECORD_COUNT is None:
             self._end_full_read(run, self._version, written)
-        self.logger.info(
+        self.logger.debug(
             "Stream completed: stream=%s records=%d elapsed=%.1fs",
             *(self.name, exports.emitted, time.monotonic() - began),
         )
@@ -316,6 +324,7 @@ class CampusGroupsStream(RangedStream):
                 "Version activated: stream=%s version=%d rows=%d", self.name, version, rows
             )
         else:
+            self.removal_problem = problem
             self.logger.warning(
                 "Stream '%s': deleted rows stay in the target, because %s", self.name, problem
             )

@@ -52,6 +52,11 @@ def wait(event: Event, seconds: float) -> bool:
     return event.wait(seconds)
 
 
+def seconds_left(seconds: float, done: int, windows: int) -> int | None:
+    """Guess how long a run still takes, as if all windows took the same time."""
+    return round(seconds * (windows - done) / done) if done else None
+
+
 @dataclass(eq=False)
 class StreamExports:
     """The exports of one stream in a run: one job per window."""
@@ -515,14 +520,18 @@ class Scheduler:
                 pending = sum(one.planned - one.created for one in self._queue)
                 pending += self._next is not None
                 running = len(self._threads) - 1 - self._idle
+                windows = sum(one.planned for one in self._streams)
+                done = windows - pending - running
+                seconds = time.monotonic() - began
                 jobs = [job for one in self._streams for job in one.jobs]
                 figures = {
                     "stream": current.stream if current else None,
+                    "windows_done": done,
+                    "windows": windows,
                     "rows": sum(one.rows for one in self._streams),
-                    "seconds": round(time.monotonic() - began),
-                    "jobs_pending": pending,
-                    "jobs_active": len(self._capacity.active),
-                    "jobs_done": sum(one.planned for one in self._streams) - pending - running,
+                    "seconds": round(seconds),
+                    "seconds_left": seconds_left(seconds, done, windows),
+                    "exports_active": len(self._capacity.active),
                     "prefetched_bytes": sum(page.size for job in jobs for page in job.pages),
                 }
             text = " ".join(f"{name}={value}" for name, value in figures.items())

@@ -137,6 +137,7 @@ class TapProcess:
                 **os.environ,
                 "PYTHONUNBUFFERED": "1" if unbuffered else "",
                 "PYTHONFAULTHANDLER": "1",
+                "TAP_CAMPUSGROUPS_LOGLEVEL": "DEBUG",  # tests wait for its lines
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
