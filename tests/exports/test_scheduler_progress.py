@@ -1,4 +1,4 @@
-"""The progress line of a run, once a minute."""
+"""The progress line of a long run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import PROGRESS_INTERVAL, seconds_left
+from tap_campusgroups.exports.scheduler import progress_interval, seconds_left
 from tests.support.exports import SECONDS, fake_job, pages, scheduled, take_all
 from tests.support.harness import wait_until
 
@@ -136,9 +136,16 @@ def test_time_left_is_guessed_from_the_windows_done(
     assert seconds_left(seconds, done, windows) == expected
 
 
-def test_run_shorter_than_a_minute_logs_no_progress(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("is_terminal", "expected"), [(False, 60), (True, 10)])
+def test_progress_is_logged_more_often_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool, expected: int
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    assert progress_interval() == expected
+
+
+def test_short_run_logs_no_progress(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    assert PROGRESS_INTERVAL == 60
     with scheduled(job := fake_job("a", [1])) as scheduler:
         take_all(scheduler, [job])
     assert caplog.messages == []
