@@ -49,7 +49,7 @@ _CAPABILITIES: t.Final = {
 }
 
 
-_ROUTINE_LINES: t.Final = {
+ROUTINE_LINES: t.Final = {
     "Parsing env var for settings config...",
     "Skipping deselected stream '%s'.",
     "Skipping parse of env var settings...",
@@ -58,7 +58,7 @@ _ROUTINE_LINES: t.Final = {
 
 def _lower_level(record: logging.LogRecord) -> bool:
     """Lower the level of a routine line of the SDK to DEBUG; a filter of the tap's logger."""
-    if record.msg not in _ROUTINE_LINES:
+    if record.msg not in ROUTINE_LINES:
         return True
     record.levelno, record.levelname = logging.DEBUG, "DEBUG"
     return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
