@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import traceback
@@ -56,6 +57,13 @@ class CampusGroupsStream(RangedStream):
     def __init__(self, tap: TapCampusGroups, name: str) -> None:
         super().__init__(tap, name)
         self.quality = DataQualityCounters()
+        self.removal_problem: str | None = None  # why a full read has not removed rows
+
+    @override
+    def log(self, message: str, *args: t.Any, level: int = logging.INFO, **kwargs: t.Any) -> None:
+        # The SDK's routine lines, such as "Beginning sync of ...".
+        level = logging.DEBUG if level == logging.INFO else level
+        super().log(message, *args, level=level, **kwargs)
 
     # From pages to records
 
@@ -153,7 +161,7 @@ class CampusGroupsStream(RangedStream):
                 "intended.",
                 *(self.name, exports.dropped),
             )
-        self.logger.info(
+        self.logger.debug(
             "Stream completed: stream=%s records=%d elapsed=%.1fs",
             *(self.name, exports.emitted - exports.dropped, time.monotonic() - began),
         )
@@ -337,6 +345,7 @@ class CampusGroupsStream(RangedStream):
                 "Version activated: stream=%s version=%d rows=%d", self.name, version, rows
             )
         else:
+            self.removal_problem = problem
             self.logger.warning(
                 "Stream '%s': deleted rows stay in the target, because %s", self.name, problem
             )

@@ -13,7 +13,6 @@ if t.TYPE_CHECKING:
 
     from tap_campusgroups.client import CampusGroupsStream
     from tap_campusgroups.exports.scheduler import StreamExports
-    from tap_campusgroups.records.quality import DataQualityCounters
 
 _COLUMNS: t.Final = (
     *("stream", "rows", "exports", "windows", "resubmitted", "retries", "issues"),
@@ -59,16 +58,14 @@ def stream_figures(
     failures: Mapping[str, BaseException],
 ) -> list[dict[str, t.Any]]:
     """Return the figures of each stream, for the summary and the run report."""
-    return [
-        _figures(exports[stream.name], stream.quality, failures.get(stream.name))
-        for stream in streams
-    ]
+    return [_figures(exports[stream.name], stream, failures.get(stream.name)) for stream in streams]
 
 
 def _figures(
-    exports: StreamExports, quality: DataQualityCounters, error: BaseException | None
+    exports: StreamExports, stream: CampusGroupsStream, error: BaseException | None
 ) -> dict[str, t.Any]:
     """Return the figures of a stream, which docs/troubleshooting.md describes."""
+    quality = stream.quality
     timestamp = parse_timestamp(exports.newest)
     age = utc_now() - timestamp if timestamp else None
     return {
@@ -81,6 +78,7 @@ def _figures(
         "retries": exports.counts["retries"],
         "newest": exports.newest or None,
         "age_hours": round(age.total_seconds() / 3600, 1) if age else None,
+        "issues": quality.issues,
         "unknown": {
             name: {"count": unknown.count, "type": unknown.suggested_type}
             for name, unknown in sorted(quality.unknown_fields.items())
@@ -88,6 +86,7 @@ def _figures(
         "type_mismatches": dict(sorted(quality.type_mismatches.items())),
         "pages_with_invalid_unicode": quality.pages_with_invalid_unicode,
         "rows_without_key": quality.rows_without_key,
+        "deleted_rows_stay": stream.removal_problem,
         "error": str(error) if error else None,
     }
 
@@ -96,10 +95,7 @@ def _table(figures: Iterable[dict[str, t.Any]]) -> list[str]:
     cells: list[tuple[str, ...]] = [_COLUMNS]
     for one in figures:
         done = f"{one['windows_done']}/{one['windows']}"
-        issues = sum(field["count"] for field in one["unknown"].values())
-        issues += sum(one["type_mismatches"].values())
-        issues += one["pages_with_invalid_unicode"] + one["rows_without_key"]
-        counts = (one["exports"], done, one["resubmissions"], one["retries"], issues)
+        counts = (one["exports"], done, one["resubmissions"], one["retries"], one["issues"])
         newest = (one["newest"] or "-")[:19]
         age = f"{one['age_hours']:,.0f} h" if one["age_hours"] is not None else "-"
         cells.append((one["stream"], f"{one['rows']:,}", *map(str, counts), newest, age))

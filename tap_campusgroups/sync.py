@@ -79,7 +79,7 @@ class SyncRun:
     def _plan(self, stream: CampusGroupsStream, window: Window) -> StreamExports:
         """Plan the exports of a stream: one job per window of at most `export_window_days`."""
         if window.is_empty:
-            self._logger.info("Nothing to export: stream=%s window=%s", stream.name, window)
+            self._logger.debug("Nothing to export: stream=%s window=%s", stream.name, window)
         endpoint = Endpoint(
             url=self._settings.api_url,
             path=f"/{stream.name}",

@@ -49,6 +49,21 @@ _CAPABILITIES: t.Final = {
 }
 
 
+ROUTINE_LINES: t.Final = {
+    "Parsing env var for settings config...",
+    "Skipping deselected stream '%s'.",
+    "Skipping parse of env var settings...",
+}
+
+
+def _lower_level(record: logging.LogRecord) -> bool:
+    """Lower the level of a routine line of the SDK to DEBUG; a filter of the tap's logger."""
+    if record.msg not in ROUTINE_LINES:
+        return True
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+
+
 class TapCampusGroups(Tap):
     """Singer tap for the CampusGroups Data Export API."""
 
@@ -71,6 +86,7 @@ class TapCampusGroups(Tap):
         setup_mapper: bool = True,
         **kwargs: t.Any,
     ) -> None:
+        self.logger.addFilter(_lower_level)
         # Lines that quote filters, and each row that one drops.
         logging.getLogger(mapper.__name__).setLevel(logging.WARNING)
         # Warnings that quote a response header that cannot be parsed.

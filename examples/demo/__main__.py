@@ -92,7 +92,7 @@ class Demo:
         show = self._display
         show.heading("2. The first run loads everything")
         self._simulator.inject(Status(503).on("events", "first_page"))
-        self._simulator.inject(FailQuery().on("rsvp", "poll"))
+        self._simulator.inject(FailQuery().on("rsvp", "first_page"))
         requests = self._load(campus.FIRST_RUN)
         show.say(
             f"\n{requests} requests loaded {sum(self._row_counts().values()):,} rows. The simulator"

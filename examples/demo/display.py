@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from examples.demo.warehouse import Budget, TableCounts, Week
 
-FEATURED: Final = frozenset({"checkins", "events", "rsvp", "users"})
-"""Streams whose log lines are shown; warnings and the summary are always shown."""
-
 _TAP_LINE: Final = re.compile(
     r"\[(?P<level>\w+) *\] tap-campusgroups +(?P<text>(?:Export |Retrying |Stream |Summary).*)"
 )
@@ -38,7 +35,9 @@ _LOG_TAIL: Final = 25
 _BAR_WIDTH: Final = 20
 _BUDGET_BAR_WIDTH: Final = 10
 _PICTURE_WIDTH: Final = 100
-_PICTURED_TABLES: Final = FEATURED | {"groups", "members", "payments"}
+_PICTURED_TABLES: Final = frozenset(
+    {"checkins", "events", "groups", "members", "payments", "rsvp", "users"}
+)
 
 
 class Display:
@@ -87,7 +86,7 @@ class Display:
             def show(line: str) -> None:
                 text, is_warning = relevant_part(line)
                 if self._is_picture:
-                    text = "" if text.startswith("Export submitted") else _VARYING.sub("", text)
+                    text = _VARYING.sub("", text)
                 if status is not None and (stream := _STREAM.search(line)):
                     status.update(f"{stream[1]} ...")
                 if is_warning:
@@ -219,13 +218,7 @@ def relevant_part(line: str) -> tuple[str, bool]:
     found = _TAP_LINE.search(line)
     if found is None:
         return "", False
-    is_warning = found["level"] in {"warning", "error"}
-    stream = _STREAM.search(found["text"])
-    is_shown = is_warning or stream is None or stream[1] in FEATURED
-    is_poll = found["text"].startswith(("Export queued", "Export running"))
-    if not is_shown or is_poll:
-        return "", False
-    return found["text"], is_warning
+    return found["text"], found["level"] in {"warning", "error"}
 
 
 def _create_table() -> Table:

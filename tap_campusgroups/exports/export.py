@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import typing as t
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ def run_export(
             if not slot.accept(response.query_id, is_resubmission=history.accepted > 1):
                 raise ExportEnded(response, ResponseKind.QUERY_ID_REPEATED)
             submitted = (slot.stream, window, printable(response.query_id))
-            logger.info("Export submitted: stream=%s window=%s query_id=%s", *submitted)
+            logger.debug("Export submitted: stream=%s window=%s query_id=%s", *submitted)
         elif response.results is not None:
             waited, intervals = 0.0, policy.intervals()
             page = Page(
@@ -102,8 +101,7 @@ def run_export(
                 msg = f"still {response.kind.value} after {minutes} minute{'s' * (minutes != 1)}"
                 raise ExportTimeoutError(msg, is_running=response.kind is ResponseKind.RUNNING)
             interval = min(next(intervals), policy.timeout - waited)
-            logger.log(
-                logging.INFO if waited == 0 else logging.DEBUG,
+            logger.debug(
                 "Export %s: stream=%s elapsed=%.0fs next_poll=%.1fs",
                 *(response.kind.value, slot.stream, waited, interval),
             )

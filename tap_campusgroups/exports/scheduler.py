@@ -18,6 +18,7 @@ with its `Slot`, and the slot changes the `Capacity` that all jobs share.
 
 from __future__ import annotations
 
+import sys
 import time
 import typing as t
 from collections import Counter, deque
@@ -43,6 +44,7 @@ MAX_BUFFERED_BYTES: t.Final = 16 * 2**20  # prefetched pages of all streams
 RESUME_BYTES: t.Final = MAX_BUFFERED_BYTES * 3 // 4  # of these, workers fetch again
 PAGE_ESTIMATE: t.Final = 2**20  # bytes reserved for a first page, until the run sees a larger page
 PROGRESS_INTERVAL: t.Final = 60.0  # seconds between two progress lines
+TERMINAL_INTERVAL: t.Final = 10.0  # the same on a terminal, where somebody waits
 RECOVERY_INTERVAL: t.Final = 120.0  # seconds without HTTP 429 after which the limit rises by one
 STOP_TIMEOUT: t.Final = 1.0  # seconds that the workers have to end when the run ends
 
@@ -50,6 +52,16 @@ STOP_TIMEOUT: t.Final = 1.0  # seconds that the workers have to end when the run
 def wait(event: Event, seconds: float) -> bool:
     """Wait for an event for some seconds; tests replace this function."""
     return event.wait(seconds)
+
+
+def progress_interval() -> float:
+    """Return the seconds between two progress lines."""
+    return TERMINAL_INTERVAL if sys.stderr.isatty() else PROGRESS_INTERVAL
+
+
+def seconds_left(seconds: float, done: int, windows: int) -> int | None:
+    """Guess how long a run still takes, as if all windows took the same time."""
+    return round(seconds * (windows - done) / done) if done else None
 
 
 @dataclass(eq=False)
@@ -511,20 +523,24 @@ class Scheduler:
 
     def _log_progress(self) -> None:
         began = time.monotonic()
-        while not self._stop.wait(PROGRESS_INTERVAL):
+        while not self._stop.wait(progress_interval()):
             with self._changed:
                 current = self._capacity.current_job
                 pending = sum(one.planned - one.created for one in self._queue)
                 pending += self._next is not None
                 running = len(self._threads) - 1 - self._idle
+                windows = sum(one.planned for one in self._streams)
+                done = windows - pending - running
+                seconds = time.monotonic() - began
                 jobs = [job for one in self._streams for job in one.jobs]
                 figures = {
                     "stream": current.stream if current else None,
+                    "windows_done": done,
+                    "windows": windows,
                     "rows": sum(one.rows for one in self._streams),
-                    "seconds": round(time.monotonic() - began),
-                    "jobs_pending": pending,
-                    "jobs_active": len(self._capacity.active),
-                    "jobs_done": sum(one.planned for one in self._streams) - pending - running,
+                    "seconds": round(seconds),
+                    "seconds_left": seconds_left(seconds, done, windows),
+                    "exports_active": len(self._capacity.active),
                     "prefetched_bytes": sum(page.size for job in jobs for page in job.pages),
                 }
             text = " ".join(f"{name}={value}" for name, value in figures.items())

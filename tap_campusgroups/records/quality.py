@@ -50,6 +50,13 @@ class DataQualityCounters:
     rows_without_key: int = 0
     pages_with_invalid_unicode: int = 0
 
+    @property
+    def issues(self) -> int:
+        """Number of values, pages and rows that the other counters count."""
+        unknown = sum(stats.count for stats in self.unknown_fields.values())
+        others = self.pages_with_invalid_unicode + self.rows_without_key
+        return unknown + self.type_mismatches.total() + others
+
     def add_unknown(self, path: str, value: t.Any) -> None:
         """Count a value by the path of its field, which must be safe to log; keep only its type."""
         fields = self.unknown_fields

@@ -35,18 +35,18 @@ def test_poll_intervals_grow_to_the_maximum_and_restart_after_a_page(
     assert fake_time.slept == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0, 5.0, 1.0]
     lines = [(one.levelname, one.getMessage()) for one in caplog.records]
     assert lines[:4] == [
-        ("INFO", f"Export submitted: stream=events window={WINDOW} query_id=q"),
-        ("INFO", "Export queued: stream=events elapsed=0s next_poll=1.0s"),
+        ("DEBUG", f"Export submitted: stream=events window={WINDOW} query_id=q"),
+        ("DEBUG", "Export queued: stream=events elapsed=0s next_poll=1.0s"),
         ("DEBUG", "Export queued: stream=events elapsed=1s next_poll=1.5s"),
         ("DEBUG", "Export running: stream=events elapsed=2s next_poll=2.2s"),
     ]
-    assert lines[-1] == ("INFO", "Export running: stream=events elapsed=0s next_poll=1.0s")
+    assert lines[-1] == ("DEBUG", "Export running: stream=events elapsed=0s next_poll=1.0s")
 
 
 def test_query_id_that_forges_a_log_line_is_escaped_and_shortened(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     forged = "q\nExport abandoned:\x1b[2J\u2028\u202e"
     for query_id, shown in (
         (forged, r"q\nExport abandoned:\x1b[2J\u2028\u202e"),

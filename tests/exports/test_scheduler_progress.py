@@ -1,4 +1,4 @@
-"""The progress line of a run, once a minute."""
+"""The progress line of a long run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_campusgroups.exports.scheduler import PROGRESS_INTERVAL
+from tap_campusgroups.exports.scheduler import progress_interval, seconds_left
 from tests.support.exports import SECONDS, fake_job, pages, scheduled, take_all
 from tests.support.harness import wait_until
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 FIGURES = (
-    *("stream", "rows", "seconds", "jobs_pending", "jobs_active", "jobs_done"),
+    *("stream", "windows_done", "windows", "rows", "seconds", "seconds_left", "exports_active"),
     "prefetched_bytes",
 )
 
@@ -78,16 +78,16 @@ def test_progress_counts_jobs_and_rows(
         jobs[0].rows = len(list(pages(scheduler, jobs[0])))
         taken = pages(scheduler, jobs[1])
         next(taken)
-        figures = logged(stream="b", rows=1, jobs_active=0)
+        figures = logged(stream="b", rows=1, exports_active=0)
         assert 0 <= figures["seconds"] < SECONDS
-        assert (figures["jobs_pending"], figures["jobs_done"]) == (5, 1)
+        assert (figures["windows_done"], figures["windows"]) == (1, 7)
         assert figures["prefetched_bytes"] == 0
         gate.set()
         list(taken)
         jobs[2].rows = len(list(pages(scheduler, jobs[2])))
-        logged(stream=None, rows=3, jobs_pending=4, jobs_active=0, jobs_done=3)
+        logged(stream=None, rows=3, exports_active=0, windows_done=3)
         take_all(scheduler, jobs[3:])
-        logged(stream=None, jobs_pending=0, jobs_active=0, jobs_done=7)
+        logged(stream=None, exports_active=0, windows_done=7, seconds_left=0)
 
 
 def test_progress_counts_prefetched_bytes_and_exports_at_the_service(
@@ -102,7 +102,7 @@ def test_progress_counts_prefetched_bytes_and_exports_at_the_service(
     with scheduled(*jobs, max_concurrent=2) as scheduler:
         taken = pages(scheduler, jobs[0])
         next(taken)
-        logged(stream="a", jobs_pending=1, jobs_active=2, jobs_done=1, prefetched_bytes=90)
+        logged(stream="a", exports_active=2, windows_done=1, prefetched_bytes=90)
         gate.set()
         list(taken)
         take_all(scheduler, jobs[1:])
@@ -121,14 +121,31 @@ def test_progress_after_a_failure_counts_dropped_jobs_as_done(
             list(pages(scheduler, failing))
         scheduler.drop(failing)
         _, taken = next(scheduler.windows(later))
-        logged(stream="b", jobs_pending=1, jobs_active=1, jobs_done=1)
+        logged(stream="b", exports_active=1, windows_done=1, windows=3)
         gate.set()
         assert len(list(taken)) == 1
 
 
-def test_run_shorter_than_a_minute_logs_no_progress(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "done", "windows", "expected"),
+    [(60, 0, 23, None), (600, 1, 3, 1200), (600.4, 23, 23, 0)],
+)
+def test_time_left_is_guessed_from_the_windows_done(
+    seconds: float, done: int, windows: int, expected: int | None
+) -> None:
+    assert seconds_left(seconds, done, windows) == expected
+
+
+@pytest.mark.parametrize(("is_terminal", "expected"), [(False, 60), (True, 10)])
+def test_progress_is_logged_more_often_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool, expected: int
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    assert progress_interval() == expected
+
+
+def test_short_run_logs_no_progress(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    assert PROGRESS_INTERVAL == 60
     with scheduled(job := fake_job("a", [1])) as scheduler:
         take_all(scheduler, [job])
     assert caplog.messages == []

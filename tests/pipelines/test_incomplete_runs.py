@@ -106,6 +106,7 @@ def school(postgres_server: str, tmp_path: Path) -> Iterator[School]:
         workspace.environment |= {
             "TAP_CAMPUSGROUPS__SELECT": str([f"{name}.*" for name in STREAMS]).replace("'", '"'),
             "TAP_CAMPUSGROUPS__LOAD_SCHEMA": SCHEMA,
+            "SINGER_SDK_LOG_CONFIG": str(workspace.folder / "examples/logging/debug.yaml"),
             "TAP_CAMPUSGROUPS_API_URL": service.url,
             "TAP_CAMPUSGROUPS_API_SECRET": service.api_secret,
             "TAP_CAMPUSGROUPS_SCHOOL_CODE": service.school_code,

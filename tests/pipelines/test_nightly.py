@@ -37,6 +37,7 @@ FIRST, LAST = "groups", "users"
 ROWS = 5
 SECRET = "nightly-secret-5d0c"  # noqa: S105 - the simulator's
 STATE_ID = f"dev:{TAP}-to-target-jsonl"
+NO_RESULT = "The tap has written no result: it was killed, or another run is active.\n"
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 """Within the lookback, so that every run reads the rows of the one before again."""
 
@@ -83,11 +84,11 @@ class Nightly(NamedTuple):
         """Return the bookmark of the first stream."""
         return self.workspace.states()[STATE_ID]["bookmarks"][FIRST]["replication_key_value"]
 
-    def alert(self, code: int) -> str:
+    def alert(self, code: int, problem: str = "") -> str:
         """Return what cron mails."""
         return (
             f"The nightly run of CampusGroups failed with exit code {code}. "
-            f"Log: {self.workspace.folder}/nightly.log\n"
+            f"Log: {self.workspace.folder}/nightly.log\n{problem}"
         )
 
     def exported(self) -> set[str | None]:
@@ -141,8 +142,9 @@ def test_cron_line_with_failed_run_prints_the_exit_code(project: Nightly) -> Non
     project.write_settings(TAP_CAMPUSGROUPS_START_DATE="1 day ago")
     project.service.reset_log()
     finished = project.run()
-    assert finished.output == project.alert(1)
-    assert 'Invalid settings: start_date "1 day ago" is not a valid date' in project.log
+    problem = 'Invalid settings: start_date "1 day ago" is not a valid date'
+    assert finished.output.startswith(project.alert(1, problem))
+    assert problem in project.log
     assert project.service.requests == []
 
 
@@ -162,9 +164,9 @@ def test_cron_line_refuses_a_second_run_and_recovers_from_a_killed_one(project: 
             killed = first.result()
         finally:
             project.service.release()
-    assert second.output == project.alert(75)
+    assert second.output == project.alert(75, NO_RESULT)
     assert "flock: failed to get lock" in project.log
-    assert killed.output == project.alert(128 + signal.SIGKILL)
+    assert killed.output == project.alert(128 + signal.SIGKILL, NO_RESULT)
 
     # Meltano takes the killed run for a running one during five minutes.
     project.service.reset_log()

@@ -1,11 +1,13 @@
 """Rows through Meltano, target-postgres and dbt, compared with what the service holds.
 
 Only the service is simulated. The runs build on each other: everything, later changes, the models.
-They are the container's command of examples/nightly, with the state in PostgreSQL.
+They are the container's command of examples/nightly, with the state in PostgreSQL. The first run
+logs everything, the second one what a night logs.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -38,6 +40,7 @@ PAGE_SIZE = 40
 LOOKBACK = timedelta(hours=48)
 CHANGED_STREAM = "events"
 APPENDED = "campusgroups_appended"
+MAX_LOG_LINES = 45
 KEYS: Mapping[str, str] = {
     "events": "event_id",
     "checkins": "checkin_id",
@@ -109,10 +112,10 @@ class Pipeline(NamedTuple):
     database: Postgres
     workspace: pipeline.Workspace
 
-    def run(self) -> PipelineRun:
-        """Run Meltano and return what it has loaded."""
+    def run(self, **variables: str) -> PipelineRun:
+        """Run Meltano with additional variables, and return what it has loaded."""
         self.service.reset_log()
-        finished = self.workspace.shell(shlex.join(nightly.container_command()), {})
+        finished = self.workspace.shell(shlex.join(nightly.container_command()), variables)
         assert finished.code == 0, finished.output
         streams = self.service.dataset.streams
         rows = {stream: self.database.rows(SCHEMA, stream) for stream in streams}
@@ -163,7 +166,8 @@ def pipe(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def first(pipe: Pipeline) -> PipelineRun:
     """The first run, which loads everything."""
-    return pipe.run()
+    debug = str(pipe.workspace.folder / "examples" / "logging" / "debug.yaml")
+    return pipe.run(SINGER_SDK_LOG_CONFIG=debug, TARGET_POSTGRES_LOG_CONFIG=debug)
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +270,31 @@ def test_no_file_contains_the_secret(pipe: Pipeline, first: PipelineRun) -> None
     assert not any(pipe.service.api_secret.encode() in text for text in texts)
 
 
+def test_debug_log_has_every_step_and_no_record(first: PipelineRun) -> None:
+    log = first.finished.output
+    for text in (
+        *("DEBUG   Export submitted: stream={}", "DEBUG   Stream completed: stream={}"),
+        *("DEBUG   Beginning sync of '{}'", "METRIC: {{.*", '"stream":"{}"'),
+    ):
+        missing = [one for one in first.source if not re.search(text.format(one), log)]
+        assert missing == [], text
+    assert "DEBUG   Skipping parse of env var settings" in log
+    assert log.count("Inserting with SQL: ") >= len(first.source)
+    emails = {row["email"] for row in first.source["users"] if row["email"]}
+    assert emails
+    assert not [email for email in emails if email in log]
+
+
 # The second run
+
+
+def test_night_of_all_streams_is_a_page_of_log(second: PipelineRun) -> None:
+    """Lines of Meltano, the tap's summary with a line per stream, and a few of the loader."""
+    lines = second.finished.output.splitlines()
+    assert len(lines) < MAX_LOG_LINES, second.finished.output
+    rows = [line for stream in second.source for line in lines if line.split()[:1] == [stream]]
+    assert len(rows) == len(second.source)
+    assert [line for line in lines if "target-postgres " in line and "completed processing" in line]
 
 
 def test_second_run_loads_changes_and_new_rows(pipe: Pipeline, second: PipelineRun) -> None:

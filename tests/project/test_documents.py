@@ -179,8 +179,9 @@ def test_loader_blocks_equal_meltano_yml_and_need_nothing_from_the_hub() -> None
             if ours["name"] == loader["name"] == "target-postgres":
                 assert block["env"] == MELTANO["env"]
                 assert loader["pip_url"] == ours["pip_url"]
-                # The loader's default.
-                assert {**values(loader), "use_copy": False} == values(ours)
+                # The loader's default, and a file of this project.
+                more = {"use_copy": False, "log_config": values(ours)["log_config"]}
+                assert {**values(loader), **more} == values(ours)
 
 
 # Links, generated files and pictures

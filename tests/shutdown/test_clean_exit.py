@@ -146,6 +146,7 @@ def test_output_that_fails_leaves_nothing(
 def test_failed_export_leaves_nothing(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG")  # for `has_begun`
     config = config_for(simulator)
     with (
         nothing_left(simulator, caplog, HANGING) as wait_until_busy,

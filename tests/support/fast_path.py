@@ -115,6 +115,7 @@ class Tap:
         """
         catalog = catalog or json.loads(_catalog(streams))
         self._caplog.clear()
+        self._caplog.set_level(logging.DEBUG, logger="tap-campusgroups")
         self._pages.clear()
         dataset = Dataset(ROWS, newest=NEWEST)
         prepare(dataset)
@@ -149,7 +150,7 @@ class Tap:
             ],
             rows=[
                 int(record.getMessage().partition("records=")[2].split()[0])
-                for record in self._records("", logging.INFO)
+                for record in self._records("", logging.DEBUG)
                 if record.getMessage().startswith("Stream completed: ")
             ],
             warnings=[

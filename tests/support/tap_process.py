@@ -137,6 +137,7 @@ class TapProcess:
                 **os.environ,
                 "PYTHONUNBUFFERED": "1" if unbuffered else "",
                 "PYTHONFAULTHANDLER": "1",
+                "TAP_CAMPUSGROUPS_LOGLEVEL": "DEBUG",  # tests wait for its lines
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -230,6 +231,6 @@ class TapProcess:
 
 
 def abandoned(log: str) -> dict[str, str]:
-    """Return the streams of the exports that a log says are abandoned, by query id."""
-    lines = re.findall(rf"{ABANDONED}stream=(\S+) query_id=(\S+)$", log, re.MULTILINE)
+    """Return the streams of the exports that a log says, by default, are abandoned, by query id."""
+    lines = re.findall(rf"INFO .*{ABANDONED}stream=(\S+) query_id=(\S+)$", log, re.MULTILINE)
     return {query_id: stream for stream, query_id in lines}

@@ -12,7 +12,14 @@ import pytest
 
 from tap_campusgroups.exceptions import SettingsError
 from tests.simulator import Dataset, Simulator, Status, StillRunning
-from tests.support.harness import NEWEST, invoke, only, settings_for, sync, wait_until
+from tests.support.harness import (
+    NEWEST,
+    invoke,
+    only,
+    settings_for,
+    sync,
+    wait_until,
+)
 from tests.support.tap_process import EXIT_CODES, TapProcess
 
 if TYPE_CHECKING:

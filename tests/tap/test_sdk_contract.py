@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_campusgroups.client import CampusGroupsStream
-from tap_campusgroups.tap import TapCampusGroups
+from tap_campusgroups.tap import ROUTINE_LINES, TapCampusGroups
 from tests.support.harness import catalog_of, each_path, environment_for, settings_for
 
 if TYPE_CHECKING:
@@ -100,3 +100,24 @@ def test_invoke_calls_our_override_of_sync_all(
         TapCampusGroups.cli(["--config", "ENV"])
     assert ended.value.code == 0
     assert len(calls) == 1
+
+
+def test_routine_lines_of_the_sdk_are_debug(
+    simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    def levels() -> dict[str, set[str]]:
+        caplog.clear()
+        tap = tap_for(simulator)
+        written_by(tap.sync_all)
+        TapCampusGroups(config=settings_for(simulator), parse_env_config=True)
+        texts = (*ROUTINE_LINES, "Beginning sync of '%s' in %s mode")
+        found = {
+            text: {one.levelname for one in caplog.records if one.msg == text} for text in texts
+        }
+        assert len(found) == 4
+        return found
+
+    caplog.set_level("DEBUG")
+    assert set(map(frozenset, levels().values())) == {frozenset({"DEBUG"})}
+    caplog.set_level("INFO")
+    assert not any(levels().values())
