@@ -302,7 +302,7 @@ class ProbeClient:
     def _attempt(
         self, request: PreparedRequest, stream: str, *, is_surveyed: bool
     ) -> Exchange | str:
-        """Send a request once; return the response, or why there is none."""
+        """Send a request once; return the response, or the reason for its absence."""
         if self.requests >= MAX_REQUESTS:
             msg = f"limit of {MAX_REQUESTS} requests"
             raise BudgetSpentError(msg)

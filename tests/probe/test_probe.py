@@ -174,7 +174,7 @@ class Regular(FaultType):
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield every text of a JSON value that is long enough to be told from others."""
+    """Yield every text of a JSON value that is long enough to be distinguished from others."""
     if isinstance(value, str) and len(value) > 5:
         yield value
     elif isinstance(value, dict | list):
