@@ -7,6 +7,7 @@ import typing as t
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 from singer_sdk.schema.source import SchemaDirectory
 
@@ -366,7 +367,8 @@ def _require_access(exchange: Exchange, stream: str) -> None:
             "may read this data."
         )
         raise AccessDeniedError(msg, status=parsed.status)
-    if parsed.kind in {*TRANSIENT, ResponseKind.REDIRECTED}:
+    is_unknown = parsed.status == HTTPStatus.NOT_FOUND
+    if is_unknown or parsed.kind in {*TRANSIENT, ResponseKind.REDIRECTED}:
         msg = f"Stream '{stream}': the service cannot be probed: {parsed}. Check api_url."
         raise ServiceUnavailableError(msg)
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tap_campusgroups.config import Settings
-from tap_campusgroups.probe import client, report, run
+from tap_campusgroups.probe import client, report, rows, run
 from tap_campusgroups.probe.assumptions import ASSUMPTIONS
 from tap_campusgroups.probe.questions import Plan
 from tests.simulator import ConnectionReset, Dataset, FaultType, Simulator, Status
@@ -187,10 +187,10 @@ def test_no_value_appears(caplog: pytest.LogCaptureFixture, *, is_hostile: bool)
     caplog.set_level(logging.DEBUG)
     time = FakeTime()
     with service(time, api_secret=SECRET) as simulator:
-        rows = [row for stream in STREAMS for row in simulator.dataset[stream]]
+        sent = [row for stream in STREAMS for row in simulator.dataset[stream]]
         if is_hostile:
             simulator.inject(LeakyFault(Regular()).on(times=None))
-            for row in rows:
+            for row in sent:
                 row.update(dict.fromkeys({*row} - {"id", "updatedOn"}, SENTINELS))
                 row.update({PERSON: PERSON, NAME: {SECRET: NAME}, "shoeSize": SENTINELS})
         contents, _ = probed(simulator, time)
@@ -199,7 +199,7 @@ def test_no_value_appears(caplog: pytest.LogCaptureFixture, *, is_hostile: bool)
     output.append(json.dumps(contents))
     log = [line.getMessage() for line in caplog.records]
     assert leaks_in([*output, *log]) == []
-    values = {*texts_in(rows), simulator.api_secret}
+    values = {*texts_in(sent), simulator.api_secret}
     assert len(values) > 100 or is_hostile
     text = "\n".join([*output, *log])
     found = [one for one in values if one in text]  # also within a word, such as a stream's name
@@ -209,6 +209,23 @@ def test_no_value_appears(caplog: pytest.LogCaptureFixture, *, is_hostile: bool)
     assert len(values) > 30
     assert [value for value in values for line in output if value in line] == []
     assert results(contents)["convertible"] == ("differs" if is_hostile else "agrees")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-05-01T08:00:00.123Z", "9999-99-99T99:99:99.999Z"),
+        ("2025-05-01 08:00:00 UTC", "9999-99-99 99:99:99 UTC"),
+        ("5/1/2025", "9/9/9999"),
+        ("1 May 2025", rows.OTHER_FORM),
+        ("Zoe", rows.OTHER_FORM),
+        ("12:30, Zoe", rows.OTHER_FORM),
+        ("", rows.OTHER_FORM),
+        (50 * "1", rows.OTHER_FORM),
+    ],
+)
+def test_pattern_has_no_letter_but_those_of_a_time(text: str, expected: str) -> None:
+    assert rows.pattern(text) == expected
 
 
 # Command line
@@ -253,7 +270,8 @@ def test_command_writes_the_report_and_exits_with_0(tmp_path: Path) -> None:
     [
         ({"api_secret": "another"}, (), "the service denied access (HTTP 401, "),
         ({"api_url": "http://127.0.0.1:9"}, (), "The service cannot be probed: no response ("),
-        ({"page_size": 0}, (), "Invalid settings: page_size must be"),
+        ({"api_url": "{url}/v2"}, (), "the service cannot be probed: the service rejected"),
+        ({"page_size": "0"}, (), "Invalid settings: page_size must be"),
         ({}, ("--report", "{folder}/config.json"), "config.json: another file has this name."),
         ({}, ("--report", "{folder}/probe.md"), "probe.md: the name must end with .json."),
         ({}, ("--report", "{folder}/no/probe.json"), "the folder does not exist"),
@@ -264,13 +282,14 @@ def test_service_that_cannot_be_probed_is_one_line_and_exit_code_1(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    more: dict[str, Any],
+    more: dict[str, str],
     options: tuple[str, ...],
     line: str,
 ) -> None:
     monkeypatch.setattr(client, "RETRY_DELAYS", (0.0,))
     options = tuple(one.format(folder=tmp_path) for one in options)
-    result = invoke(tmp_path, simulator, "--wait", "0", *options, **more)
+    texts = {name: str(one).format(url=simulator.url) for name, one in more.items()}
+    result = invoke(tmp_path, simulator, "--wait", "0", *options, **texts)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert line in only_error(caplog)
