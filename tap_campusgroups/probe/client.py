@@ -206,7 +206,7 @@ class ProbeClient:
                 if export.is_over or export.is_left:
                     self._active.remove(export)
             else:
-                msg = f"{MAX_EXPORTS} exports were not ready after {MAX_EXPORT_SECONDS:.0f} s"
+                msg = f"{MAX_EXPORTS} exports may still be running"
                 raise BudgetSpentError(msg)
 
     def _submit(self, export: Export) -> bool:
@@ -279,9 +279,13 @@ class ProbeClient:
         for delay in RETRY_DELAYS:
             self._sleep(max(delay, requested))
             outcome = self._attempt(request, stream, is_surveyed=is_surveyed)
-            if isinstance(outcome, Exchange):
-                if may_fail or outcome.parsed.kind not in TRANSIENT:
+            if isinstance(outcome, str):
+                if method == "POST":  # it may have arrived: its export has a place
+                    self._places -= 1
                     break
+            elif may_fail or outcome.parsed.kind not in TRANSIENT:
+                break
+            else:
                 asked = parse_retry_after(outcome.headers.get("Retry-After")) or 0.0
                 requested = min(asked, MAX_REQUESTED_DELAY)
         if isinstance(outcome, str):
@@ -303,7 +307,7 @@ class ProbeClient:
     def _attempt(
         self, request: PreparedRequest, stream: str, *, is_surveyed: bool
     ) -> Exchange | str:
-        """Send a request once; return the response, or why there is none."""
+        """Send a request once; return the response, or the reason for a missing one."""
         if self.requests >= MAX_REQUESTS:
             msg = f"limit of {MAX_REQUESTS} requests"
             raise BudgetSpentError(msg)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+    from tests.simulator import Phase
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
 
@@ -147,19 +148,31 @@ def test_slow_exports_keep_their_places_and_end_the_probe() -> None:
         assert simulator.peak_active == client.MAX_EXPORTS
         assert len(simulator.requests) < 50
     assert code == 0
-    assert contents["ended"] == "ended early (2 exports were not ready after 180 s)"
+    assert contents["ended"] == "ended early (2 exports may still be running)"
     assert results(contents)["duration"] == "differs"
 
 
-def test_question_without_response_leaves_the_others() -> None:
+@pytest.mark.parametrize(
+    ("phase", "times", "ended", "unseen"),
+    [
+        ("later_page", None, "complete", "token again"),
+        ("submit", 1, "complete", "start in 1900"),
+        ("submit", 2, "ended early (2 exports may still be running)", "lifetime"),
+    ],
+)
+def test_question_without_response_leaves_the_others(
+    phase: Phase, times: int | None, ended: str, unseen: str
+) -> None:
     time = FakeTime()
     with service(time) as simulator:
-        simulator.inject(ConnectionReset().on("events", "later_page", times=None))
+        after = 5 if phase == "submit" else 0
+        simulator.inject(ConnectionReset().on("events", phase, times=times, after=after))
         contents, code = probed(simulator, time)
-    assert (code, contents["ended"]) == (0, "complete")
+    assert (code, contents["ended"]) == (0, ended)
     found = results(contents)
-    assert found["token again"] == "not seen"
-    assert found["bounds"] == found["convertible"] == "agrees"
+    assert found[unseen] == "not seen"
+    assert found["submit"] == found["page size"] == "agrees"
+    assert found["bounds"] == ("agrees" if ended == "complete" else "not seen")
 
 
 # Privacy
@@ -174,7 +187,7 @@ class Regular(FaultType):
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield every text of a JSON value that is long enough to be told from others."""
+    """Yield every text of more than five characters in a JSON value."""
     if isinstance(value, str) and len(value) > 5:
         yield value
     elif isinstance(value, dict | list):
