@@ -245,10 +245,15 @@ class ProbeClient:
 
     # Requests
 
-    def ask(self, name: str, export: Export, *, secret: str | None = None, **params: str) -> None:
-        """Send one GET for an export and keep the response by a name; it may be an error."""
+    def ask(
+        self, name: str, export: Export, *, secret: str | None = None, **params: str
+    ) -> Exchange:
+        """Send one GET for an export; keep the response by a name, unless it is a rate limit."""
         params = {"queryId": export.query_id or "", **params}
-        self.answers[name] = self.send("GET", export.stream, params, may_fail=True, secret=secret)
+        answer = self.send("GET", export.stream, params, may_fail=True, secret=secret)
+        if answer.parsed.kind is not ResponseKind.BUSY:
+            self.answers[name] = answer
+        return answer
 
     def rest(self, seconds: float) -> None:
         """Wait, without using up the time of the client."""
@@ -266,7 +271,7 @@ class ProbeClient:
         is_surveyed: bool = False,
         secret: str | None = None,
     ) -> Exchange:
-        """Send a request, again after a passing fault unless it may fail.
+        """Send a request, again after a passing fault; if it may fail, only after a rate limit.
 
         Raises:
             UnansweredError: If there was no response.
@@ -283,7 +288,7 @@ class ProbeClient:
                 if method == "POST":  # it may have arrived: its export has a place
                     self._places -= 1
                     break
-            elif may_fail or outcome.parsed.kind not in TRANSIENT:
+            elif outcome.parsed.kind not in ({ResponseKind.BUSY} if may_fail else TRANSIENT):
                 break
             else:
                 asked = parse_retry_after(outcome.headers.get("Retry-After")) or 0.0

@@ -125,6 +125,7 @@ def test_rate_limit_is_not_taken_for_another_difference() -> None:
     with service(time) as simulator:
         busy = Status(429, headers={"Retry-After": "7"})
         simulator.inject(busy.on("events", "submit", times=3, after=5))
+        simulator.inject(busy.on("events", "later_page", times=3))
         contents, _ = probed(simulator, time)
     assert 7.0 in time.slept
     differing = [name for name, one in results(contents).items() if one == "differs"]
