@@ -81,6 +81,7 @@ NAMES = [one.name for one in ASSUMPTIONS]
 TOGETHER = (
     {"content type", "compression", "keep-alive", "rate limit", "clock"},
     {"unknown queryId", "wrong token", "wrong secret", "bad date", "oversized page"},
+    {"date", "start in 1900", "end in the future"},
 )
 """Differences of separate headers and of separate questions: one probe for each set."""
 ALONE = [{name} for name in NAMES if not any(name in names for names in TOGETHER)]
