@@ -104,6 +104,8 @@ def _all_over(client: ProbeClient) -> list[Export]:
 @_assume("submit", "A POST is answered by 200 with the key queryId.", DOCUMENT)
 def _submit(client: ProbeClient) -> Finding:
     posts = [one.exchanges[0] for one in _all_over(client)]
+    # A range that is refused is another assumption.
+    posts = [one for one in posts if one.parsed.kind is not ResponseKind.REJECTED] or posts
     shapes = [f"{one.parsed.status} with {', '.join(one.keys) or 'no key'}" for one in posts]
     return (set(shapes) == {"200 with queryId"} if posts else None), _counted(shapes)
 
@@ -112,7 +114,7 @@ def _submit(client: ProbeClient) -> Finding:
     "states", "Polls are answered by 201 (queued), then 202 (running), then 200.", SPECIFICATION
 )
 def _states(client: ProbeClient) -> Finding:
-    failed = [one for one in _all_over(client) if not one.page]
+    failed = [one for one in _all_over(client) if one.query_id and not one.page]
     orders = [one.statuses for one in _all_over(client) if one.page]
     seen = _counted(
         [

@@ -7,6 +7,7 @@ import typing as t
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 from singer_sdk.schema.source import SchemaDirectory
 
@@ -205,7 +206,7 @@ class ProbeClient:
                 if export.is_over or export.is_left:
                     self._active.remove(export)
             else:
-                msg = f"{MAX_EXPORTS} exports were not ready after {MAX_EXPORT_SECONDS:.0f} s"
+                msg = f"{MAX_EXPORTS} exports may still be running"
                 raise BudgetSpentError(msg)
 
     def _submit(self, export: Export) -> bool:
@@ -244,10 +245,15 @@ class ProbeClient:
 
     # Requests
 
-    def ask(self, name: str, export: Export, *, secret: str | None = None, **params: str) -> None:
-        """Send one GET for an export and keep the response by a name; it may be an error."""
+    def ask(
+        self, name: str, export: Export, *, secret: str | None = None, **params: str
+    ) -> Exchange:
+        """Send one GET for an export; keep the response by a name, unless it is a rate limit."""
         params = {"queryId": export.query_id or "", **params}
-        self.answers[name] = self.send("GET", export.stream, params, may_fail=True, secret=secret)
+        answer = self.send("GET", export.stream, params, may_fail=True, secret=secret)
+        if answer.parsed.kind is not ResponseKind.BUSY:
+            self.answers[name] = answer
+        return answer
 
     def rest(self, seconds: float) -> None:
         """Wait, without using up the time of the client."""
@@ -265,7 +271,7 @@ class ProbeClient:
         is_surveyed: bool = False,
         secret: str | None = None,
     ) -> Exchange:
-        """Send a request, again after a passing fault unless it may fail.
+        """Send a request, again after a passing fault; if it may fail, only after a rate limit.
 
         Raises:
             UnansweredError: If there was no response.
@@ -278,9 +284,13 @@ class ProbeClient:
         for delay in RETRY_DELAYS:
             self._sleep(max(delay, requested))
             outcome = self._attempt(request, stream, is_surveyed=is_surveyed)
-            if isinstance(outcome, Exchange):
-                if may_fail or outcome.parsed.kind not in TRANSIENT:
+            if isinstance(outcome, str):
+                if method == "POST":  # it may have arrived: its export has a place
+                    self._places -= 1
                     break
+            elif outcome.parsed.kind not in ({ResponseKind.BUSY} if may_fail else TRANSIENT):
+                break
+            else:
                 asked = parse_retry_after(outcome.headers.get("Retry-After")) or 0.0
                 requested = min(asked, MAX_REQUESTED_DELAY)
         if isinstance(outcome, str):
@@ -302,7 +312,7 @@ class ProbeClient:
     def _attempt(
         self, request: PreparedRequest, stream: str, *, is_surveyed: bool
     ) -> Exchange | str:
-        """Send a request once; return the response, or the reason for its absence."""
+        """Send a request once; return the response, or the reason for a missing one."""
         if self.requests >= MAX_REQUESTS:
             msg = f"limit of {MAX_REQUESTS} requests"
             raise BudgetSpentError(msg)
@@ -366,7 +376,8 @@ def _require_access(exchange: Exchange, stream: str) -> None:
             "may read this data."
         )
         raise AccessDeniedError(msg, status=parsed.status)
-    if parsed.kind in {*TRANSIENT, ResponseKind.REDIRECTED}:
+    is_unknown = parsed.status == HTTPStatus.NOT_FOUND
+    if is_unknown or parsed.kind in {*TRANSIENT, ResponseKind.REDIRECTED}:
         msg = f"Stream '{stream}': the service cannot be probed: {parsed}. Check api_url."
         raise ServiceUnavailableError(msg)
 

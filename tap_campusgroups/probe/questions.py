@@ -121,8 +121,7 @@ def _pages(client: ProbeClient, plan: Plan) -> None:
         return
     size, params = small_size(base), dict[str, str]()
     for number in range(1, MAX_PAGES + 1):
-        client.ask(f"page {number}", base, size=size, **params)
-        page = client.answers[f"page {number}"]
+        page = client.ask(f"page {number}", base, size=size, **params)
         if not page.is_page:
             return
         plan.pages.append(page)
@@ -141,8 +140,8 @@ def _pages_again(client: ProbeClient, plan: Plan) -> None:
     if (other := other_of(client, base)) is None:
         return
     other_size = small_size(other)
-    client.ask("page 1 of another query", other, size=other_size)
-    if other_token := client.answers["page 1 of another query"].parsed.token:
+    first = client.ask("page 1 of another query", other, size=other_size)
+    if other_token := first.parsed.token:
         client.ask("page 2 of another query", other, size=other_size, token=other_token)
     if len(plan.pages) > 2 and (token := plan.pages[1].parsed.token):  # noqa: PLR2004 - page 3
         client.ask("page 3 after another query", base, size=size, token=token)
@@ -161,17 +160,13 @@ def _sizes(client: ProbeClient, plan: Plan) -> None:
     base = base_of(client)
     if base and base.page and base.is_complete:
         size = str(len(base.page.rows))
-        client.ask("full last page", base, size=size)
-        if token := client.answers["full last page"].parsed.token:
+        if token := client.ask("full last page", base, size=size).parsed.token:
             client.ask("after full last page", base, size=size, token=token)
 
 
 def _mistakes(client: ProbeClient, plan: Plan) -> None:
     client.run(plan.export("bad date", "not-a-date"))
-    unknown = plan.export("unknown", plan.now)
-    client.answers["unknown queryId"] = client.send(
-        "GET", unknown.stream, {"queryId": str(uuid4())}, may_fail=True
-    )
+    client.ask("unknown queryId", plan.export("unknown", plan.now), queryId=str(uuid4()))
     ready = [one for one in client.exports.values() if one.page and one.stream == plan.main]
     if base := base_of(client) or next(iter(ready), None):
         client.ask("wrong token", base, token="not-a-token")  # noqa: S106 - on purpose

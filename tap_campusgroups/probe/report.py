@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tap_campusgroups.exceptions import InputError
+from tap_campusgroups.exports.service_monitor import utc_now
 from tap_campusgroups.probe.assumptions import ASSUMPTIONS, Result, listed, result
 from tap_campusgroups.records.json_codec import format_json
 
@@ -64,6 +65,7 @@ def contents(client: ProbeClient, *, ended: str) -> dict[str, t.Any]:
     found = [(one, one.judge(client)) for one in ASSUMPTIONS]
     return {
         "probe": f"tap-campusgroups {metadata.version('tap-campusgroups')}",
+        "date": f"{utc_now():%Y-%m-%d}",
         "ended": ended,
         "requests": client.requests,
         "assumptions": [
@@ -114,7 +116,7 @@ def markdown(contents: dict[str, t.Any]) -> str:
     """Return the result as Markdown."""
     lines = [
         _TITLE,
-        f"{contents['probe']}, {contents['requests']} requests, {contents['ended']}.",
+        f"{', '.join(contents[name] for name in ('probe', 'date', 'ended'))}.",
         f"{counts(contents)}.\n",
         *_table(_COLUMNS, ([one[name] for name in _COLUMNS] for one in contents["assumptions"])),
     ]

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tap_campusgroups.config import Settings
-from tap_campusgroups.probe import client, report, run
+from tap_campusgroups.probe import client, report, rows, run
 from tap_campusgroups.probe.assumptions import ASSUMPTIONS
 from tap_campusgroups.probe.questions import Plan
 from tests.simulator import ConnectionReset, Dataset, FaultType, Simulator, Status
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+    from tests.simulator import Phase
     from tests.simulator.request_context import RequestContext
     from tests.simulator.responses import Response
 
@@ -80,6 +81,7 @@ NAMES = [one.name for one in ASSUMPTIONS]
 TOGETHER = (
     {"content type", "compression", "keep-alive", "rate limit", "clock"},
     {"unknown queryId", "wrong token", "wrong secret", "bad date", "oversized page"},
+    {"date", "start in 1900", "end in the future"},
 )
 """Differences of separate headers and of separate questions: one probe for each set."""
 ALONE = [{name} for name in NAMES if not any(name in names for names in TOGETHER)]
@@ -124,6 +126,7 @@ def test_rate_limit_is_not_taken_for_another_difference() -> None:
     with service(time) as simulator:
         busy = Status(429, headers={"Retry-After": "7"})
         simulator.inject(busy.on("events", "submit", times=3, after=5))
+        simulator.inject(busy.on("events", "later_page", times=3))
         contents, _ = probed(simulator, time)
     assert 7.0 in time.slept
     differing = [name for name, one in results(contents).items() if one == "differs"]
@@ -147,19 +150,31 @@ def test_slow_exports_keep_their_places_and_end_the_probe() -> None:
         assert simulator.peak_active == client.MAX_EXPORTS
         assert len(simulator.requests) < 50
     assert code == 0
-    assert contents["ended"] == "ended early (2 exports were not ready after 180 s)"
+    assert contents["ended"] == "ended early (2 exports may still be running)"
     assert results(contents)["duration"] == "differs"
 
 
-def test_question_without_response_leaves_the_others() -> None:
+@pytest.mark.parametrize(
+    ("phase", "times", "ended", "unseen"),
+    [
+        ("later_page", None, "complete", "token again"),
+        ("submit", 1, "complete", "start in 1900"),
+        ("submit", 2, "ended early (2 exports may still be running)", "lifetime"),
+    ],
+)
+def test_question_without_response_leaves_the_others(
+    phase: Phase, times: int | None, ended: str, unseen: str
+) -> None:
     time = FakeTime()
     with service(time) as simulator:
-        simulator.inject(ConnectionReset().on("events", "later_page", times=None))
+        after = 5 if phase == "submit" else 0
+        simulator.inject(ConnectionReset().on("events", phase, times=times, after=after))
         contents, code = probed(simulator, time)
-    assert (code, contents["ended"]) == (0, "complete")
+    assert (code, contents["ended"]) == (0, ended)
     found = results(contents)
-    assert found["token again"] == "not seen"
-    assert found["bounds"] == found["convertible"] == "agrees"
+    assert found[unseen] == "not seen"
+    assert found["submit"] == found["page size"] == "agrees"
+    assert found["bounds"] == ("agrees" if ended == "complete" else "not seen")
 
 
 # Privacy
@@ -174,7 +189,7 @@ class Regular(FaultType):
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Yield every text of a JSON value that is long enough to be distinguished from others."""
+    """Yield every text of more than five characters in a JSON value."""
     if isinstance(value, str) and len(value) > 5:
         yield value
     elif isinstance(value, dict | list):
@@ -187,10 +202,10 @@ def test_no_value_appears(caplog: pytest.LogCaptureFixture, *, is_hostile: bool)
     caplog.set_level(logging.DEBUG)
     time = FakeTime()
     with service(time, api_secret=SECRET) as simulator:
-        rows = [row for stream in STREAMS for row in simulator.dataset[stream]]
+        sent = [row for stream in STREAMS for row in simulator.dataset[stream]]
         if is_hostile:
             simulator.inject(LeakyFault(Regular()).on(times=None))
-            for row in rows:
+            for row in sent:
                 row.update(dict.fromkeys({*row} - {"id", "updatedOn"}, SENTINELS))
                 row.update({PERSON: PERSON, NAME: {SECRET: NAME}, "shoeSize": SENTINELS})
         contents, _ = probed(simulator, time)
@@ -199,7 +214,7 @@ def test_no_value_appears(caplog: pytest.LogCaptureFixture, *, is_hostile: bool)
     output.append(json.dumps(contents))
     log = [line.getMessage() for line in caplog.records]
     assert leaks_in([*output, *log]) == []
-    values = {*texts_in(rows), simulator.api_secret}
+    values = {*texts_in(sent), simulator.api_secret}
     assert len(values) > 100 or is_hostile
     text = "\n".join([*output, *log])
     found = [one for one in values if one in text]  # also within a word, such as a stream's name
@@ -209,6 +224,23 @@ def test_no_value_appears(caplog: pytest.LogCaptureFixture, *, is_hostile: bool)
     assert len(values) > 30
     assert [value for value in values for line in output if value in line] == []
     assert results(contents)["convertible"] == ("differs" if is_hostile else "agrees")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-05-01T08:00:00.123Z", "9999-99-99T99:99:99.999Z"),
+        ("2025-05-01 08:00:00 UTC", "9999-99-99 99:99:99 UTC"),
+        ("5/1/2025", "9/9/9999"),
+        ("1 May 2025", rows.OTHER_FORM),
+        ("Zoe", rows.OTHER_FORM),
+        ("12:30, Zoe", rows.OTHER_FORM),
+        ("", rows.OTHER_FORM),
+        (50 * "1", rows.OTHER_FORM),
+    ],
+)
+def test_pattern_has_no_letter_but_those_of_a_time(text: str, expected: str) -> None:
+    assert rows.pattern(text) == expected
 
 
 # Command line
@@ -253,7 +285,8 @@ def test_command_writes_the_report_and_exits_with_0(tmp_path: Path) -> None:
     [
         ({"api_secret": "another"}, (), "the service denied access (HTTP 401, "),
         ({"api_url": "http://127.0.0.1:9"}, (), "The service cannot be probed: no response ("),
-        ({"page_size": 0}, (), "Invalid settings: page_size must be"),
+        ({"api_url": "{url}/v2"}, (), "the service cannot be probed: the service rejected"),
+        ({"page_size": "0"}, (), "Invalid settings: page_size must be"),
         ({}, ("--report", "{folder}/config.json"), "config.json: another file has this name."),
         ({}, ("--report", "{folder}/probe.md"), "probe.md: the name must end with .json."),
         ({}, ("--report", "{folder}/no/probe.json"), "the folder does not exist"),
@@ -264,13 +297,14 @@ def test_service_that_cannot_be_probed_is_one_line_and_exit_code_1(
     simulator: Simulator,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    more: dict[str, Any],
+    more: dict[str, str],
     options: tuple[str, ...],
     line: str,
 ) -> None:
     monkeypatch.setattr(client, "RETRY_DELAYS", (0.0,))
     options = tuple(one.format(folder=tmp_path) for one in options)
-    result = invoke(tmp_path, simulator, "--wait", "0", *options, **more)
+    texts = {name: str(one).format(url=simulator.url) for name, one in more.items()}
+    result = invoke(tmp_path, simulator, "--wait", "0", *options, **texts)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert line in only_error(caplog)
