@@ -19,6 +19,7 @@ from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator.dataset import tap_schemas
 from tests.support import documents
 from tests.support.documents import ROOT, read_hub_definition
+from tests.support.postgres import Postgres
 
 README = documents.read("README.md")
 STATE = documents.read("docs/state.md")
@@ -160,6 +161,14 @@ def test_loader_blocks_equal_meltano_yml_and_need_nothing_from_the_hub() -> None
                 assert loader["pip_url"] == ours["pip_url"]
                 # The loader's default.
                 assert {**values(loader), "use_copy": False} == values(ours)
+
+
+@pytest.mark.parametrize(
+    "name", ["meltano.yml", ".env.example", WAREHOUSES, "docs/troubleshooting.md"]
+)
+def test_documented_loader_url_has_the_tested_driver(name: str) -> None:
+    url = Postgres("postgresql://user:password@host:5432/").loader_url
+    assert url in documents.read(name)
 
 
 # Links, generated files and pictures
