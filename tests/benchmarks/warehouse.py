@@ -13,7 +13,7 @@ from psycopg import sql
 from tests.support.pipeline import PROJECT, plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tests.benchmarks.measurement import Bench, Candidate
     from tests.support.postgres import Postgres
@@ -32,11 +32,11 @@ def loader_settings() -> dict[str, Any]:
     return {one["name"]: one["value"] for one in settings if "value" in one}
 
 
-def pipeline(bench: Bench, database: Postgres, name: str, settings: Mapping[str, Any]) -> Candidate:
+def pipeline(bench: Bench, name: str, settings: Mapping[str, Any], database: Postgres) -> Candidate:
     """Return the tap piped into target-postgres, which loads into the schema `name`."""
     config, status = bench.home / f"{name}.json", bench.home / f"{name}.status"
-    connection = {"sqlalchemy_url": database.sqlalchemy_url, "default_target_schema": name}
-    config.write_bytes(msgspec.json.encode({**settings, **connection}))
+    values = {"sqlalchemy_url": database.loader_url, **settings, "default_target_schema": name}
+    config.write_bytes(msgspec.json.encode(values))
     tap, loader = bench.taps()[0], plugin("target-postgres")
     # Isolated, because PYTHONPATH has the tap's SDK.
     loading = [loader.with_name("python"), "-I", loader, "--config", config]
@@ -60,4 +60,35 @@ def missing_rows(database: Postgres, schema: str, rows: Mapping[str, int]) -> st
     for stream, count in rows.items():
         if len(database.rows(schema, stream)) != count:
             return f"did not load every row of {stream}"
+    return None
+
+
+def different_values(
+    database: Postgres, schema: str, other: str, streams: Iterable[str]
+) -> str | None:
+    """Return a problem if the tables of two schemas, with as many rows, differ in a value.
+
+    Values are compared as text: `12.5` differs from `12.50`, and a JSON null from a missing value.
+    The loader's own columns, such as the time of the load, are not compared.
+    """
+    names = (
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s"
+        " AND table_name = %s AND left(column_name, 5) <> '_sdc_'"
+    )
+    query = sql.SQL(
+        "SELECT count(*) FROM (SELECT ROW({columns})::text FROM {first}"
+        " EXCEPT ALL SELECT ROW({columns})::text FROM {second}) AS differing"
+    )
+    with database.connect() as connection:
+        for stream in streams:
+            columns = [
+                sql.Identifier(name) for (name,) in connection.execute(names, (schema, stream))
+            ]
+            tables = {
+                "first": sql.Identifier(schema, stream),
+                "second": sql.Identifier(other, stream),
+            }
+            found = connection.execute(query.format(columns=sql.SQL(", ").join(columns), **tables))
+            if (count := found.fetchone()) != (0,):
+                return f"loaded other values than {other} in rows of {stream}: {count}"
     return None

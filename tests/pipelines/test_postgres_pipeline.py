@@ -56,7 +56,7 @@ KEYS: Mapping[str, str] = {
 HARD_VALUES: Mapping[str, Mapping[str, Any]] = {
     "payments": {
         "transactionDetails": 'tab\t, backslash \\, null \\N, "quotes", \r\n line\u2028 and 👩🏽‍🎓',
-        "itemTitle": "NULL",
+        "itemTitle": "NULL, 100 %, %s, %(id)s, :id, {} and '; --",
         "refundRequest": "",
         "amount": "12345678901234567890.123456789",
         "fee": 0.1,

@@ -22,6 +22,7 @@ from tap_campusgroups.tap import TapCampusGroups
 from tests.simulator.dataset import tap_schemas
 from tests.support import documents
 from tests.support.documents import ROOT, read_hub_definition
+from tests.support.postgres import Postgres
 
 README = documents.read("README.md")
 STATE = documents.read("docs/state.md")
@@ -182,6 +183,14 @@ def test_loader_blocks_equal_meltano_yml_and_need_nothing_from_the_hub() -> None
                 # The loader's default, and a file of this project.
                 more = {"use_copy": False, "log_config": values(ours)["log_config"]}
                 assert {**values(loader), **more} == values(ours)
+
+
+@pytest.mark.parametrize(
+    "name", ["meltano.yml", ".env.example", WAREHOUSES, "docs/troubleshooting.md"]
+)
+def test_documented_loader_url_has_the_tested_driver(name: str) -> None:
+    url = Postgres("postgresql://user:password@host:5432/").loader_url
+    assert url in documents.read(name)
 
 
 # Links, generated files and pictures
