@@ -1,6 +1,7 @@
 # make demo          run the main job: a simulated service, the tap, PostgreSQL, dbt; show what arrived
 # make orchestrate   run two schools with four groups of streams each, with Dagster
 # make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
+# make recipes       run the documentation's recipes from beginning to end (some minutes)
 # make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
 # make test-lowest   run the tap's tests on the lowest versions of its dependencies, in their own environment
 # make storm         play random storms with thousands of seeds, for instance SEEDS=5000
@@ -44,7 +45,7 @@ define timed
 @start=$$(date +%s); { $(2); } && printf '%5d s  %s\n' $$(($$(date +%s) - start)) '$(1)' >>$(TIMES)
 endef
 
-.PHONY: demo orchestrate test test-next-sdk test-lowest storm mutation lint package bench generate clean python
+.PHONY: demo orchestrate test recipes test-next-sdk test-lowest storm mutation lint package bench generate clean python
 
 demo: $(PLUGINS)/.demo
 	$(call timed,The demo,$(BIN)/python -m examples.demo)
@@ -55,6 +56,9 @@ orchestrate: $(PLUGINS)/.demo $(VENV)/.orchestrate
 
 test: $(PLUGINS)/.all
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+recipes: $(PLUGINS)/.all
+	$(BIN)/python -m pytest tests/pipelines/recipes $(ARGS)
 
 # Tests that start Meltano use the tap in $(PLUGINS), which has the released SDK.
 test-next-sdk: $(PLUGINS)/.all $(NEXT_VENV)/.ready

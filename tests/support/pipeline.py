@@ -92,6 +92,16 @@ def missing_plugins(names: Iterable[str] = tuple(_EXECUTABLES)) -> list[str]:
     return [name for name in names if not plugin(name).exists()]
 
 
+def offline_installation() -> dict[str, str]:
+    """Return the environment in which uv installs what `make` has downloaded before."""
+    cache = subprocess.check_output(
+        [Path(sys.executable).with_name("uv"), "cache", "dir"], encoding="utf-8"
+    )
+    # The cache depends on the configured package registries.
+    ours = {name: text for name, text in os.environ.items() if name.startswith("UV_")}
+    return {**ours, "UV_CACHE_DIR": cache.strip(), "UV_OFFLINE": "1"}
+
+
 def bare_environment(home: Path) -> dict[str, str]:
     """Return an environment without any of the user's settings.
 
