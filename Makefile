@@ -1,6 +1,7 @@
 # make demo          run the main job: a simulated service, the tap, PostgreSQL, dbt; show what arrived
 # make orchestrate   run two schools with four groups of streams each, with Dagster
 # make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
+# make recipes       run the documentation's recipes from beginning to end (some minutes)
 # make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
 # make test-lowest   run the tap's tests on the lowest versions of its dependencies, in their own environment
 # make readers       read files of target-jsonl with DuckDB, ClickHouse, PyArrow, pandas and Polars
@@ -10,57 +11,77 @@
 # make generate      write the generated files (Hub definition, stream reference, pictures)
 # make mutation      count the small defects that the tests find; MODULE=records.values for one module
 # make bench         measure speed and memory, also of a plain SDK tap and of the loader (about 15 minutes)
+# make clean         delete everything that these targets have installed and built
 #
-# Every target creates the virtual environment .venv first, if necessary.
+# Everything is installed into the folder .build. Your own .venv, .meltano and .env are neither used nor
+# changed.
 
 PYTHON ?= python3
-VENV := .venv
+BUILD := .build
+VENV := $(BUILD)/venv
 BIN := $(VENV)/bin
-NEXT_VENV := .venv-next
-NEXT_BIN := $(NEXT_VENV)/bin
-# Only the SDK is named, so pip installs no other pre-release.
+PLUGINS := $(BUILD)/meltano
+NEXT_VENV := $(BUILD)/venv-next
+# Only the SDK is named, so uv installs no other pre-release.
 NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
+LOWEST_VENV := $(BUILD)/venv-lowest
+MUTATION_VENV := $(BUILD)/venv-mutation
+READERS_VENV := $(BUILD)/venv-readers
 
-# Install into this folder, whatever .env and the environment say, and without touching (migrating) the
+# The plugins of meltano.yml, whatever .env and the environment say, and without touching (migrating) the
 # user's system database.
-MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/.meltano' MELTANO_DATABASE_URI='sqlite:///$(CURDIR)/.meltano/install.db'
+MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/$(PLUGINS)' MELTANO_DATABASE_URI='sqlite:///$(CURDIR)/$(PLUGINS)/install.db' $(BIN)/meltano --env-file=/dev/null
 
-LOWEST_VENV := .venv-lowest
-LOWEST_BIN := $(LOWEST_VENV)/bin
-MUTATION_VENV := .venv-mutation
-READERS_VENV := .venv-readers
+# Create a virtual environment with uv, which Meltano needs, too. A copy of pip is left out if Python has one.
+install_uv = install --quiet --disable-pip-version-check uv
+create = rm -rf $(1) && if $(PYTHON) -m pip --version >/dev/null 2>&1; \
+	then $(PYTHON) -m venv --without-pip $(1) && $(PYTHON) -m pip --python=$(1)/bin/python $(install_uv); \
+	else $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip $(install_uv); fi
+uv = $(1)/bin/uv pip $(2) --python=$(1)/bin/python
 
-.PHONY: demo orchestrate test test-next-sdk test-lowest readers storm mutation lint package bench generate clean
+# Run a step and note how long it takes, for the list at the end of `make demo`.
+TIMES := $(BUILD)/times
+$(shell rm -f $(TIMES))
+define timed
+@echo '== $(1)'
+@start=$$(date +%s); { $(2); } && printf '%5d s  %s\n' $$(($$(date +%s) - start)) '$(1)' >>$(TIMES)
+endef
 
-demo: .meltano/.ready
-	$(BIN)/python -m examples.demo
+.PHONY: demo orchestrate test recipes readers test-next-sdk test-lowest storm mutation lint package bench generate clean python
 
-orchestrate: .meltano/.ready
+demo: $(PLUGINS)/.demo
+	$(call timed,The demo,$(BIN)/python -m examples.demo)
+	@echo; cat $(TIMES); echo "$$(du -sm $(BUILD) | cut -f1) MB in $(BUILD); \`make clean\` deletes it."
+
+orchestrate: $(PLUGINS)/.demo $(VENV)/.orchestrate
 	$(BIN)/python -m examples.demo.scale_out
 
-test: .meltano/.ready
+test: $(PLUGINS)/.all
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-# Tests that start Meltano use the tap in .meltano, which has the released SDK.
-test-next-sdk: .meltano/.ready $(NEXT_VENV)/.ready
-	$(NEXT_BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+recipes: $(PLUGINS)/.all
+	$(BIN)/python -m pytest tests/pipelines/recipes $(ARGS)
 
-# Not the tests that start Meltano: they use the tap in .meltano, which has the newest dependencies.
+# Tests that start Meltano use the tap in $(PLUGINS), which has the released SDK.
+test-next-sdk: $(PLUGINS)/.all $(NEXT_VENV)/.ready
+	$(NEXT_VENV)/bin/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+# Not the tests that start Meltano: they use the tap in $(PLUGINS), which has the newest dependencies.
 # The plugin of anyio, a package that Meltano needs, is too old for pytest here.
 test-lowest: $(LOWEST_VENV)/.ready
-	$(LOWEST_BIN)/python -m pytest -p no:anyio --ignore=tests/pipelines --ignore=tests/project --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(LOWEST_VENV)/bin/python -m pytest -p no:anyio --ignore=tests/pipelines --ignore=tests/project --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 readers: $(READERS_VENV)/.ready
 	$(READERS_VENV)/bin/python -m tests.readers
 
 SEEDS ?= 1000
-storm: $(VENV)/.ready
+storm: $(VENV)/.dev
 	$(BIN)/python -m tests.storms --seeds $(SEEDS)
 
 mutation: $(MUTATION_VENV)/.ready
 	$(MUTATION_VENV)/bin/python -m scripts.mutation $(MODULE)
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -73,7 +94,7 @@ lint: $(VENV)/.ready
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 
 # The version comes from a tag, so a tagged build is tried in a clone.
-package: $(VENV)/.ready
+package: $(VENV)/.dev
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
@@ -91,55 +112,63 @@ package: $(VENV)/.ready
 	dist/smoke/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/tagged/dist/*.whl
 	cd dist && smoke/bin/tap-campusgroups --version | grep v987.6.5
 
-generate: $(VENV)/.ready
+generate: $(VENV)/.dev
 	$(BIN)/python -m scripts.generate
 
 # The load scenario needs target-postgres.
-bench: .meltano/.ready
+bench: $(PLUGINS)/.all
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) $(READERS_VENV) .mutation .meltano dist
+	rm -rf $(BUILD) dist
 
-$(VENV)/.ready: pyproject.toml
+# A Python that is named must be the one of the environment; without a name, any is.
+python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable . --group dev
-	touch $@
+ifneq ($(origin PYTHON),file)
+	@version='import sys; print(*sys.version_info[:2], sep=".")'; named=$$($(PYTHON) -c "$$version"); \
+	for venv in $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) $(READERS_VENV); do \
+		if [ -x $$venv/bin/python ] && has=$$($$venv/bin/python -c "$$version") && [ $$has != $$named ]; then \
+			echo "$$venv has Python $$has, not $$named; run \`make clean\` first, or leave out PYTHON."; exit 1; fi; done
+endif
 
-$(NEXT_VENV)/.ready: pyproject.toml Makefile
-	rm -rf $(NEXT_VENV)
-	$(PYTHON) -m venv $(NEXT_VENV)
-	$(NEXT_BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(NEXT_BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test '$(NEXT_SDK)'
-	touch $@
+# The environment grows: each group of dependencies is installed when a target needs it.
+$(VENV)/.created: pyproject.toml | python
+	$(call timed,A virtual environment,$(call create,$(VENV)))
+	@touch $@
+
+$(VENV)/.%: $(VENV)/.created
+	$(call timed,Packages of the group $*,$(call uv,$(VENV),install) --editable . --group $*)
+	@touch $@
+
+$(PLUGINS)/.demo: $(VENV)/.demo meltano.yml
+	@mkdir -p $(@D)
+	$(call timed,Meltano plugins of the demo,$(MELTANO) install tap-campusgroups target-postgres dbt-postgres)
+	@touch $@
+
+$(PLUGINS)/.all: $(VENV)/.dev meltano.yml
+	@mkdir -p $(@D)
+	$(call timed,All Meltano plugins,$(MELTANO) install)
+	@touch $@
+
+$(NEXT_VENV)/.ready: pyproject.toml Makefile | python
+	$(call create,$(NEXT_VENV))
+	$(call uv,$(NEXT_VENV),install) --quiet --editable . --group test '$(NEXT_SDK)'
+	@touch $@
 
 # The tap's own dependencies at their lower bounds; all others as usual.
-$(LOWEST_VENV)/.ready: pyproject.toml Makefile
-	rm -rf $(LOWEST_VENV)
-	$(PYTHON) -m venv $(LOWEST_VENV)
-	$(LOWEST_BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip uv
-	$(LOWEST_BIN)/uv pip compile --quiet --python=$(LOWEST_BIN)/python --resolution=lowest-direct --no-deps --no-header --output-file=$(LOWEST_VENV)/lowest.txt pyproject.toml
-	$(LOWEST_BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test --constraint $(LOWEST_VENV)/lowest.txt
-	touch $@
+$(LOWEST_VENV)/.ready: pyproject.toml Makefile | python
+	$(call create,$(LOWEST_VENV))
+	$(call uv,$(LOWEST_VENV),compile) --quiet --resolution=lowest-direct --no-deps --no-header --output-file=$(LOWEST_VENV)/lowest.txt pyproject.toml
+	$(call uv,$(LOWEST_VENV),install) --quiet --editable . --group test --constraint $(LOWEST_VENV)/lowest.txt
+	@touch $@
 
-$(MUTATION_VENV)/.ready: pyproject.toml
-	rm -rf $(MUTATION_VENV)
-	$(PYTHON) -m venv $(MUTATION_VENV)
-	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group mutation
-	touch $@
+$(MUTATION_VENV)/.ready: pyproject.toml | python
+	$(call create,$(MUTATION_VENV))
+	$(call uv,$(MUTATION_VENV),install) --quiet --editable . --group mutation
+	@touch $@
 
-$(READERS_VENV)/.ready: pyproject.toml
-	rm -rf $(READERS_VENV)
-	$(PYTHON) -m venv $(READERS_VENV)
-	$(READERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(READERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group readers
-	touch $@
-
-.meltano/.ready: $(VENV)/.ready meltano.yml
-	mkdir -p .meltano
-	$(MELTANO_OF_THIS_FOLDER) $(BIN)/meltano --env-file=/dev/null --log-level=warning install
-	touch $@
+$(READERS_VENV)/.ready: pyproject.toml | python
+	$(call create,$(READERS_VENV))
+	$(call uv,$(READERS_VENV),install) --quiet --editable . --group readers
+	@touch $@

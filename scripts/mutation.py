@@ -1,9 +1,9 @@
 """Mutates modules with mutmut and prints the share of mutants that their tests kill.
 
-    .venv-mutation/bin/python -m scripts.mutation exports.scheduler state
+    .build/venv-mutation/bin/python -m scripts.mutation exports.scheduler state
 
 Without arguments, it mutates all modules in `[tool.mutation]` of pyproject.toml, which names the
-tests of each. Each module has a folder in `.mutation`.
+tests of each. Each module has a folder in `.build/mutation`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PRELOADED: Final = ("hypothesis.strategies", "psycopg", "pytest", "singer_sdk")
 
 def create_copy(module: str, tests: list[str]) -> Path:
     """Create a folder in which mutmut mutates one module and runs its tests."""
-    folder = PROJECT / ".mutation" / module
+    folder = PROJECT / ".build" / "mutation" / module
     shutil.rmtree(folder, ignore_errors=True)
     for name in COPIED:
         shutil.copytree(PROJECT / name, folder / name)

@@ -32,6 +32,7 @@ _NEXT_STEPS: Final = {
     "examples/dbt": "the models, to copy into your own dbt project",
     "tests/simulator": "the simulator, to try the tap by hand",
 }
+_PLUGINS: Final = (pipeline.TAP, "target-postgres", "dbt-postgres")
 _IMAGES: Final = pipeline.PROJECT / "docs" / "images"
 
 
@@ -70,8 +71,8 @@ class Demo:
         """
         self._introduce()
         self._load_everything()
-        self._load_next_day(next_day)
-        self._build_models()
+        self._load_next_day_and_build_models(next_day)
+        self._show_models()
         self._display.next_steps(_NEXT_STEPS)
 
     def _introduce(self) -> None:
@@ -101,19 +102,19 @@ class Demo:
             " halves."
         )
 
-    def _load_next_day(self, next_day: NextDay) -> None:
+    def _load_next_day_and_build_models(self, next_day: NextDay) -> None:
         show = self._display
         new, changed, late = (
             sum(map(len, rows.values())) for rows in (next_day.new, next_day.changed, next_day.late)
         )
-        show.heading("3. A day later, the second run loads what has changed")
+        show.heading("3. A day later, the second run loads what has changed, and dbt builds models")
         show.say(
             f"{new} rows are new and {changed} have changed. {late} check-ins arrive late: they are"
             " older than the first run, but a scanner was offline."
         )
         next_day.apply(self._dataset)
         since = datetime.now(UTC)
-        requests = self._load(campus.SECOND_RUN)
+        requests = self._load(campus.SECOND_RUN, *pipeline.MODEL[1:])
         expected = self._row_counts()
         with self._database.connect() as connection:
             found = warehouse.count_rows(connection, self._dataset.streams, since=since)
@@ -129,31 +130,30 @@ class Demo:
             raise DemoError
         show.say(f"All {len(expected)} tables hold every row of the service exactly once.")
 
-    def _build_models(self) -> None:
+    def _show_models(self) -> None:
         show = self._display
-        show.heading("4. dbt builds models of attendance, members and budgets")
-        self._run_meltano(pipeline.MODEL)
+        show.heading("4. What the models say about attendance and budgets")
         with self._database.connect() as connection:
             weeks = warehouse.attendance(connection, before=campus.FIRST_RUN.date(), weeks=_WEEKS)
             budgets = warehouse.largest_budgets(connection, limit=_BUDGETS)
             busiest = connection.execute(warehouse.BUSIEST_EVENTS)
             columns = [column.name for column in busiest.description or ()]
             rows = busiest.fetchall()
-        show.say("\nWho said yes and who attended, from the model attendance_by_week:\n")
+        show.say("Who said yes and who attended, from the model attendance_by_week:\n")
         show.attendance(weeks, {week.monday: campus.holiday(week.monday) for week in weeks})
         show.say("The budgets with the highest spending, from the model spending_by_budget:\n")
         show.budgets(budgets)
         title = "The events with the most attendees, from the model attendance_by_event:"
         show.query(title, warehouse.BUSIEST_EVENTS.decode(), columns, rows)
 
-    def _load(self, end: datetime) -> int:
-        """Run the pipeline up to a simulated time and return the number of requests."""
+    def _load(self, end: datetime, *more: str) -> int:
+        """Run the pipeline up to a simulated time, and return the number of requests."""
         self._simulator.reset_log()
         self._workspace.environment |= {
             "TAP_CAMPUSGROUPS_START_DATE": _START_DATE,
             "TAP_CAMPUSGROUPS_END_DATE": f"{end:%Y-%m-%dT%H:%M:%SZ}",
         }
-        self._run_meltano(pipeline.LOAD)
+        self._run_meltano([*pipeline.LOAD, *more])
         return len(self._simulator.requests)
 
     def _run_meltano(self, command: Sequence[str]) -> None:
@@ -177,7 +177,7 @@ def main(scale: float = 1.0, *, svg: bool = False) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     display = Display(is_picture=svg)
     errors = Display() if svg else display
-    if missing := pipeline.missing_plugins():
+    if missing := pipeline.missing_plugins(_PLUGINS):
         errors.fail(f"Not installed: {', '.join(missing)}. Run `make demo`.")
         return 1
     dataset, next_day = campus.create_campus(scale)

@@ -51,7 +51,7 @@ def create_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, help="runs of each candidate")
     parser.add_argument("--rows-scale", type=float, default=1, help="factor for the number of rows")
     parser.add_argument("--tap", type=checkout, default=PROJECT, help="checkout with the tap")
-    against = "another checkout with its own .venv, for throughput, memory and startup"
+    against = "another checkout with its own .build/venv, for throughput, memory and startup"
     parser.add_argument("--against", type=checkout, help=against)
     parser.add_argument("--json", type=Path, help="file for the figures of all runs")
     return parser

@@ -93,7 +93,7 @@ class Bench:
     Attributes:
         home: Empty folder that serves as the candidates' home directory.
         folder: Checkout with the tap.
-        against: Another checkout, with its own `.venv`.
+        against: Another checkout, with a virtual environment in `.build/venv` or `.venv`.
         scale: Factor for all numbers of rows.
         runs: Runs of each candidate; None for the scenario's default.
     """
@@ -116,7 +116,10 @@ class Bench:
         python = sys.executable
         taps = [Candidate(f"tap{suffix}", [python, *command], self.folder, variables, read)]
         if self.against is not None:
-            (sdk,) = self.against.glob(".venv/lib/python*/site-packages/singer_sdk")
+            # A checkout of an earlier version has `.venv`.
+            found = (self.against / name for name in (".build/venv", ".venv"))
+            venv = next(folder for folder in found if folder.exists())
+            (sdk,) = venv.glob("lib/python*/site-packages/singer_sdk")
             # Through a link, so that the SDK does not find a `.env` file in the folders above it.
             link = self.home / "against" / "singer_sdk"
             link.parent.mkdir(exist_ok=True)
@@ -124,7 +127,7 @@ class Bench:
                 link.symlink_to(sdk, target_is_directory=True)
             variables = {**variables, "PYTHONPATH": str(link.parent)}
             name = f"tap in {self.against.name}{suffix}"
-            python = str(self.against / ".venv/bin/python")
+            python = str(venv / "bin/python")
             taps.append(Candidate(name, [python, *command], self.against, variables, read))
         return taps
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -19,6 +16,9 @@ from tap_campusgroups.config import CONFIG
 from tests.simulator import Dataset, Simulator
 from tests.support import pipeline
 from tests.support.documents import read_hub_definition as read_definition
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NEWEST = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
 
@@ -91,12 +91,6 @@ def succeed(workspace: pipeline.Workspace, *command: str) -> None:
     assert finished.code == 0, finished.output
 
 
-def package_cache() -> str:
-    """Return the folder of uv's cache in the user's home, with which Meltano installs."""
-    uv = Path(sys.executable).with_name("uv")
-    return subprocess.check_output([uv, "cache", "dir"], encoding="utf-8").strip()
-
-
 @pytest.mark.slow
 def test_project_that_adds_the_definition_installs_the_tap_and_loads_every_row(
     tmp_path: Path,
@@ -123,13 +117,7 @@ def test_project_that_adds_the_definition_installs_the_tap_and_loads_every_row(
     (tmp_path / "output").mkdir()
     with Simulator(Dataset(5, newest=NEWEST)) as service:
         workspace = pipeline.Workspace(tmp_path, service=service, folder=tmp_path)
-        workspace.environment |= {
-            # uv's cache depends on the configured package registries.
-            **{name: text for name, text in os.environ.items() if name.startswith("UV_")},
-            # `meltano install` in this repository has downloaded everything that the tap needs.
-            "UV_CACHE_DIR": package_cache(),
-            "UV_OFFLINE": "1",
-        }
+        workspace.environment |= pipeline.offline_installation()
         succeed(workspace, "add", pipeline.TAP, "--from-ref", "tap.yml")
         succeed(workspace, "run", pipeline.TAP, "target-jsonl")
         succeed(

@@ -23,7 +23,13 @@ import pytest
 import yaml
 
 from tests.simulator import Dataset, Simulator
-from tests.support.pipeline import PROJECT, ForeignDatabaseError, Workspace, tap_settings
+from tests.support.pipeline import (
+    PLUGINS,
+    PROJECT,
+    ForeignDatabaseError,
+    Workspace,
+    tap_settings,
+)
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
 
 STREAMS = Dataset(0, newest=datetime.now(UTC)).streams
 LEFT_OUT = shutil.ignore_patterns(
-    *(".git", ".venv*", ".meltano", ".env", "dist", "output", "*cache*", ".hypothesis")
+    *(".git", ".build", ".venv*", ".meltano", ".env", "dist", "output", "*cache*", ".hypothesis")
 )
 
 
@@ -67,7 +73,7 @@ class Machine:
         """
         kept = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
         return subprocess.run(
-            [self.project / ".venv" / "bin" / "python", *arguments],
+            [self.project / ".build" / "venv" / "bin" / "python", *arguments],
             cwd=self.project,
             env={**kept, **self.settings, "HOME": str(self.root / "home"), **more},
             stdin=subprocess.DEVNULL,
@@ -140,14 +146,17 @@ def write_files(machine: Machine) -> None:
     """Write the project, and what programs look for in a home and above a project."""
     shutil.copytree(PROJECT, machine.project, ignore=LEFT_OUT)
     # In the project's folder, because the SDK looks for `.env` in the folders above its own files.
-    (machine.project / ".venv").symlink_to(sys.prefix, target_is_directory=True)
-    (machine.project / ".meltano").mkdir()
+    plugins = machine.project / PLUGINS.relative_to(PROJECT)
+    plugins.mkdir(parents=True)
+    (machine.project / ".build" / "venv").symlink_to(sys.prefix, target_is_directory=True)
     for kind in ("extractors", "loaders", "utilities"):
-        (machine.project / ".meltano" / kind).symlink_to(PROJECT / ".meltano" / kind)
+        (plugins / kind).symlink_to(PLUGINS / kind)
     variables = "".join(f"{name}='{text}'\n" for name, text in machine.settings.items())
     files = {
         **dict.fromkeys(("work/project/.env", "work/.env", "home/.env"), variables),
         "work/meltano.yml": "project_id: of-the-user\n",
+        "work/project/.venv/pyvenv.cfg": "home = of-the-user\n",
+        "work/project/.meltano/meltano.db": "bookmarks of the user\n",
         "user/schools.yml": "schools: []\ngroups: [nightly]\nworkers: 1\n",
         "home/.dbt/profiles.yml": "campusgroups: {target: of_the_user}\n",
         "home/.pg_service.conf": "[of_the_user]\nhostaddr=127.0.0.1\nport=9\n",
@@ -247,11 +256,68 @@ def test_only_a_workspace_starts_meltano_dagster_and_dbt() -> None:
     assert found == {"tests/support/pipeline.py"}
 
 
-def test_make_installs_plugins_without_the_user_s_meltano_settings() -> None:
-    lines = (PROJECT / "Makefile").read_text(encoding="utf-8").splitlines()
-    (line,) = [line for line in lines if "$(BIN)/meltano " in line]
-    for word in ("--env-file=/dev/null", "$(MELTANO_OF_THIS_FOLDER)"):
-        assert word in line
-    (variables,) = [line for line in lines if line.startswith("MELTANO_OF_THIS_FOLDER")]
-    for name in ("DATABASE_URI", "PROJECT_ROOT", "SYS_DIR_ROOT"):
-        assert f"MELTANO_{name}=" in variables
+def make(*arguments: str, folder: Path = PROJECT) -> str:
+    """Run make without the variables of another make, and return what it prints."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.check_output(
+        ["make", *arguments],  # noqa: S607
+        cwd=folder,
+        env=kept,
+        encoding="utf-8",
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_make_deletes_and_writes_only_folders_of_its_own() -> None:
+    text = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    (names,) = re.findall(r"^.PHONY: (.*)", text, re.MULTILINE)
+    printed = make("--dry-run", "--always-make", *names.split(), "PYTHON=/usr/bin/false")
+    removed = {path for line in re.findall(r"rm -rf ([^&\n]*)", printed) for path in line.split()}
+    assert {".build", "dist"} <= removed
+    assert all(re.fullmatch(r"(?:\.build|dist)(?:/[\w-]+)?", path) for path in removed)
+    installs = [line for line in printed.splitlines() if "meltano " in line and "install" in line]
+    assert installs
+    for line in installs:
+        for word in (
+            *("--env-file=/dev/null", f"MELTANO_PROJECT_ROOT='{PROJECT}'"),
+            f"MELTANO_SYS_DIR_ROOT='{PROJECT}/.build/meltano'",
+            f"MELTANO_DATABASE_URI='sqlite:///{PROJECT}/.build/meltano/install.db'",
+        ):
+            assert word in line
+
+
+def test_make_clean_keeps_the_user_s_environment_and_bookmarks(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    kept = {".venv/pyvenv.cfg", ".meltano/meltano.db", ".env", "meltano.yml", "Makefile"}
+    for name in (*kept - {"Makefile"}, ".build/venv/pyvenv.cfg", "dist/a.whl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    make("clean", folder=tmp_path)
+    assert {str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*") if one.is_file()} == kept
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ((sys.version_info[0], sys.version_info[1]), ""),
+        ((3, 99), "has Python {0}.{1}, not 3.99; run `make clean` first"),
+        ((3, 10), "Python 3.11 or newer is needed"),
+    ],
+)
+def test_make_with_another_python_is_refused(
+    tmp_path: Path, named: tuple[int, int], problem: str
+) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    (tmp_path / ".build" / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".build" / "venv" / "bin" / "python").symlink_to(sys.executable)
+    # A Python of any version, which only `-c` programs see.
+    program = f"import sys; sys.version_info = {named}; exec(sys.argv[1])"
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{program}' \"$2\"\n", "utf-8")
+    python.chmod(0o755)
+    if not problem:
+        make("python", f"PYTHON={python}", folder=tmp_path)
+        return
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        make("python", f"PYTHON={python}", folder=tmp_path)
+    assert problem.format(*sys.version_info) in error.value.output

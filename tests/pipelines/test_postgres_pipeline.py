@@ -201,7 +201,8 @@ def models(pipe: Pipeline, second: PipelineRun) -> PipelineRun:
             )
             connection.execute(query.encode())
     finished = pipe.workspace.meltano(
-        *pipeline.MODEL, variables={"DBT_POSTGRES_RAW_SCHEMA": APPENDED}
+        *pipeline.MODEL,
+        variables={"DBT_POSTGRES_RAW_SCHEMA": APPENDED, "DBT_POSTGRES_SCHEMA": "analytics"},
     )
     assert finished.code == 0, finished.output
     return replace(second, finished=finished)

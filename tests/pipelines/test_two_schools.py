@@ -1,8 +1,9 @@
-"""Two schools in one Meltano project, one of them masked, with the documentation's command."""
+"""Two schools in one Meltano project, one of them masked, with examples/nightly/school.sh."""
 
 from __future__ import annotations
 
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.simulator import Dataset, Simulator
-from tests.support import documents
-from tests.support.pipeline import PROJECT, Workspace, meltano_states
+from tests.support.pipeline import Workspace, meltano_states, tap_settings
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.support.pipeline import Finished
@@ -31,25 +32,17 @@ SCHOOLS = {"north": TAP, "south": MASKED}
 
 
 def command_for(school: str) -> str:
-    """Return the documentation's command for one of several schools."""
-    command = documents.block("docs/scale-out.md", "Several schools", "sh")
-    assert f"{TAP} target-postgres" in command
-    command = command.replace("north", school).replace("NORTH", school.upper())
-    return command.replace(f"{TAP} target", f"{SCHOOLS[school]} target")
+    """Return the command that loads one of several schools."""
+    run = f"run --state-id-suffix={school} {SCHOOLS[school]} target-postgres"
+    return f"sh examples/nightly/school.sh {school} {run}"
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        'TAP_CAMPUSGROUPS_SCHOOL_CODE=north TAP_CAMPUSGROUPS_API_SECRET="$NORTH_API_SECRET" ',
-        "TAP_CAMPUSGROUPS__LOAD_SCHEMA=north TAP_CAMPUSGROUPS_MASKED__LOAD_SCHEMA=north_masked ",
-        'MELTANO_SYS_DIR_ROOT="$PWD/.meltano/north" ',
-        "--state-id-suffix=north",
-    ],
-)
-def test_command_in_meltano_yml_and_documentation_has_every_part(part: str) -> None:
-    assert part in (PROJECT / "meltano.yml").read_text(encoding="utf-8")
-    assert part in documents.block("docs/scale-out.md", "Several schools", "sh")
+def test_school_with_an_invalid_name_is_refused(tmp_path: Path) -> None:
+    for name in ("", "north-college", "../north"):
+        refused = Workspace(tmp_path / f"_{len(name)}").shell(
+            'sh examples/nightly/school.sh "$NAME"', {"NAME": name}
+        )
+        assert (refused.code, refused.output[:11]) == (2, "School name")
 
 
 def create_dataset(seed: int) -> Dataset:
@@ -60,6 +53,16 @@ def create_dataset(seed: int) -> Dataset:
     for row in dataset["groups"]:
         row.update(email=f"{CLEAR}-{row['id']}@example.edu")
     return dataset
+
+
+def write_settings(workspace: Workspace, schools: Mapping[str, Simulator]) -> None:
+    """Write the settings of each school, and link the environment that the script uses."""
+    (workspace.folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    folder = workspace.folder / "schools"
+    folder.mkdir()
+    for name, school in schools.items():
+        lines = [f"{key}={text}\n" for key, text in tap_settings(school).items()]
+        (folder / f"{name}.env").write_text("".join(lines), "utf-8")
 
 
 @pytest.mark.slow
@@ -76,11 +79,10 @@ def test_two_schools_have_schemas_and_states_of_their_own(
             for seed, name in enumerate(SCHOOLS)
         }
         workspace = Workspace(tmp_path, database=database)
+        write_settings(workspace, schools)
 
         def load(name: str, **variables: str) -> Finished:
             variables |= {
-                "TAP_CAMPUSGROUPS_API_URL": schools[name].url,
-                f"{name.upper()}_API_SECRET": schools[name].api_secret,
                 "TAP_CAMPUSGROUPS__SELECT": '["users.*", "groups.*", "rsvp.*"]',
             }
             return workspace.shell(command_for(name), variables)

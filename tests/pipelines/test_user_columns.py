@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psycopg
 import pytest
 import yaml
 
@@ -133,12 +134,14 @@ class Runs(NamedTuple):
         first: The tables after the first run.
         ranged: The tables after a range was read again, with declared fields and a changed type.
         types: The types of the columns of the events by name, after that.
+        with_extra: The ids that the documented query for values in `_extra` returns, after that.
         names: The names of the events at the service by id.
     """
 
     first: Tables
     ranged: Tables
     types: dict[str, str]
+    with_extra: set[int]
     names: dict[int, str]
 
 
@@ -161,6 +164,13 @@ def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
         declare_columns(workspace)
         with database.connect() as connection:
+            # As dbt creates it: PostgreSQL does not drop a column that a view uses.
+            connection.execute("CREATE SCHEMA analytics")
+            connection.execute(
+                "CREATE VIEW analytics.stg_campusgroups__events AS TABLE campusgroups.events"
+            )
+            with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+                connection.execute("ALTER TABLE campusgroups.events DROP COLUMN capacity")
             connection.execute(documents.block(NEW_FIELDS, "Change a type", "sql").encode())
         sent.append({**sent[3], "averageRating": "4.25", "id": ADDED, "endedOn": "2025-05-01"})
         ranged = pipe.read_again("Re-read a range")
@@ -170,7 +180,13 @@ def runs(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         with database.connect() as connection:
             types = dict(connection.execute(query, (SCHEMA, READ_AGAIN)).fetchall())
-        yield Runs(first, ranged, types, names({row["id"]: row for row in sent}))
+            query = documents.block(NEW_FIELDS, "Find the values", "sql")
+            with_extra = {key for key, _ in connection.execute(query.encode())}
+            (not_null,) = connection.execute(
+                "SELECT count(*) FROM campusgroups.events WHERE _extra IS NOT NULL"
+            ).fetchall()
+            assert not_null == (len(sent),), "target-postgres now writes SQL NULL"
+        yield Runs(first, ranged, types, with_extra, names({row["id"]: row for row in sent}))
 
 
 def declare_columns(workspace: pipeline.Workspace) -> None:
@@ -225,6 +241,10 @@ def test_only_rows_read_after_the_change_have_values_in_the_new_columns(runs: Ru
         row = runs.ranged.events[key]
         assert {row[name] for name in (*SENT, "capacity")} == {None}
         assert row["_extra"] == {**SENT, "type": TYPE}
+
+
+def test_documented_query_finds_only_rows_with_values_in_extra(runs: Runs) -> None:
+    assert runs.with_extra == WITHOUT
 
 
 def test_range_read_again_restores_only_rows_of_the_range(runs: Runs) -> None:

@@ -27,7 +27,7 @@ def violations(name: str, *, first: int, seeds: int) -> int:
     for seed in range(first, first + seeds):
         if (found := STORMS[name](seed)) is not None:
             count += 1
-            command = f".venv/bin/python -m tests.storms --storm {name} --first {seed}"
+            command = f".build/venv/bin/python -m tests.storms --storm {name} --first {seed}"
             print(f"storm {name}, seed {seed}: {found}\n  alone: {command}", flush=True)  # noqa: T201
     print(f"storm {name}: {seeds} seeds, {count} violations", flush=True)  # noqa: T201
     return count

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 PROJECT: Final = Path(__file__).resolve().parents[2]
 """The folder of `meltano.yml`."""
 
+PLUGINS: Final = PROJECT / ".build" / "meltano"
+"""The folder of the plugins that `make` installs: not `.meltano`, which belongs to the user."""
+
 TAP: Final = "tap-campusgroups"
 
 LOAD: Final = ("run", TAP, "target-postgres")
@@ -81,7 +84,7 @@ class Finished:
 
 def plugin(name: str) -> Path:
     """Return the executable of an installed plugin of `meltano.yml`."""
-    return PROJECT / ".meltano" / _EXECUTABLES[name]
+    return PLUGINS / _EXECUTABLES[name]
 
 
 def write_jsonl(messages: str, folder: Path) -> None:
@@ -100,9 +103,19 @@ def write_jsonl(messages: str, folder: Path) -> None:
     )
 
 
-def missing_plugins() -> list[str]:
-    """Return the names of the plugins that `meltano install` has not installed."""
-    return [name for name in _EXECUTABLES if not plugin(name).exists()]
+def missing_plugins(names: Iterable[str] = tuple(_EXECUTABLES)) -> list[str]:
+    """Return those of some plugins that `make` has not installed."""
+    return [name for name in names if not plugin(name).exists()]
+
+
+def offline_installation() -> dict[str, str]:
+    """Return the environment in which uv installs what `make` has downloaded before."""
+    cache = subprocess.check_output(
+        [Path(sys.executable).with_name("uv"), "cache", "dir"], encoding="utf-8"
+    )
+    # The cache depends on the configured package registries.
+    ours = {name: text for name, text in os.environ.items() if name.startswith("UV_")}
+    return {**ours, "UV_CACHE_DIR": cache.strip(), "UV_OFFLINE": "1"}
 
 
 def bare_environment(home: Path) -> dict[str, str]:
@@ -349,9 +362,10 @@ def _copy_project(folder: Path) -> None:
         else:
             shutil.copy(source, folder)
     for executable in _EXECUTABLES.values():
-        venv = Path(".meltano", executable).parent.parent
-        (folder / venv).parent.mkdir(parents=True)
-        (folder / venv).symlink_to(PROJECT / venv, target_is_directory=True)
+        venv = Path(executable).parent.parent
+        link = folder / ".meltano" / venv
+        link.parent.mkdir(parents=True)
+        link.symlink_to(PLUGINS / venv, target_is_directory=True)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
