@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -390,6 +391,7 @@ def test_value_of_another_type_than_its_column_fails_the_stream(
 def test_filter_that_drops_all_rows_is_a_warning(
     service: Simulator, caplog: pytest.LogCaptureFixture, rule: str, left: int
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     output = sync(settings_for(service, stream_maps=users(__filter__=rule)), "users")
     assert len(output.records.get("users", [])) == left
     assert f"Stream completed: stream=users records={left} " in caplog.text
