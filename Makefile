@@ -34,7 +34,7 @@ MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT='$(CURDIR)/$(PL
 
 # Create a virtual environment with uv, which Meltano needs, too. A copy of pip is left out if Python has one.
 install_uv = install --quiet --disable-pip-version-check uv
-create = rm -rf $(1) && if $(PYTHON) -m pip --version >/dev/null 2>&1; \
+create = rm -rf $(1) && if $(PYTHON) -c 'import pip' 2>/dev/null; \
 	then $(PYTHON) -m venv --without-pip $(1) && $(PYTHON) -m pip --python=$(1)/bin/python $(install_uv); \
 	else $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip $(install_uv); fi
 uv = $(1)/bin/uv pip $(2) --python=$(1)/bin/python
@@ -132,13 +132,14 @@ ifneq ($(origin PYTHON),file)
 			echo "$$venv has Python $$has, not $$named; run \`make clean\` first, or leave out PYTHON."; exit 1; fi; done
 endif
 
-# The environment grows: each group of dependencies is installed when a target needs it.
+# The environment grows: each group of dependencies is installed when a target needs it. The tap itself is
+# built for the group dev only; programs that start in this folder import it without that.
 $(VENV)/.created: pyproject.toml | python
 	$(call timed,A virtual environment,$(call create,$(VENV)))
 	@touch $@
 
 $(VENV)/.%: $(VENV)/.created
-	$(call timed,Packages of the group $*,$(call uv,$(VENV),install) --editable . --group $*)
+	$(call timed,Packages of the group $*,$(call uv,$(VENV),install) $(if $(filter dev,$*),--editable .,--requirements pyproject.toml) --group $*)
 	@touch $@
 
 $(PLUGINS)/.demo: $(VENV)/.demo meltano.yml

@@ -72,7 +72,7 @@ def change(project: Path) -> None:
     (project / "meltano.yml").write_text(yaml.safe_dump(definition, sort_keys=False), "utf-8")
     replace("examples/dbt/dbt_project.yml", 'going_answers: ["yes"]', 'going_answers: ["ja"]')
     replace("examples/masked.meltano.yml", "streetAddress: __NULL__", "streetAddress: md5(_self)")
-    (project / "examples" / "dagster" / "schools.yml").write_text("schools: []\n", "utf-8")
+    (project / "examples/dagster/schools.yml").write_text("schools: []\n", "utf-8")
     (project / "examples" / "nightly" / "campusgroups.cron").write_text("# ours\n", "utf-8")
 
 
