@@ -9,6 +9,7 @@
 # make generate      write the generated files (Hub definition, stream reference, pictures)
 # make mutation      count the small defects that the tests find; MODULE=records.values for one module
 # make bench         measure speed and memory, also of a plain SDK tap and of the loader (about 15 minutes)
+# make targets       measure other packages' loaders with the tap's output, for instance NAMES=target-jsonl (hours)
 #
 # Every target creates the virtual environment .venv first, if necessary.
 
@@ -28,7 +29,7 @@ LOWEST_VENV := .venv-lowest
 LOWEST_BIN := $(LOWEST_VENV)/bin
 MUTATION_VENV := .venv-mutation
 
-.PHONY: demo orchestrate test test-next-sdk test-lowest storm mutation lint package bench generate clean
+.PHONY: demo orchestrate test test-next-sdk test-lowest storm mutation lint package bench targets generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m examples.demo
@@ -93,8 +94,12 @@ generate: $(VENV)/.ready
 bench: .meltano/.ready
 	$(BIN)/python -m tests.benchmarks
 
+# Installs the loaders of tests/loaders/loaders.toml in .loaders; `make generate` then writes the page about them.
+targets: $(VENV)/.ready
+	$(BIN)/python -m tests.loaders $(NAMES)
+
 clean:
-	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) .mutation .meltano dist
+	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) .mutation .meltano .loaders dist
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }

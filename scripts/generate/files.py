@@ -6,7 +6,7 @@ import typing as t
 from functools import partial
 from pathlib import Path
 
-from scripts.generate import hub, masking, reference
+from scripts.generate import hub, masking, reference, targets
 from scripts.generate.pictures import architecture, overview, state
 from scripts.generate.pictures.svg import DARK, LIGHT
 
@@ -24,6 +24,7 @@ FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/images/state-dark.svg": partial(state.draw, DARK),
     "docs/images/state-light.svg": partial(state.draw, LIGHT),
     "docs/streams.md": reference.text,
+    "docs/targets.md": targets.text,
     "docs/hub/tap-campusgroups.yml": hub.text,
     "examples/masked.meltano.yml": masking.text,
 }
