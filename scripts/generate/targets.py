@@ -78,7 +78,22 @@ _TERMS: t.Final = {
     "labelled UTC": "A date-time without an offset became one in UTC, which it is not.",
     "JSON text": "Text that holds the value as JSON, exact.",
     "Python literal": "Text in Python's notation, such as `{'fee': Decimal('0.10')}`.",
+    "a table of its own": "An array became rows of another table. These are not compared.",
     "marks, deletes": "What ACTIVATE_VERSION does with rows that a full read lacks.",
+}
+
+_COLUMNS: t.Final = (
+    *("number", "nested", "_extra", "date-time", "date"),
+    *("control characters", "empty text", "null"),
+)
+"""Kinds of values with a column in the table of all results."""
+
+_FORMS: t.Final = {
+    "naive UTC": "Date-times are in UTC, without a time zone",
+    "same instant, other text": "Date-times are written in another form",
+    "date with 00:00": "Dates get a time of 00:00",
+    "null is empty text": "Null is empty text",
+    "JSON text": "Nested values are JSON text",
 }
 
 _HARMLESS_NUL: t.Final = {"exact", "NUL is U+FFFD"}
@@ -128,8 +143,10 @@ def _problems(result: Result) -> list[str]:
     if "not_run" in result:
         return [f"not run here: {result['not_run']}"]
     if "error" in result:
-        names = ", ".join(result["fails_on"]) or "none of these kinds of values alone"
-        return [f"night {result['night']}: `{result['error']}`; fails on: {names}"]
+        failing = result["fails_on"]
+        names = ", ".join(failing) or "a combination of values"
+        what = "every row" if "ordinary rows" in failing else names
+        return [f"stops at {what}: `{result['error']}`"]
     rows, values = result["rows"], result["values"]
     (lost, _), (sent, _) = rows["lost"], rows["sent"]
     states = result["states"]
@@ -142,7 +159,7 @@ def _problems(result: Result) -> list[str]:
             for kind, name in _KINDS.items()
             if "examples" in values.get(kind, {})
         },
-        f"NUL: {result['nul']}": result["nul"] not in _HARMLESS_NUL,
+        f"NUL: {result['nul'].partition(':')[0]}": result["nul"] not in _HARMLESS_NUL,
         "STATE is not last or not in order": not (states["last"] and states["in_order"]),
         _cut_problem(result["cut"]): _cut_problem(result["cut"]),
     }
@@ -175,24 +192,35 @@ def _title(entry: Result) -> str:
 def _recommended(entries: list[Result]) -> Iterator[str]:
     yield "## Recommended\n"
     yield "Every row and every value arrives, with these settings of the tap:\n"
-    yield "| target | settings of the tap | rows that come again | note |"
+    yield "| target | settings of the tap | rows that come again | to know |"
     yield "| --- | --- | --- | --- |"
     for entry in entries:
         good = [name for name, result in entry["tap"].items() if not _problems(result)]
-        name = good[0]
-        cells = [
-            _title(entry),
-            _SETTINGS[name] if "default" not in good else "any" if len(good) > 1 else "default",
-            entry["tap"][name]["rows"]["mode"],
-            entry.get("note", ""),
-        ]
-        yield _row(cells)
+        settings = "default" if "default" in good else _SETTINGS[good[0]]
+        result = entry["tap"][good[0]]
+        yield _row([_title(entry), settings, result["rows"]["mode"], _to_know(entry, result)])
     yield ""
+
+
+def _to_know(entry: Result, result: Result) -> str:
+    """Return what is no loss, but may surprise."""
+    values = result["values"]
+    forms = {
+        name: [kind for kind, found in values.items() if form in found["outcomes"]]
+        for form, name in _FORMS.items()
+    }
+    sentences = [f"{name}." for name, kinds in forms.items() if kinds]
+    if "exit" in result["activate_version"]:
+        sentences.append("Stops at ACTIVATE_VERSION: no full reads.")
+    return " ".join([*sentences, *([entry["note"]] if "note" in entry else [])])
 
 
 def _changing(entries: list[Result]) -> Iterator[str]:
     yield "## Targets that change data\n"
-    yield "The exit code is 0 unless noted. The counts are values of all streams.\n"
+    yield (
+        "The exit code is 0 unless noted. The numbers are values of the measured rows, few of "
+        "which are hard: a decimal of up to 15 digits is right as a double, too.\n"
+    )
     yield from _problem_table(entries)
 
 
@@ -234,8 +262,8 @@ def _all_results(entries: list[Result]) -> Iterator[str]:
     )
     columns = (
         *("target", "Python", "settings of the tap", "rows", "decimals", "nested", "`_extra`"),
-        *("names", "date-times", "dates", "NUL", "empty stream", "STATE lines", "cut line"),
-        *("ACTIVATE_VERSION", "rows per CPU s", "MiB"),
+        *("date-times", "dates", "control characters", "empty text", "null", "NUL", "names"),
+        *("empty stream", "STATE lines", "cut line", "ACTIVATE_VERSION", "rows per CPU s", "MiB"),
     )
     yield _row(list(columns))
     yield _row(["---"] * len(columns))
@@ -243,23 +271,21 @@ def _all_results(entries: list[Result]) -> Iterator[str]:
         for name, result in entry["tap"].items():
             if "not_run" not in result and "error" not in result:
                 yield _row(
-                    [entry["name"], entry["python"], _SETTINGS[name], *_result_cells(result)]
+                    [_title(entry), entry["python"], _SETTINGS[name], *_result_cells(result)]
                 )
 
 
 def _result_cells(result: Result) -> list[str]:
-    cut, states, speed = result["cut"], result["states"], result["speed"]
-    cells = [_cell(result, kind) for kind in ("number", "nested", "_extra", "date-time", "date")]
+    cut, speed = result["cut"], result["speed"]
     return [
         result["rows"]["mode"],
-        *cells[:3],
+        *(_cell(result, kind) for kind in _COLUMNS),
+        result["nul"].partition(":")[0],
         ", ".join(result["names"]) or "-",
-        *cells[3:],
-        result["nul"],
         "stored" if result["empty_stream"] else "nothing",
-        f"{states['lines']}",
-        f"exit {cut['code']}, {cut['states']} STATE, {cut['rows']} of 10 rows",
-        result["activate_version"],
+        f"{result['states']['lines']}",
+        f"exit {cut['code']}, {cut['states'] or 'no'} STATE, {cut['rows']} of 10 rows",
+        result["activate_version"].partition(":")[0],
         f"{speed['rows_per_cpu_second']:,}" if "error" not in speed else speed["error"],
         f"{speed['mib']}" if "error" not in speed else "",
     ]

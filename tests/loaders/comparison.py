@@ -29,6 +29,7 @@ HARMLESS: Final = frozenset(
         "date with 00:00",
         "flattened",
         "no column",
+        "a table of its own",
     }
 )
 """Outcomes that keep every value, apart from the difference between null and empty text."""
@@ -254,12 +255,14 @@ class Comparison:
             stored.
         names: How columns are named.
         rows: Number of rows compared.
+        tables: Names of all tables.
     """
 
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     examples: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     names: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    tables: frozenset[str] = frozenset()
 
     def add_row(self, stream: str, schema: Schema, sent: Record, got: Mapping[str, Any]) -> None:
         """Compare a record with a stored row."""
@@ -269,7 +272,9 @@ class Comparison:
             kind, value = kind_of(name, definition), sent[name]
             form = next((key for key, rule in _NAMES.items() if rule(name) in columns), None)
             if form is None:
-                result, stored = self._missing(definition, name, value, got), None
+                is_table = f"{stream}__{_snake_case(name)}" in self.tables
+                result = self._missing(definition, name, value, got)
+                result, stored = "a table of its own" if is_table else result, None
             else:
                 if name != name.lower():
                     self.names[form] += 1
@@ -289,7 +294,7 @@ class Comparison:
         if not parts:
             return "no column" if sent is None else "dropped"
         for key, value in (sent if isinstance(sent, dict) else {}).items():
-            inner = definition.get("properties", {}).get(key, {"type": "string"})
+            inner = definition.get("properties", {}).get(key, {"type": _json_type(value)})
             column = next(
                 (one for one in (rule(key) for rule in _NAMES.values()) if one in parts), ""
             )
@@ -309,6 +314,19 @@ class Comparison:
         if result not in HARMLESS:
             examples = self.examples.setdefault(kind, {})
             examples.setdefault(result, [name, _shorten(sent), _shorten(got)])
+
+
+def _json_type(value: Any) -> str:
+    """Return the type of a value that no schema declares."""
+    match value:
+        case bool():
+            return "boolean"
+        case int() | Decimal():
+            return "number"
+        case list() | dict():
+            return "array"
+        case _:
+            return "string"
 
 
 def _shorten(value: Any) -> str:
@@ -368,6 +386,16 @@ def compare_nights(
     return min(tables, key=_changed)
 
 
+def _index_of_version(record: Record, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the first row with the `updatedOn` of a record: some databases keep no order."""
+    second = str(record.get("updatedOn"))[:19]
+    for index, row in enumerate(rows):
+        names = (column for column in row if column.lower().replace("_", "") == "updatedon")
+        if str(row.get(next(names, ""))).replace(" ", "T").startswith(second):
+            return index
+    return 0
+
+
 def _id_of(row: Mapping[str, Any]) -> int:
     return int(row["id"] if "id" in row else row["_id"])
 
@@ -394,7 +422,7 @@ def _compare(
     stored: Mapping[str, Sequence[Mapping[str, Any]]],
     schemas: Mapping[str, Schema],
 ) -> Table:
-    table = Table(mode, 0, 0, Comparison())
+    table = Table(mode, 0, 0, Comparison(tables=frozenset(stored)))
     for stream, schema in schemas.items():
         found: dict[int, list[Mapping[str, Any]]] = {}
         for row in stored.get(stream, ()):
@@ -402,7 +430,8 @@ def _compare(
         for record in expected[stream]:
             rows = found.get(record["id"])
             if rows:
-                table.comparison.add_row(stream, schema, record, rows.pop(0))
+                got = rows.pop(_index_of_version(record, rows))
+                table.comparison.add_row(stream, schema, record, got)
             else:
                 table.lost += 1
         table.surplus += sum(map(len, found.values()))

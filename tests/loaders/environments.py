@@ -105,8 +105,9 @@ def _run(command: list[str | Path]) -> None:
         message = f"does not install within {_INSTALL_SECONDS} s"
         raise SkippedError(message) from None
     if finished.returncode:
-        lines = [line for line in finished.stderr.splitlines() if "ERROR" in line] or ["unknown"]
-        message = f"does not install: {lines[-1]}"
+        output = (finished.stderr or finished.stdout).splitlines() or ["no message"]
+        lines = [line for line in output if line.startswith("ERROR")] or output
+        message = f"does not install: {lines[-1].removeprefix('ERROR: ')}"
         raise SkippedError(message)
 
 
@@ -114,10 +115,14 @@ def _interpreter(version: str) -> str | Path:
     """Find a Python of a version: this one, on the path, or one of pyenv."""
     if f"{sys.version_info.major}.{sys.version_info.minor}" == version:
         return sys.executable
-    if found := shutil.which(f"python{version}"):
-        return found
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for path in sorted(pyenv.glob(f"versions/{version}.*/bin/python")):
-        return path
+    found = [
+        shutil.which(f"python{version}"),
+        *sorted(pyenv.glob(f"versions/{version}.*/bin/python")),
+    ]
+    for path in found:
+        # A command on the path can be pyenv's, which fails unless the version is chosen.
+        if path and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0:
+            return path
     message = f"needs Python {version}"
     raise SkippedError(message)

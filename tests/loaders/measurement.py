@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.loaders.comparison import Table
     from tests.loaders.environments import Loader
     from tests.loaders.nights import Inputs, Output
-    from tests.loaders.readers import Row, Stored
+    from tests.loaders.readers import Stored
     from tests.loaders.servers import Servers, Values
 
 Result: TypeAlias = "dict[str, Any]"
@@ -221,7 +221,7 @@ class Measurement:
             if run.code != 0:
                 return {"error": run.ending, "night": number}
             stored = trial.read()
-            tables.append(compare_nights(sent[:number], _by_stream(stored, schemas), schemas))
+            tables.append(compare_nights(sent[:number], stored, schemas))
         first, second = tables
         return {
             "rows": {
@@ -283,13 +283,6 @@ class Measurement:
         rows = sum(map(len, self._truth.speed.records.values()))
         found = {"rows_per_cpu_second": round(rows / run.cpu), "mib": round(run.peak)}
         return {"speed": found}
-
-
-def _by_stream(
-    stored: Mapping[str, Sequence[Row]], schemas: Mapping[str, Any]
-) -> dict[str, list[Row]]:
-    """Return the rows of the streams; other tables belong to the loader."""
-    return {stream: list(stored.get(stream, ())) for stream in schemas}
 
 
 def _values(first: Table, second: Table) -> Result:

@@ -163,23 +163,23 @@ def _moto(folder: Path) -> AbstractContextManager[str]:
 _CHDB: Final = """
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from chdb.session import Session
 
 session = Session(sys.argv[2])
 
 class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
     def log_message(self, *_):
         pass
 
     def do_GET(self):
-        query = parse_qs(urlsplit(self.path).query)
+        query = dict(parse_qsl(urlsplit(self.path).query))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        sql = (query.get("query", [""])[0] + " ").encode() + body
+        sql = query.get("query", "") + " " + body.decode()
+        form = query.get("default_format", "TabSeparated")
         try:
-            status, answer = 200, session.query(sql.decode() or "SELECT 1", "TabSeparated").bytes()
+            session.query("USE " + query.get("database", "default"))
+            status, answer = 200, session.query(sql.strip() or "SELECT 1", form).bytes()
         except Exception as error:
             status, answer = 500, str(error).encode()
         self.send_response(status)
