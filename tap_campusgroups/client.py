@@ -26,6 +26,7 @@ from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import JsonError, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
+from tap_campusgroups.records.text_values import text_record
 from tap_campusgroups.records.values import canonical_timestamp, format_timestamp
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.shutdown import SHUTDOWN
@@ -173,7 +174,10 @@ class CampusGroupsStream(RangedStream):
         is_replaced = page.has_invalid_unicode or converted.has_invalid_unicode
         self.quality.pages_with_invalid_unicode += is_replaced
         lines = record_lines(
-            self.name, converted.rows, time_extracted=time_extracted, version=self._version
+            *(self.name, converted.rows),
+            time_extracted=time_extracted,
+            version=self._version,
+            decimals_as_text=self._context.settings.value_format.decimals_as_text,
         )
         writer.write_lines(lines)
         written = lines.count(b"\n")
@@ -211,6 +215,8 @@ class CampusGroupsStream(RangedStream):
         """Write the messages of a record, after stream maps, and return their stream names."""
         try:
             messages = list(self._generate_record_messages(record))
+            for message in messages:
+                message.record = self._as_written(message.record, message.stream)
         except Exception as error:  # noqa: BLE001 - stream maps are expressions of the user
             kind = type(error).__name__
         else:
@@ -224,6 +230,16 @@ class CampusGroupsStream(RangedStream):
             "stream_map_config."
         )
         raise StreamError(msg)
+
+    def _as_written(self, record: Record, alias: str) -> Record:
+        """Return a record in the form of its SCHEMA, after its stream map."""
+        (one,) = (one for one in self.stream_maps if one.stream_alias == alias)
+        return text_record(
+            record,
+            one.transformed_schema["properties"],
+            self._context.settings.value_format,
+            is_flattened=one.flattening_enabled,
+        )
 
     def keeps(self, path: str, *, is_unknown: bool) -> bool:
         """Return whether values that a field's schema does not expect are in the output.
@@ -254,6 +270,7 @@ class CampusGroupsStream(RangedStream):
             quality=self.quality,
             unknown_fields=self._context.settings.unknown_fields,
             deselected_fields=self._deselected_fields,
+            value_format=self._context.settings.value_format,
         )
 
     @cached_property
@@ -263,6 +280,7 @@ class CampusGroupsStream(RangedStream):
             self._converter,
             replication_key=REPLICATION_KEY,
             primary_key=PRIMARY_KEY if self._has_id else None,
+            value_format=self._context.settings.value_format,
         )
 
     @cached_property

@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import metadata, resources
+from zoneinfo import ZoneInfo
 
 from jsonschema import Draft202012Validator
 from urllib3.util import parse_url
@@ -16,7 +17,7 @@ from urllib3.util import parse_url
 from tap_campusgroups.exceptions import SettingsError
 from tap_campusgroups.records.converter import UnknownFields
 from tap_campusgroups.records.json_codec import decode_value
-from tap_campusgroups.records.values import parse_timestamp
+from tap_campusgroups.records.values import ValueFormat, parse_timestamp
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -95,6 +96,7 @@ class Settings:
     export_timeout: float
     request_timeout: int
     unknown_fields: UnknownFields
+    value_format: ValueFormat
     continues_after_failure: bool
     user_agent: str
 
@@ -123,6 +125,7 @@ class Settings:
             export_timeout=60.0 * config["export_timeout_minutes"],
             request_timeout=config["request_timeout_seconds"],
             unknown_fields=UnknownFields(config["unknown_fields"]),
+            value_format=value_format(config),
             continues_after_failure=config["on_stream_error"] == "continue",
             user_agent=config.get("user_agent", _USER_AGENT),
         )
@@ -135,6 +138,23 @@ def api_version(config: Mapping[str, t.Any]) -> ApiVersion:
         expected = _expectation(CONFIG["properties"]["api_version"])
         raise invalid_settings([f"api_version must be {expected}"])
     return ApiVersion(version)
+
+
+def value_format(config: Mapping[str, t.Any]) -> ValueFormat:
+    """Return how values are written, also from a config that is not validated."""
+    return ValueFormat(
+        nested_as_text=config.get("nested_values") == "text",
+        decimals_as_text=config.get("decimals") == "text",
+        time_zone=_time_zone(config.get("time_zone")),
+    )
+
+
+def _time_zone(name: str | None) -> ZoneInfo | None:
+    """Return a time zone, or `None` if it does not exist."""
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (LookupError, OSError, ValueError):  # for example for a folder of time zones
+        return None
 
 
 def invalid_settings(problems: Iterable[str]) -> SettingsError:
@@ -171,6 +191,11 @@ def _problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[str]:
     yield from _date_problems(config, started)
     yield from _service_problems(config)
     yield from _mapping_problems(config)
+    if "time_zone" in config and _time_zone(config["time_zone"]) is None:
+        yield (
+            "time_zone is not a known time zone; use an IANA name, such as America/New_York (if "
+            "this system has no time zones, install the Python package tzdata)"
+        )
 
 
 def _date_problems(config: Mapping[str, t.Any], started: datetime) -> Iterator[str]:
@@ -233,7 +258,7 @@ def _mapping_problems(config: Mapping[str, t.Any]) -> Iterator[str]:
 def _expectation(definition: Mapping[str, t.Any]) -> str:
     """Describe a valid value of a setting, for example `an integer from 1 to 999`."""
     if "enum" in definition:  # in quotes, because YAML reads 1.1 as a number
-        *others, last = (f'"{choice}"' for choice in definition["enum"])
+        *others, last = (f'"{choice}"' for choice in definition["enum"] if choice is not None)
         return f"{', '.join(others)} or {last}"
     kind = " or ".join(_TYPE_NAMES[name] for name in definition["type"] if name != "null")
     if "minimum" in definition:

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 
 from singer_sdk import Tap, mapper
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.mapper import CustomStreamMap
 from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import Catalog, CatalogEntry
 from singer_sdk.tap_base import CliTestOptionValue
@@ -24,6 +26,8 @@ from tap_campusgroups.client import CampusGroupsStream
 from tap_campusgroups.connection_test import check_access
 from tap_campusgroups.exceptions import InputError, RunAborted, SettingsError
 from tap_campusgroups.input_files import check_catalog, check_state, origin
+from tap_campusgroups.records.json_codec import STREAM_MAP_JSON
+from tap_campusgroups.records.text_values import text_schema
 from tap_campusgroups.records.writer import PageWriter
 from tap_campusgroups.run_report import reported
 from tap_campusgroups.shutdown import SHUTDOWN
@@ -153,6 +157,11 @@ class TapCampusGroups(Tap):
     @override
     def setup_mapper(self) -> None:
         self._mapper = set_up_mapper(self.config, self.catalog, self.streams, self.logger)
+        value_format = config.value_format(self.config)
+        for one in chain.from_iterable(self._mapper.stream_maps.values()):
+            one.transformed_schema = text_schema(one.transformed_schema, value_format)
+            if isinstance(one, CustomStreamMap):
+                one.expr_evaluator.functions["json"] = STREAM_MAP_JSON
 
     def _selected_streams(self) -> list[CampusGroupsStream]:
         streams = t.cast("dict[str, CampusGroupsStream]", self.streams)

@@ -51,8 +51,8 @@ Values are converted to the declared type of their field:
 | string (date) | `2024-05-01`. |
 | string (date-time) | `2024-05-01T10:00:00`, with or without fractions of a second; also as \
 SQL engines write it: `2024-05-01 10:00:00.000 UTC`. With an offset, \
-the value is converted to UTC. Without one, it stays as it is: only the school knows its \
-time zone. |
+the value is converted to UTC. Without one, it stays as it is unless \
+[`time_zone`](#time-zones) is set: only the school knows its time zone. |
 | object, array | JSON objects and arrays, and text that contains one. |
 
 In all types except string, empty text is null. The text `null` is null in any type except string.
@@ -76,6 +76,41 @@ In your own catalog, keep every field nullable. You may add constraints such as 
 `pattern`: a value that violates one is null in its field and kept in `_extra`. A field that you
 add to the schema becomes a column. Leave `updatedOn` and `_extra` as they are, and add no
 constraint for whole rows, such as `required`: the tap refuses both.
+
+### Values as text
+
+Two settings change the form in which values are written, and their types in the SCHEMA messages.
+They apply last: your catalog and your stream maps still see objects and numbers.
+
+- `nested_values: text` writes each object and array, and `_extra`, as JSON text with exact
+  decimals. The setting also applies to objects and arrays that your own catalog declares. Their
+  constraints are still applied to the value, but are not in the SCHEMA. Every record has all fields
+  of its schema; those that the service did not send are null.
+- `decimals: text` writes each value of type number, and each number with a decimal point inside
+  objects, arrays and `_extra`, as text: `"12.50"`. Integers stay numbers. JSON text is exact, so
+  numbers in it stay numbers.
+
+With `flattening_enabled`, too, every record has all fields of its schema. Without these settings,
+fields that the service did not send are absent from a record.
+
+In stream maps, `json.dumps` writes decimals with all their digits. `json.loads` reads them as
+floating point.
+
+### Time zones
+
+With `time_zone`, date-times without an offset are taken as local times of that zone and converted
+to UTC, at any depth:
+
+- A time that comes twice, when clocks go back, is the first of the two.
+- A time that is skipped, when clocks go forward, has the offset from before the change: in New
+  York, 02:30 is the same as 03:30.
+- Dates stay as they are, and so does `_extra`.
+- `updatedOn` of a row without an offset is always taken as UTC, the time of the service's ranges
+  and of the bookmark. In the specification, it has one.
+- A year before 1 or after 9999 in UTC, such as `9999-12-31T23:59:59` in New York, does not fit: the
+  field is null, and the value is in `_extra`.
+
+The rules of the zone come from the system, or from the Python package `tzdata`.
 
 ## Overview
 """

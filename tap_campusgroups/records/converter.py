@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import enum
 import typing as t
+from decimal import Decimal
+from functools import partial
 
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tap_campusgroups.exceptions import StreamError
 from tap_campusgroups.records import values
-from tap_campusgroups.records.values import ConversionError
+from tap_campusgroups.records.values import ConversionError, ValueFormat
 from tap_campusgroups.redaction import safe_field_name
 
 if t.TYPE_CHECKING:
@@ -36,7 +38,7 @@ class UnknownFields(enum.StrEnum):
     FAIL = "fail"
 
 
-_FORMATS: t.Final[dict[str, Convert]] = {"date-time": values.to_timestamp, "date": values.to_date}
+_FORMATS: t.Final = frozenset({"date-time", "date"})
 _TYPES: t.Final[dict[str, Convert]] = {
     "integer": values.to_integer,
     "number": values.to_number,
@@ -67,6 +69,7 @@ class Converter:
         quality: DataQualityCounters,
         unknown_fields: UnknownFields = UnknownFields.CAPTURE,
         deselected_fields: Collection[str] = (),
+        value_format: ValueFormat | None = None,
     ) -> None:
         self._stream = stream
         self._replication_key = replication_key
@@ -75,6 +78,7 @@ class Converter:
         self._deselected_fields = frozenset(deselected_fields)
         self._has_extra = EXTRA in schema["properties"]
         self._has_mismatch = False
+        self._formats, self._types = _conversions(value_format or ValueFormat())
         self._fields = {
             name: _validated(self._compile(definition, name), definition)
             for name, definition in schema["properties"].items()
@@ -94,7 +98,7 @@ class Converter:
             if name not in self._fields:
                 self.handle_unknown_field(name, row[name], extra)
         if self._has_extra:
-            record[EXTRA] = extra or None
+            record[EXTRA] = finished_extra(extra)
         return record
 
     def convert_field(self, name: str, value: t.Any, extra: Record) -> t.Any:
@@ -128,10 +132,10 @@ class Converter:
                 return self._compile_object(properties, f"{path}.")
             case "array", {"items": dict() as items}:
                 return self._compile_array(items, f"{path}[]")
-            case "string", {"format": str() as name} if name in _FORMATS:
-                return _FORMATS[name]
+            case "string", {"format": str() as name} if name in self._formats:
+                return self._formats[name]
             case str() as name, _:
-                return _TYPES[name]
+                return self._types[name]
         return lambda value: value  # a schema of the user's catalog without a single type
 
     def _compile_object(self, properties: Mapping[str, Schema], prefix: str) -> Convert:
@@ -178,6 +182,25 @@ class Converter:
             self._quality.type_mismatches[path] += 1
             self._has_mismatch = True
             return None
+
+
+def _conversions(value_format: ValueFormat) -> tuple[dict[str, Convert], dict[str, Convert]]:
+    """Return the conversions to the formats of text, and to the types."""
+    formats: dict[str, Convert] = {
+        "date-time": partial(values.to_timestamp, time_zone=value_format.time_zone),
+        "date": values.to_date,
+    }
+    return formats, _TYPES | ({"number": _to_decimal} if value_format.decimals_as_text else {})
+
+
+def _to_decimal(value: t.Any) -> Decimal | None:
+    number = values.to_number(value)
+    return None if number is None else Decimal(number)
+
+
+def finished_extra(extra: Record) -> Record | None:
+    """Return the value of `_extra`, in an order that does not depend on earlier rows."""
+    return dict(sorted(extra.items())) or None
 
 
 def single_type(schema: Schema) -> str | None:

@@ -12,8 +12,10 @@ import typing as t
 from contextlib import suppress
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotation
 from decimal import Decimal, InvalidOperation
+from types import SimpleNamespace
 
 import msgspec
+import simplejson  # type: ignore[import-untyped]
 from singer_sdk.contrib.msgspec import encoder
 
 if t.TYPE_CHECKING:
@@ -45,6 +47,9 @@ _TYPES_BY_FIRST_CHARACTER: t.Final = {
     b"[": "array",
     b"{": "object",
 }
+
+STREAM_MAP_JSON: t.Final = SimpleNamespace(dumps=simplejson.dumps, loads=simplejson.loads)
+"""The name `json` in stream maps. `dumps` of the standard library fails for a `Decimal`."""
 
 _T = t.TypeVar("_T")
 
@@ -273,6 +278,14 @@ def format_json(value: t.Any) -> str:
     return msgspec.json.format(encode_json(value), indent=0)
 
 
+def encode_texts(values: Iterable[t.Any]) -> list[str]:
+    """Encode each value like `encode_json`."""
+    try:
+        return encoder.encode_lines(values).decode().split("\n")[:-1]
+    except RecursionError:
+        raise InvalidJsonError from None
+
+
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     stream: str
     record: t.Any
@@ -280,12 +293,20 @@ class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", gc=False):
     version: int | msgspec.UnsetType = msgspec.UNSET
 
 
+_decimals_as_text = msgspec.json.Encoder(decimal_format="string")
+
+
 def record_lines(
-    stream: str, records: Iterable[t.Any], *, time_extracted: datetime, version: int | None = None
+    stream: str,
+    records: Iterable[t.Any],
+    *,
+    time_extracted: datetime,
+    version: int | None = None,
+    decimals_as_text: bool = False,
 ) -> bytes:
     """Encode the RECORD messages of a page, from dictionaries or msgspec structs, as JSON lines."""
     optional = msgspec.UNSET if version is None else version
-    return encoder.encode_lines(
+    return (_decimals_as_text if decimals_as_text else encoder).encode_lines(
         [_RecordMessage(stream, record, time_extracted, optional) for record in records]
     )
 

@@ -10,21 +10,31 @@ decimal point, free objects), and, from its first mismatch on, any field whose v
 from __future__ import annotations
 
 import typing as t
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
+from functools import partial
+from itertools import chain, repeat
 from operator import attrgetter, methodcaller
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from tap_campusgroups.records import json_codec, values
-from tap_campusgroups.records.converter import EXTRA, is_fully_convertible, single_type
+from tap_campusgroups.records.converter import (
+    EXTRA,
+    finished_extra,
+    is_fully_convertible,
+    single_type,
+)
 from tap_campusgroups.records.json_codec import Raw, UnexpectedJsonError, json_decoder
 from tap_campusgroups.records.quality import MAX_UNKNOWN_NAMES
+from tap_campusgroups.records.text_values import text_record
+from tap_campusgroups.records.values import ValueFormat
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from tap_campusgroups.records.converter import Converter, Schema
 
@@ -71,13 +81,22 @@ class ConvertedPage:
 class PageConverter:
     """Converts the pages of one stream to what `Converter` returns for their rows, as structs.
 
-    A row without the primary key is left out, unless `primary_key` is `None`.
+    A row without the primary key is left out, unless `primary_key` is `None`. Nested values are
+    JSON text if `value_format` says so; decimals stay numbers.
     """
 
     def __init__(
-        self, schema: Schema, converter: Converter, *, replication_key: str, primary_key: str | None
+        self,
+        schema: Schema,
+        converter: Converter,
+        *,
+        replication_key: str,
+        primary_key: str | None,
+        value_format: ValueFormat | None = None,
     ) -> None:
         self._converter = converter
+        self._format = value_format or ValueFormat()
+        self._schema = schema
         self._replication_key = replication_key
         self._primary_key = primary_key
         self._columns: dict[str, _Column] = {}
@@ -93,9 +112,15 @@ class PageConverter:
                 post_convert = _each_timestamp(attribute, is_key=True)
                 column = _Column(attribute, str | None, post_convert, default=None)
             elif is_fully_convertible(definition):
-                column = _compile(definition, attribute)
+                column = _compile(definition, attribute, self._format.time_zone)
+                if self._format.nested_as_text and column.type is not Raw:
+                    is_nested = single_type(definition) in {"object", "array"}
+                    column = _as_text(column) if is_nested else column._replace(default=None)
             self._columns[name] = column
-        self._can_decode = self._fall_back([n for n, c in self._columns.items() if c.type is Raw])
+        columns = self._columns.items()
+        self._can_decode = self._fall_back(
+            [name for name, column in columns if column.type is Raw and not column.post_convert]
+        )
 
     def __call__(self, results: Raw) -> ConvertedPage:
         """Convert the rows of a page; raise `JsonError` if they are invalid beyond repair."""
@@ -125,6 +150,10 @@ class PageConverter:
         """Convert a page that structs cannot hold, such as one with a row that is not an object."""
         rows, non_object_rows, has_invalid_unicode = json_codec.decode_rows(results)
         records = [self._converter(row) for row in rows]
+        if self._format.nested_as_text:
+            fields = self._schema["properties"]
+            only_nested = replace(self._format, decimals_as_text=False)
+            records = [text_record(one, fields, only_nested) for one in records]
         page = self._with_keys(records, lambda name: methodcaller("get", name))
         rows_without_key = page.rows_without_key + non_object_rows
         return replace(
@@ -165,7 +194,10 @@ class PageConverter:
         columns = self._columns.copy()
         for name in fields:
             attribute = columns[name].attribute if name in columns else f"f{len(columns)}"
-            default = Raw(b"null") if name == self._replication_key else UNSET
+            is_always_present = name == self._replication_key or (
+                self._format.nested_as_text and name in self._schema_fields
+            )
+            default = Raw(b"null") if is_always_present else UNSET
             columns[name] = _Column(attribute, Raw, default=default)
         if len(columns.keys() - self._schema_fields) > MAX_UNKNOWN_NAMES:
             return False
@@ -192,12 +224,18 @@ class PageConverter:
                 if (value := getattr(row, attribute)) is UNSET:
                     continue
                 if is_known:
-                    setattr(row, attribute, self._converter.convert_field(name, value, extra))
+                    converted = self._converter.convert_field(name, value, extra)
+                    setattr(row, attribute, self._as_written(converted))
                 else:
                     setattr(row, attribute, UNSET)
                     self._converter.handle_unknown_field(name, value, extra)
             if self._has_extra:
-                setattr(row, self._columns[EXTRA].attribute, extra or None)
+                value = self._as_written(finished_extra(extra))
+                setattr(row, self._columns[EXTRA].attribute, value)
+
+    def _as_written(self, value: t.Any) -> t.Any:
+        is_text = self._format.nested_as_text and isinstance(value, (dict, list))
+        return json_codec.encode_json(value) if is_text else value
 
 
 def _make_struct(columns: Mapping[str, _Column]) -> type[msgspec.Struct] | None:
@@ -212,15 +250,15 @@ def _make_struct(columns: Mapping[str, _Column]) -> type[msgspec.Struct] | None:
         return None
 
 
-def _compile(definition: Schema, attribute: str) -> _Column:
+def _compile(definition: Schema, attribute: str, time_zone: tzinfo | None) -> _Column:
     """Compile a property; it stays `Raw` if msgspec cannot type it."""
     in_array = single_type(definition) == "array" and "items" in definition
     inner = definition["items"] if in_array else definition
     match single_type(inner), inner, in_array:
         case "object", {"properties": properties}, _:
-            return _compile_objects(properties, attribute, in_array=in_array)
+            return _compile_objects(properties, attribute, time_zone, in_array=in_array)
         case "string", {"format": "date-time"}, False:
-            return _Column(attribute, str | None, _each_timestamp(attribute))
+            return _Column(attribute, str | None, _each_timestamp(attribute, time_zone))
         case "string", {"format": "date"}, False:
             return _Column(attribute, str | None, _each_text(attribute, values.to_date))
         case "string", {"format": _}, True:
@@ -232,11 +270,11 @@ def _compile(definition: Schema, attribute: str) -> _Column:
 
 
 def _compile_objects(
-    properties: Mapping[str, Schema], attribute: str, *, in_array: bool
+    properties: Mapping[str, Schema], attribute: str, time_zone: tzinfo | None, *, in_array: bool
 ) -> _Column:
     """Compile an object, or an array of objects."""
     columns = {
-        name: _compile(definition, f"f{number}")
+        name: _compile(definition, f"f{number}", time_zone)
         for number, (name, definition) in enumerate(properties.items())
     }
     struct = _make_struct(columns)
@@ -256,6 +294,35 @@ def _compile_objects(
     return _Column(attribute, column_type | None, post_convert if post_converts else None)
 
 
+def _as_text(column: _Column) -> _Column:
+    """Return the column of the JSON texts of objects or arrays.
+
+    Lookup values, such as countries, come again and again: a page has each value converted once.
+    """
+    attribute, convert = column.attribute, column.post_convert
+    get = attrgetter(attribute)
+    holder = _make_struct({"value": column})
+    decode = json_decoder(list[holder], strict=False)  # type: ignore[valid-type]
+
+    def post_convert(rows: Sequence[RowStruct]) -> bool:
+        raws = [*map(bytes, map(get, rows))]
+        unique = [*dict.fromkeys(raws)]
+        try:
+            holders = decode(b'[{"value":%b}]' % b'},{"value":'.join(unique) if unique else b"[]")
+        except UnexpectedJsonError:
+            return False
+        if convert is not None and not convert(holders):
+            return False
+        texts = json_codec.encode_texts(map(get, holders))
+        nullable = (None if text == "null" else text for text in texts)
+        text_of = dict(zip(unique, nullable, strict=True))
+        set_text = map(setattr, rows, repeat(attribute), map(text_of.__getitem__, raws))
+        deque(set_text, maxlen=0)  # runs in C
+        return True
+
+    return _Column(attribute, Raw, post_convert, default=Raw(b"null"))
+
+
 def _each_text(attribute: str, convert: Callable[[str], str | None]) -> PostConvert:
     """Return a conversion of the texts in a column."""
     get = attrgetter(attribute)
@@ -272,11 +339,14 @@ def _each_text(attribute: str, convert: Callable[[str], str | None]) -> PostConv
     return post_convert
 
 
-def _each_timestamp(attribute: str, *, is_key: bool = False) -> PostConvert:
+def _each_timestamp(
+    attribute: str, time_zone: tzinfo | None = None, *, is_key: bool = False
+) -> PostConvert:
     """Return a conversion of timestamps, which checks those of a common form all at once, in C."""
     get = attrgetter(attribute)
-    to_text = values.to_canonical_timestamp if is_key else values.to_timestamp
-    convert_texts = _each_text(attribute, to_text)
+    to_timestamp = partial(values.to_timestamp, time_zone=time_zone)
+    convert_texts = _each_text(attribute, values.to_canonical_timestamp if is_key else to_timestamp)
+    needs_zone = is_key or time_zone is not None
     # `to_timestamp` keeps texts of these lengths, with few exceptions.
     lengths = {len("2024-05-01T10:00:00.123Z")} if is_key else {19, 20, 23, 24, 27}
 
@@ -286,7 +356,7 @@ def _each_timestamp(attribute: str, *, is_key: bool = False) -> PostConvert:
         for row, text in zip(rows, map(get, rows), strict=True):
             if text.__class__ is not str:
                 continue
-            if len(text) not in lengths or text[10] != "T" or (is_key and text[-1] != "Z"):
+            if len(text) not in lengths or text[10] != "T" or (needs_zone and text[-1] != "Z"):
                 others.append(row)
                 continue
             texts.append(text)

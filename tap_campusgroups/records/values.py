@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 import typing as t
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from tap_campusgroups.records import json_codec
 from tap_campusgroups.records.json_codec import MAX_DIGITS
+
+if t.TYPE_CHECKING:
+    from datetime import tzinfo
 
 MAX_SAFE_INTEGER: t.Final = 2**53 - 1  # up to here, a whole double stands for one integer
 
@@ -30,6 +34,22 @@ _BOOLEANS: t.Final = {"true": True, "1": True, "false": False, "0": False, "-0":
 
 class ConversionError(ValueError):
     """A value does not fit its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueFormat:
+    """The settings of how values are written.
+
+    Attributes:
+        nested_as_text: Whether objects and arrays are written as JSON text.
+        decimals_as_text: Whether numbers with a decimal point are written as text, unless they are
+            in JSON text, which is exact.
+        time_zone: Time zone of timestamps without an offset, except `updatedOn`.
+    """
+
+    nested_as_text: bool = False
+    decimals_as_text: bool = False
+    time_zone: tzinfo | None = None
 
 
 def parse_timestamp(value: object) -> datetime | None:
@@ -114,11 +134,12 @@ def to_string(value: t.Any) -> str:
     return value if isinstance(value, str) else json_codec.encode_json(value)
 
 
-def to_timestamp(value: t.Any) -> str | None:
-    """Convert to an RFC 3339 timestamp, in UTC if it has an offset.
+def to_timestamp(value: t.Any, time_zone: tzinfo | None = None) -> str | None:
+    """Convert to an RFC 3339 timestamp, in UTC if it has an offset or the time zone is known.
 
-    Some loaders drop offsets, which would shift the value. A timestamp without an offset stays
-    without: only the school knows its time zone.
+    Some loaders drop offsets, which would shift the value. Without a time zone, a timestamp without
+    an offset stays without: only the school knows its time zone. With one, a time that comes twice
+    is the first of the two, and one that is skipped has the offset from before.
     """
     text = to_string(value).strip()
     match = _TIMESTAMP.fullmatch(text) or _TIMESTAMP.fullmatch(text := _normalize_timestamp(text))
@@ -128,6 +149,8 @@ def to_timestamp(value: t.Any) -> str | None:
         raise ConversionError
     try:
         timestamp = datetime.fromisoformat(text)
+        if time_zone is not None and timestamp.tzinfo is None:
+            return format_timestamp(timestamp.replace(tzinfo=time_zone))
         if match[1]:
             return text
         return timestamp.isoformat() if timestamp.tzinfo is None else format_timestamp(timestamp)

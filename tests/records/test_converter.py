@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from tap_campusgroups.records.quality import DataQualityCounters
 from tap_campusgroups.records.values import (
     MAX_SAFE_INTEGER,
     ConversionError,
+    ValueFormat,
     canonical_timestamp,
     format_timestamp,
     parse_timestamp,
@@ -186,6 +188,54 @@ def test_mismatched_value_is_null_kept_in_extra_and_counted(
         assert inner == [None]
     else:
         assert inner is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "converted"),
+    [
+        ("America/New_York", "2026-01-15T10:00:00", "2026-01-15T15:00:00.000000Z"),
+        ("America/New_York", "2026-07-15 10:00:00.5", "2026-07-15T14:00:00.500000Z"),
+        ("America/New_York", "2026-07-15", "2026-07-15T04:00:00.000000Z"),
+        # Clocks go back at 02:00 on November 1: 01:30 comes twice, and is the first.
+        ("America/New_York", "2026-11-01T00:59:59", "2026-11-01T04:59:59.000000Z"),
+        ("America/New_York", "2026-11-01T01:30:00", "2026-11-01T05:30:00.000000Z"),
+        ("America/New_York", "2026-11-01T02:00:00", "2026-11-01T07:00:00.000000Z"),
+        # Clocks go forward at 02:00 on March 8: 02:30 is skipped, and is 03:30.
+        ("America/New_York", "2026-03-08T01:59:59", "2026-03-08T06:59:59.000000Z"),
+        ("America/New_York", "2026-03-08T02:30:00", "2026-03-08T07:30:00.000000Z"),
+        ("America/New_York", "2026-03-08T03:30:00", "2026-03-08T07:30:00.000000Z"),
+        ("Australia/Sydney", "2026-04-05T02:30:00", "2026-04-04T15:30:00.000000Z"),
+        ("Asia/Kolkata", "2026-01-01T00:00:00", "2025-12-31T18:30:00.000000Z"),
+        # With an offset, the time zone changes nothing.
+        ("Asia/Kolkata", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("Asia/Kolkata", "2026-01-01T00:00:00.5+00:00", "2026-01-01T00:00:00.5+00:00"),
+        ("Asia/Kolkata", "2026-01-01T00:00:00-05:00", "2026-01-01T05:00:00.000000Z"),
+        # Before year 1 or after year 9999 in UTC.
+        ("Asia/Kolkata", "0001-01-01T00:00:00", None),
+        ("America/New_York", "9999-12-31T23:59:59", None),
+    ],
+)
+def test_time_zone_makes_timestamps_without_offset_utc(
+    zone: str, text: str, converted: str | None
+) -> None:
+    row = {"id": 1, "updatedOn": "2026-07-15T10:00:00", "at": text, "day": "2026-07-15"}
+    record, quality = convert(row, value_format=ValueFormat(time_zone=ZoneInfo(zone)))
+    assert record["at"] == converted
+    assert record["_extra"] == (None if converted else {"at": text})
+    assert sum(quality.type_mismatches.values()) == (not converted)
+    assert (record["updatedOn"], record["day"]) == ("2026-07-15T10:00:00.000000Z", "2026-07-15")
+    if len(text) == len("2026-01-15T10:00:00"):
+        assert convert(row)[0]["at"] == text
+
+
+def test_decimals_as_text_make_decimals_of_all_numbers() -> None:
+    for value in (12, "12", Decimal("12.50"), "1e3"):
+        record, _ = convert({"price": value}, value_format=ValueFormat(decimals_as_text=True))
+        assert isinstance(record["price"], Decimal)
+        assert record["price"] == Decimal(value)
+    assert (
+        convert({"price": ""}, value_format=ValueFormat(decimals_as_text=True))[0]["price"] is None
+    )
 
 
 UNKNOWN: dict[str, Any] = {"id": 1, "updatedOn": None, "new": 1, "status": {"id": "2", "new": 2}}

@@ -19,7 +19,16 @@ from tap_campusgroups.records.quality import DataQualityCounters
 from tests.simulator import Dataset
 from tests.simulator.dataset import tap_schemas
 from tests.simulator.timestamps import UNUSUAL_FORMATS, parse_timestamp, to_milliseconds
-from tests.support.conversion import FIELDS, KEY, SCHEMA, STABLE, VALUES, ConverterPair, assert_same
+from tests.support.conversion import (
+    FIELDS,
+    FORMATS,
+    KEY,
+    SCHEMA,
+    STABLE,
+    VALUES,
+    ConverterPair,
+    assert_same,
+)
 from tests.support.harness import NEWEST
 from tests.support.strategies import NAMES, pages, schemas
 
@@ -62,7 +71,8 @@ def test_any_value_converts_alike(field: str) -> None:
         assert_same({"properties": properties}, f'[{{"{field}":{value}}}]')
     # A value changes neither the next page nor the rows around it.
     assert_same(SCHEMA, *(f'[{{"{field}":{value}}}]' for value in VALUES))
-    assert_same(SCHEMA, f"[{good},{rows}]", f"[{rows}]")
+    for value_format in (FORMATS["native"], FORMATS["all"]):
+        assert_same(SCHEMA, f"[{good},{rows}]", f"[{rows}]", value_format=value_format)
 
 
 def test_rows_without_id_are_left_out_alike() -> None:
@@ -166,14 +176,27 @@ def test_hour_24_in_python_3_14_converts_alike(monkeypatch: pytest.MonkeyPatch) 
     st.lists(pages(SCHEMA), max_size=3),
     st.sampled_from([None, None, "id"]),
     st.sampled_from([*UnknownFields, UnknownFields.CAPTURE]),
+    st.sampled_from([*FORMATS]),
 )
-@example(["[]"], "id", UnknownFields.CAPTURE)
-@example(['[{"id":"x"}]', '[{"id":1}]', '[{"id":"1","count":"x"}]'], None, UnknownFields.CAPTURE)
-@example(['[{"new":1}]', '[{"new":[],"other":{}}]', '[{"id":1}]'], None, UnknownFields.IGNORE)
+@example(["[]"], "id", UnknownFields.CAPTURE, "all")
+@example(
+    ['[{"id":"x"}]', '[{"id":1}]', '[{"id":"1","count":"x"}]'],
+    *(None, UnknownFields.CAPTURE, "native"),
+)
+@example(
+    ['[{"new":1}]', '[{"new":[],"other":{}}]', '[{"id":1}]'],
+    *(None, UnknownFields.IGNORE, "nested"),
+)
 def test_random_pages_convert_alike(
-    texts: list[str], primary_key: str | None, unknown_fields: UnknownFields
+    texts: list[str], primary_key: str | None, unknown_fields: UnknownFields, value_format: str
 ) -> None:
-    assert_same(SCHEMA, *texts, primary_key=primary_key, unknown_fields=unknown_fields)
+    assert_same(
+        SCHEMA,
+        *texts,
+        primary_key=primary_key,
+        unknown_fields=unknown_fields,
+        value_format=FORMATS[value_format],
+    )
 
 
 @settings(STABLE, max_examples=200)
@@ -181,9 +204,10 @@ def test_random_pages_convert_alike(
 def test_random_user_schema_converts_alike(data: st.DataObject) -> None:
     schema = data.draw(schemas())
     texts = data.draw(st.lists(pages(schema), min_size=1, max_size=2))
-    assert_same(schema, *texts)
+    value_format = FORMATS[data.draw(st.sampled_from([*FORMATS]))]
+    assert_same(schema, *texts, value_format=value_format)
     if "id" in schema["properties"]:
-        assert_same(schema, *texts, primary_key="id")
+        assert_same(schema, *texts, primary_key="id", value_format=value_format)
 
 
 # Only fields that msgspec cannot convert fall back; rows are still structs.

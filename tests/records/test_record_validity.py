@@ -18,12 +18,14 @@ from jsonschema import Draft202012Validator, FormatChecker
 from tap_campusgroups.records.converter import EXTRA
 from tap_campusgroups.records.json_codec import Raw, decode_rows, encode_json, record_lines
 from tests.simulator.dataset import tap_schemas
-from tests.support.conversion import assert_same
+from tests.support.conversion import FORMATS, assert_same
 from tests.support.harness import NEWEST
 from tests.support.strategies import ANYTHING, CLOCKS, DAYS, NUMBER_TEXTS, WORDS, ZONES, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tap_campusgroups.records.values import ValueFormat
 
 KEY = "updatedOn"
 SCHEMAS = tap_schemas("1.1")
@@ -46,22 +48,48 @@ def is_timestamp(value: object) -> bool:
     return bool(_TIMESTAMP.fullmatch(value) and datetime.fromisoformat(value))
 
 
-def records_of(schema: Mapping[str, Any], page: str) -> list[Any]:
-    """Check that both converters return the same records, and return them as a target does."""
-    pair = assert_same(schema, page, primary_key="id")
-    rows = pair.convert_page(Raw(page.encode())).rows
-    lines = record_lines("some", rows, time_extracted=NEWEST).splitlines()
-    return [json.loads(line)["record"] for line in lines]
+def records_of(
+    schema: Mapping[str, Any], page: str, value_format: ValueFormat = FORMATS["native"]
+) -> tuple[list[Any], Mapping[str, Any]]:
+    """Check that both converters return the same records.
+
+    Returns:
+        The records as a target reads them, and their schema.
+    """
+    pair = assert_same(schema, page, primary_key="id", value_format=value_format)
+    lines = record_lines(
+        *("some", pair.convert_page(Raw(page.encode())).rows),
+        time_extracted=NEWEST,
+        decimals_as_text=value_format.decimals_as_text,
+    ).splitlines()
+    return [json.loads(line)["record"] for line in lines], pair.schema
 
 
-def assert_valid(schema: Mapping[str, Any], page: str) -> list[Any]:
+def assert_valid(
+    schema: Mapping[str, Any], page: str, value_format: ValueFormat = FORMATS["native"]
+) -> list[Any]:
     """Check that both conversions of a page are the same and valid; return the records."""
-    validator = Draft202012Validator(schema, format_checker=CHECKER)
-    records = records_of(schema, page)
+    records, written_schema = records_of(schema, page, value_format)
+    validator = Draft202012Validator(written_schema, format_checker=CHECKER)
     for record in records:
         for error in validator.iter_errors(record):
             pytest.fail(f"{error.json_path}: {error.message[:200]}")
+        if value_format.decimals_as_text:
+            assert not any(isinstance(one, float) for one in leaves(record))
+        if value_format.nested_as_text:
+            assert list(record) == list(written_schema["properties"])
+            assert not any(isinstance(one, (dict, list)) for one in record.values())
     return records
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield the values in objects and arrays."""
+    match value:
+        case dict() | list():
+            for inner in value.values() if isinstance(value, dict) else value:
+                yield from leaves(inner)
+        case _:
+            yield value
 
 
 def with_ids(page: str) -> str:
@@ -75,7 +103,7 @@ def with_ids(page: str) -> str:
 @given(data=st.data())
 def test_record_of_random_row_is_valid(stream: str, data: st.DataObject) -> None:
     page = with_ids(data.draw(pages(SCHEMAS[stream], fields=10)))
-    assert_valid(SCHEMAS[stream], page)
+    assert_valid(SCHEMAS[stream], page, FORMATS[data.draw(st.sampled_from([*FORMATS]))])
 
 
 def paths(schema: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -184,6 +212,7 @@ def test_unknown_field_keeps_its_value(text: str) -> None:
 
 USER_SCHEMAS: dict[str, Any] = {
     "several types": {"type": ["integer", "string", "null"]},
+    "a number or text": {"type": ["number", "string", "null"]},
     "no type": {},
     "any of": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
     "any of numbers": {"anyOf": [{"type": "integer"}, {"type": ["boolean", "null"]}]},
@@ -236,8 +265,10 @@ def test_value_in_user_schema_is_valid_or_null_and_kept(
     rows = (f'{{"id":{number},"own":{text}}}' for number, text in enumerate(texts))
     page = f"[{','.join(rows)}]"
     if request.node.callspec.id in INVALID_SCHEMAS:  # validity cannot be checked, but nothing fails
-        records = records_of(schema, page)
+        records, _ = records_of(schema, page)
     else:
+        for value_format in FORMATS.values():
+            assert_valid(schema, page, value_format)
         records = assert_valid(schema, page)
         assert "null" in str(definition) or any(record["own"] is not None for record in records)
     assert len(records) == len(texts)

@@ -93,6 +93,18 @@ def test_schema_uses_only_keywords_that_targets_know(name: str) -> None:
         assert (kind == "array") == ("items" in definition), path
 
 
+def test_extra_declares_no_properties() -> None:
+    """An empty `properties` would be worse than a loader that refuses the schema.
+
+    With it, target-avro drops `_extra` without a word, and target-postgres 1.1.3 turns false, 0 and
+    empty text of all fields into null.
+    """
+    for schema in SCHEMAS.values():
+        definition = {**schema["properties"]["_extra"]}
+        del definition["description"]
+        assert definition == {"type": ["object", "null"]}
+
+
 UNUSUAL_TYPES = {
     "string": [
         *("checkins userId", "budget_transactions receipts []"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, settings
 
@@ -13,7 +14,8 @@ from tap_campusgroups.records.converter import EXTRA, Converter, UnknownFields
 from tap_campusgroups.records.json_codec import JsonError, Raw, decode_rows, record_lines
 from tap_campusgroups.records.page_converter import PageConverter
 from tap_campusgroups.records.quality import DataQualityCounters
-from tap_campusgroups.records.values import canonical_timestamp
+from tap_campusgroups.records.text_values import text_record, text_schema
+from tap_campusgroups.records.values import ValueFormat, canonical_timestamp
 from tests.support.harness import NEWEST
 from tests.support.strategies import BARE_NUMBERS, CLOCKS, DAYS, NUMBER_TEXTS, PADS, WORDS, ZONES
 
@@ -104,6 +106,17 @@ VALUES = list(dict.fromkeys([*STRUCTURES, *BARE_NUMBERS, *QUOTED]))
 """JSON texts of every kind for a field."""
 
 
+FORMATS = {
+    "native": ValueFormat(),
+    "nested": ValueFormat(nested_as_text=True),
+    "decimals": ValueFormat(decimals_as_text=True),
+    "all": ValueFormat(
+        nested_as_text=True, decimals_as_text=True, time_zone=ZoneInfo("America/New_York")
+    ),
+}
+"""Combinations of the settings for values."""
+
+
 class ConverterPair:
     """The two converters of a schema, which convert the same pages."""
 
@@ -113,7 +126,9 @@ class ConverterPair:
         *,
         primary_key: str | None = None,
         unknown_fields: UnknownFields = UnknownFields.CAPTURE,
+        value_format: ValueFormat = FORMATS["native"],
     ) -> None:
+        self._format, self.schema = value_format, text_schema(schema, value_format)
         self.row_quality, self.page_quality = DataQualityCounters(), DataQualityCounters()
         self._primary_key = primary_key
         self._convert, converter = (
@@ -123,11 +138,15 @@ class ConverterPair:
                 replication_key=KEY,
                 quality=quality,
                 unknown_fields=unknown_fields,
+                value_format=value_format,
             )
             for quality in (self.row_quality, self.page_quality)
         )
         self.convert_page = PageConverter(
-            schema, converter, replication_key=KEY, primary_key=primary_key
+            *(schema, converter),
+            replication_key=KEY,
+            primary_key=primary_key,
+            value_format=value_format,
         )
 
     def row_by_row(self, page: bytes) -> Response:
@@ -145,7 +164,9 @@ class ConverterPair:
         keys = (canonical_timestamp(record[KEY]) for record in kept)
         newest = max((key for key in keys if key is not None), default=None)
         rows_without_key = len(records) - len(kept) + non_object_rows
-        return as_written(kept), newest, rows_without_key, has_invalid_unicode
+        fields = self.schema["properties"]
+        records = [text_record(record, fields, self._format) for record in kept]
+        return as_written(records), newest, rows_without_key, has_invalid_unicode
 
     def as_page(self, page: bytes) -> Response:
         """Convert a page like the fast path."""
@@ -154,29 +175,28 @@ class ConverterPair:
         except (JsonError, StreamError) as error:
             return type(error)
         return (
-            as_written(converted.rows),
+            as_written(converted.rows, decimals_as_text=self._format.decimals_as_text),
             converted.newest,
             converted.rows_without_key,
             converted.has_invalid_unicode,
         )
 
 
-def as_written(records: Iterable[Any]) -> str:
+def as_written(records: Iterable[Any], *, decimals_as_text: bool = False) -> str:
     """Return records as a target reads them, with types, digits and the order of keys."""
-    lines = record_lines("some", records, time_extracted=NEWEST).splitlines()
+    lines = record_lines(
+        "some", records, time_extracted=NEWEST, decimals_as_text=decimals_as_text
+    ).splitlines()
     # `repr` because 1 == True and Decimal("7.0") == 7; Decimal because `int` limits the digits.
     return "\n".join(
-        repr(_with_extra_sorted(json.loads(line, parse_float=Decimal, parse_int=Decimal)["record"]))
+        repr(_with_extra_last(json.loads(line, parse_float=Decimal, parse_int=Decimal)["record"]))
         for line in lines
     )
 
 
-def _with_extra_sorted(record: dict[str, Any]) -> dict[str, Any]:
-    """Move `_extra` to the end and sort it, because its order is not part of a schema."""
-    extra = record.pop(EXTRA, ...)
-    if extra is ...:
-        return record
-    return record | {EXTRA: dict(sorted(extra.items())) if extra else extra}
+def _with_extra_last(record: dict[str, Any]) -> dict[str, Any]:
+    """Move `_extra` to the end, because its place is not part of a schema."""
+    return record | {EXTRA: record.pop(EXTRA)} if EXTRA in record else record
 
 
 def assert_same(schema: Mapping[str, Any], *texts: str | bytes, **options: Any) -> ConverterPair:

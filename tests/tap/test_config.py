@@ -111,6 +111,13 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"api_version": "2"}, 'api_version must be "1.0" or "1.1".'),
     ({"api_version": 1.1}, 'Invalid settings: api_version must be "1.0" or "1.1".'),
     ({"unknown_fields": SECRET}, 'unknown_fields must be "capture", "ignore" or "fail".'),
+    ({"nested_values": "json"}, 'nested_values must be "native" or "text".'),
+    ({"decimals": True}, 'decimals must be "number" or "text".'),
+    ({"time_zone": ""}, "time_zone must be non-empty text."),
+    *(
+        ({"time_zone": name}, "time_zone is not a known time zone; use an IANA name, such as Am")
+        for name in ("Mars/Base", "America", "../zoneinfo/UTC", "/UTC", "+05:00", "a\nb", "x" * 999)
+    ),
     ({"page_size": 1000}, "page_size must be an integer from 1 to 999."),
     ({"page_size": 10.5}, "page_size must be an integer from 1 to 999."),
     ({"page_size": True}, "page_size must be an integer from 1 to 999."),
