@@ -43,7 +43,7 @@ make generate                                  # writes this page
 ```
 
 The list is [loaders.toml](../tests/loaders/loaders.toml). Each target is installed in `.loaders`,
-in an environment of its own. PostgreSQL, S3 (moto), ClickHouse (chdb) and a stand-in for Stitch's
+in a separate environment. PostgreSQL, S3 (moto), ClickHouse (chdb) and a stand-in for Stitch's
 API run on loopback. A target whose Python or server is missing is skipped with the reason.
 
 The rows have hard values: decimals with many digits, also nested; 64-bit integers; control
@@ -78,7 +78,7 @@ _TERMS: t.Final = {
     "labelled UTC": "A date-time without an offset became one in UTC, which it is not.",
     "JSON text": "Text that holds the value as JSON, exact.",
     "Python literal": "Text in Python's notation, such as `{'fee': Decimal('0.10')}`.",
-    "a table of its own": "An array became rows of another table. These are not compared.",
+    "separate table": "An array became rows of another table. These are not compared.",
     "marks, deletes": "What ACTIVATE_VERSION does with rows that a full read lacks.",
 }
 
@@ -100,7 +100,7 @@ _HARMLESS_NUL: t.Final = {"exact", "NUL is U+FFFD"}
 
 _SETTINGS: t.Final = {
     "default": "default",
-    "text": "`nested_values: text`, `decimals: text`",
+    "text": "`nested_values: text` and `decimals: text`",
 }
 
 
@@ -210,6 +210,9 @@ def _to_know(entry: Result, result: Result) -> str:
         for form, name in _FORMS.items()
     }
     sentences = [f"{name}." for name, kinds in forms.items() if kinds]
+    problems = _problems(entry["tap"]["default"])
+    if problems:
+        sentences.append(f"By default: {'; '.join(problems)}.")
     if "exit" in result["activate_version"]:
         sentences.append("Stops at ACTIVATE_VERSION: no full reads.")
     return " ".join([*sentences, *([entry["note"]] if "note" in entry else [])])

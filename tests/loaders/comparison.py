@@ -29,7 +29,7 @@ HARMLESS: Final = frozenset(
         "date with 00:00",
         "flattened",
         "no column",
-        "a table of its own",
+        "separate table",
     }
 )
 """Outcomes that keep every value, apart from the difference between null and empty text."""
@@ -272,9 +272,10 @@ class Comparison:
             kind, value = kind_of(name, definition), sent[name]
             form = next((key for key, rule in _NAMES.items() if rule(name) in columns), None)
             if form is None:
-                is_table = f"{stream}__{_snake_case(name)}" in self.tables
+                own = {f"{stream}__{rule(name)}" for rule in _NAMES.values()}
+                is_table = bool(own & self.tables)
                 result = self._missing(definition, name, value, got)
-                result, stored = "a table of its own" if is_table else result, None
+                result, stored = "separate table" if is_table else result, None
             else:
                 if name != name.lower():
                     self.names[form] += 1
@@ -284,7 +285,7 @@ class Comparison:
             self._count(kind, f"{stream}.{name}", value, stored, result)
 
     def _missing(self, definition: Schema, name: str, sent: Any, got: Mapping[str, Any]) -> str:
-        """Name the outcome of a field without a column of its own."""
+        """Name the outcome of a field without a separate column."""
         forms = {rule(name) for rule in _NAMES.values()}
         parts = {
             column.partition("__")[2]: value

@@ -1,4 +1,4 @@
-"""The loaders of `loaders.toml`, each installed in an environment of its own."""
+"""The loaders of `loaders.toml`, each installed in a separate environment."""
 
 from __future__ import annotations
 
