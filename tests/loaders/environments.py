@@ -44,6 +44,7 @@ class Loader:
         variables: Environment variables.
         arguments: Arguments besides `--config`.
         note: What a user should know besides the results.
+        avoid: Whether it is not recommended, whatever the results are.
         not_run: Why it is listed and not run.
     """
 
@@ -59,6 +60,7 @@ class Loader:
     variables: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     note: str = ""
+    avoid: bool = False
     not_run: str = ""
 
 
@@ -72,7 +74,7 @@ def install(python: str, requirements: list[str]) -> Path:
     """Return the `bin` folder of an environment, which is created at the first call.
 
     Raises:
-        SkippedError: There is no such Python, or the packages cannot be installed.
+        SkippedError: This Python is missing, or the packages cannot be installed.
     """
     interpreter = _interpreter(python)
     key = hashlib.sha256(" ".join([python, *requirements]).encode()).hexdigest()[:8]
