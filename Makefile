@@ -11,6 +11,7 @@
 # make generate      write the generated files (Hub definition, stream reference, pictures)
 # make mutation      count the small defects that the tests find; MODULE=records.values for one module
 # make bench         measure speed and memory, also of a plain SDK tap and of the loader (about 15 minutes)
+# make targets       measure other packages' loaders with the tap's output, for instance NAMES=target-jsonl (hours)
 # make clean         delete everything that these targets have installed and built
 #
 # Everything is installed into the folder .build. Your own .venv, .meltano and .env are neither used nor
@@ -47,7 +48,7 @@ define timed
 @start=$$(date +%s); { $(2); } && printf '%5d s  %s\n' $$(($$(date +%s) - start)) '$(1)' >>$(TIMES)
 endef
 
-.PHONY: demo orchestrate test recipes readers test-next-sdk test-lowest storm mutation lint package bench generate clean python
+.PHONY: demo orchestrate test recipes readers test-next-sdk test-lowest storm mutation lint package bench targets generate clean python
 
 demo: $(PLUGINS)/.demo
 	$(call timed,The demo,$(BIN)/python -m examples.demo)
@@ -118,6 +119,10 @@ generate: $(VENV)/.dev
 # The load scenario needs target-postgres.
 bench: $(PLUGINS)/.all
 	$(BIN)/python -m tests.benchmarks
+
+# Installs the loaders of tests/loaders/loaders.toml in .build/loaders; `make generate` then writes the page about them.
+targets: $(PLUGINS)/.all
+	$(BIN)/python -m tests.loaders $(NAMES)
 
 clean:
 	rm -rf $(BUILD) dist

@@ -6,7 +6,7 @@ import typing as t
 from functools import partial
 from pathlib import Path
 
-from scripts.generate import hub, joins, masking, readers, reference
+from scripts.generate import hub, joins, masking, readers, reference, targets
 from scripts.generate.pictures import architecture, overview, state
 from scripts.generate.pictures.svg import DARK, LIGHT
 
@@ -25,6 +25,7 @@ FILES: t.Final[Mapping[str, Callable[[], str]]] = {
     "docs/images/state-light.svg": partial(state.draw, LIGHT),
     "docs/joins.md": joins.text,
     "docs/streams.md": reference.text,
+    "docs/targets.md": targets.text,
     "docs/hub/tap-campusgroups.yml": hub.text,
     "examples/clickhouse.sql": readers.clickhouse,
     "examples/duckdb.sql": readers.duckdb,

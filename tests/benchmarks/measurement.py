@@ -24,7 +24,7 @@ Reader: TypeAlias = "Callable[[IO[bytes]], str | None]"
 
 # A separate program, because Linux counts the memory of the parent process in the child's peak, and
 # this process holds up to a million rows.
-_LAUNCHER: Final = """
+LAUNCHER: Final = """
 import json, os, sys, time
 began = time.monotonic()
 _, status, usage = os.wait4(os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ), 0)
@@ -141,7 +141,7 @@ class Bench:
         with (
             log.open("wb") as stderr,
             subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LAUNCHER, file, *candidate.command],
+                [sys.executable, "-I", "-S", "-c", LAUNCHER, file, *candidate.command],
                 cwd=candidate.folder,
                 env={**bare_environment(self.home), **settings, **candidate.variables},
                 stdin=subprocess.DEVNULL,

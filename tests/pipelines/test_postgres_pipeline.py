@@ -68,6 +68,11 @@ HARD_VALUES: Mapping[str, Mapping[str, Any]] = {
         "budgetId": 2,
         "deleted": False,
     },
+    "surveys": {
+        "createdOn": "0001-01-01T00:00:00Z",
+        "openDate": "9999-12-31T23:59:59.999999Z",
+        "closeDate": "2025-03-04T05:06:07.123456+05:30",
+    },
     "users": {
         "firstName": "\\N",
         "bio": "a NUL \0 here",
