@@ -44,7 +44,8 @@ make generate                                  # writes this page
 
 The list is [loaders.toml](../tests/loaders/loaders.toml). Each target is installed in
 `.build/loaders`, in a separate environment. PostgreSQL, S3 (moto), ClickHouse (chdb) and a
-stand-in for Stitch's API run on loopback. A target whose Python or server is missing is skipped with the reason.
+stand-in for Stitch's API run on loopback. A target whose Python or server is missing is skipped
+with the reason.
 
 The rows have hard values: decimals with many digits, also nested; 64-bit integers; control
 characters; text of 100 kB; empty text and nulls; date-times with and without an offset; the years
