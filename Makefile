@@ -1,5 +1,7 @@
 # make demo          run the main job: a simulated service, the tap, PostgreSQL, dbt; show what arrived
 # make orchestrate   run two schools with four groups of streams each, with Dagster
+# make page          run the same on Dagster's page, and take its picture (needs Chromium)
+# make machines      run the steps on two machines, and kill one (needs root, redis-server and socat)
 # make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
 # make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
 # make test-lowest   run the tap's tests on the lowest versions of its dependencies, in their own environment
@@ -27,14 +29,21 @@ MELTANO_OF_THIS_FOLDER := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_SYS_DIR_ROOT=
 LOWEST_VENV := .venv-lowest
 LOWEST_BIN := $(LOWEST_VENV)/bin
 MUTATION_VENV := .venv-mutation
+DAGSTER_VENV := .venv-dagster
 
-.PHONY: demo orchestrate test test-next-sdk test-lowest storm mutation lint package bench generate clean
+.PHONY: demo orchestrate page machines test test-next-sdk test-lowest storm mutation lint package bench generate clean
 
 demo: .meltano/.ready
 	$(BIN)/python -m examples.demo
 
 orchestrate: .meltano/.ready
 	$(BIN)/python -m examples.demo.scale_out
+
+page: .meltano/.ready $(DAGSTER_VENV)/.ready
+	$(BIN)/python -m examples.demo.scale_out_page $(CURDIR)/$(DAGSTER_VENV)/bin
+
+machines: .meltano/.ready $(DAGSTER_VENV)/.ready
+	$(BIN)/python -m examples.demo.scale_out_machines $(CURDIR)/$(DAGSTER_VENV)/bin
 
 test: .meltano/.ready
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
@@ -94,7 +103,7 @@ bench: .meltano/.ready
 	$(BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) .mutation .meltano dist
+	rm -rf $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) $(DAGSTER_VENV) .mutation .meltano dist
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
@@ -125,6 +134,14 @@ $(MUTATION_VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(MUTATION_VENV)
 	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(MUTATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group mutation
+	touch $@
+
+# Without the tap: Dagster's webserver needs the distribution `backoff`. pip alone takes minutes.
+$(DAGSTER_VENV)/.ready: pyproject.toml Makefile
+	rm -rf $(DAGSTER_VENV)
+	$(PYTHON) -m venv $(DAGSTER_VENV)
+	$(DAGSTER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(DAGSTER_VENV)/bin/uv pip install --quiet --python=$(DAGSTER_VENV)/bin/python --group machines
 	touch $@
 
 .meltano/.ready: $(VENV)/.ready meltano.yml
