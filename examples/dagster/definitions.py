@@ -45,8 +45,8 @@ ROWS, FRESH = "rows", "fresh"
 CELERY_VARIABLE = "CAMPUSGROUPS_CELERY"
 """Environment variable with the path of `celery.yaml`, for steps on several machines."""
 
-_LOST_STEP_SECONDS = 120.0
-"""How long the lock of a machine that was cut off may last."""
+_LOST_STEP_SECONDS = 3600.0
+"""How long a step waits for the processes that its killed predecessor has left behind."""
 
 
 def create_assets(plan: Plan, school: School, group: str) -> AssetsDefinition:
