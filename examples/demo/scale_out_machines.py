@@ -118,7 +118,7 @@ class Cluster:
         options = celery["execution"]["config"]["config_source"]["broker_transport_options"]
         options["visibility_timeout"] = VISIBILITY_SECONDS
         (folder / "celery.yaml").write_text(yaml.safe_dump(celery), encoding="utf-8")
-        instance = folder / "dagster" / "dagster.yaml"
+        instance = folder / "dagster/dagster.yaml"
         settings = yaml.safe_load(instance.read_text(encoding="utf-8"))
         settings["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_DATABASE_URL"}}}
         instance.write_text(yaml.safe_dump(settings), encoding="utf-8")
