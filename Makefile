@@ -1,5 +1,7 @@
 # make demo          run the main job: a simulated service, the tap, PostgreSQL, dbt; show what arrived
 # make orchestrate   run two schools with four groups of streams each, with Dagster
+# make page          run the same on Dagster's page, and take its picture (needs Chromium)
+# make machines      run the steps on two machines, and kill one (needs root, redis-server and socat)
 # make test          run all tests; pass options to pytest with ARGS, for instance ARGS="-k state"
 # make recipes       run the documentation's recipes from beginning to end (some minutes)
 # make test-next-sdk run all tests on the pre-release of the Singer SDK, in its own environment
@@ -28,6 +30,7 @@ NEXT_SDK := singer-sdk[msgspec,testing]>=0.55.0b7,<0.56
 LOWEST_VENV := $(BUILD)/venv-lowest
 MUTATION_VENV := $(BUILD)/venv-mutation
 READERS_VENV := $(BUILD)/venv-readers
+DAGSTER_VENV := $(BUILD)/venv-dagster
 
 # The plugins of meltano.yml, whatever .env and the environment say, and without touching (migrating) the
 # user's system database.
@@ -48,14 +51,20 @@ define timed
 @start=$$(date +%s); { $(2); } && printf '%5d s  %s\n' $$(($$(date +%s) - start)) '$(1)' >>$(TIMES)
 endef
 
-.PHONY: demo orchestrate test recipes readers test-next-sdk test-lowest storm mutation lint package bench targets generate clean python
+.PHONY: demo orchestrate page machines test recipes readers test-next-sdk test-lowest storm mutation lint package bench targets generate clean python
 
 demo: $(PLUGINS)/.demo
 	$(call timed,The demo,$(BIN)/python -m examples.demo)
 	@echo; cat $(TIMES); echo "$$(du -sm $(BUILD) | cut -f1) MB in $(BUILD); \`make clean\` deletes it."
 
-orchestrate: $(PLUGINS)/.demo $(VENV)/.orchestrate
+orchestrate: $(PLUGINS)/.demo $(VENV)/.dagster
 	$(BIN)/python -m examples.demo.scale_out
+
+page: $(PLUGINS)/.all $(DAGSTER_VENV)/.ready
+	$(BIN)/python -m examples.demo.scale_out_page $(CURDIR)/$(DAGSTER_VENV)/bin
+
+machines: $(PLUGINS)/.all $(DAGSTER_VENV)/.ready
+	$(BIN)/python -m examples.demo.scale_out_machines $(CURDIR)/$(DAGSTER_VENV)/bin
 
 test: $(PLUGINS)/.all
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
@@ -132,7 +141,7 @@ python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one, for instance: make test PYTHON=python3.12'; exit 1; }
 ifneq ($(origin PYTHON),file)
 	@version='import sys; print(*sys.version_info[:2], sep=".")'; named=$$($(PYTHON) -c "$$version"); \
-	for venv in $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) $(READERS_VENV); do \
+	for venv in $(VENV) $(NEXT_VENV) $(LOWEST_VENV) $(MUTATION_VENV) $(READERS_VENV) $(DAGSTER_VENV); do \
 		if [ -x $$venv/bin/python ] && has=$$($$venv/bin/python -c "$$version") && [ $$has != $$named ]; then \
 			echo "$$venv has Python $$has, not $$named; run \`make clean\` first, or leave out PYTHON."; exit 1; fi; done
 endif
@@ -177,4 +186,10 @@ $(MUTATION_VENV)/.ready: pyproject.toml | python
 $(READERS_VENV)/.ready: pyproject.toml | python
 	$(call create,$(READERS_VENV))
 	$(call uv,$(READERS_VENV),install) --quiet --editable . --group readers
+	@touch $@
+
+# Without the tap: Dagster's webserver needs the distribution `backoff`.
+$(DAGSTER_VENV)/.ready: pyproject.toml Makefile | python
+	$(call create,$(DAGSTER_VENV))
+	$(call uv,$(DAGSTER_VENV),install) --quiet --group machines
 	@touch $@

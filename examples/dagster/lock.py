@@ -22,7 +22,7 @@ _SCHEME: Final = re.compile(r"^postgresql(\+\w+)?://")
 
 
 @contextmanager
-def lock(name: str) -> Iterator[int]:
+def lock(name: str, patience: float = 0) -> Iterator[int]:
     """Hold a lock in Meltano's system database.
 
     PostgreSQL releases the lock when the connection ends. A child process that inherits the
@@ -31,6 +31,7 @@ def lock(name: str) -> Iterator[int]:
 
     Args:
         name: Name of the lock.
+        patience: For how many seconds to wait if the lock is held elsewhere.
 
     Yields:
         The file descriptor of the connection.
@@ -42,7 +43,7 @@ def lock(name: str) -> Iterator[int]:
     conninfo = _conninfo()
     try:
         with psycopg.connect(conninfo, autocommit=True) as connection:
-            _acquire(connection, name)
+            _acquire(connection, name, patience)
             try:
                 yield connection.fileno()
             finally:
@@ -75,21 +76,23 @@ def _conninfo() -> str:
     raise StepRefusedError(message)
 
 
-def _acquire(connection: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
+def _acquire(connection: psycopg.Connection[tuple[Any, ...]], name: str, patience: float) -> None:
     # Otherwise the server would hold the lock of a machine that was cut off for hours.
     connection.execute(
         "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10;"
         " SET tcp_keepalives_count = 3"
     )
     # Steps must not create the tables: two that do so at the same time fail.
-    query = """
-        SELECT to_regclass('alembic_version') IS NOT NULL,
-            pg_try_advisory_lock(hashtextextended(%s, 0))
-    """
-    has_tables, is_acquired = connection.execute(query, [name]).fetchone() or (False, False)
+    (has_tables,) = connection.execute(
+        "SELECT to_regclass('alembic_version') IS NOT NULL"
+    ).fetchone() or (False,)
     if not has_tables:
         message = "Meltano's system database has no tables. Run `meltano upgrade database` once."
         raise StepRefusedError(message)
-    if not is_acquired:
+    # A timeout of 0 would mean to wait without end.
+    connection.execute(f"SET lock_timeout = {max(1, round(patience * 1000))}")
+    try:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+    except psycopg.errors.LockNotAvailable:
         message = f"Another run of {name} is in progress. Run it again when that one has ended."
-        raise StepRefusedError(message)
+        raise StepRefusedError(message) from None

@@ -1,13 +1,16 @@
-"""The plan: which schools are read, and how the limit of exports is divided among workers."""
+"""The plan: which schools are read, by how many workers, and what their streams are."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 """The folder of `meltano.yml`."""
@@ -23,8 +26,9 @@ class School:
     Attributes:
         code: The tap's `school_code`.
         api_secret_variable: Name of the environment variable that holds the API secret.
-        schema: PostgreSQL schema of its tables.
+        schema: PostgreSQL schema of its tables; also the name of its concurrency pool.
         max_concurrent_exports: Maximum number of exports that may be queued or running.
+        models_schema: PostgreSQL schema of its dbt models; without one, it has no models.
         api_url: Base URL of its API, if not the default.
     """
 
@@ -32,6 +36,7 @@ class School:
     api_secret_variable: str
     schema: str
     max_concurrent_exports: int = 4
+    models_schema: str | None = None
     api_url: str | None = None
 
 
@@ -44,6 +49,7 @@ class Plan:
         workers: Number of concurrent `meltano run` processes.
         retries: How often a failed group is retried, if a retry can help.
         retry_delay_seconds: Delay before a retry.
+        max_age_hours: Maximum age of the newest row of a stream, by stream.
     """
 
     schools: tuple[School, ...]
@@ -51,6 +57,7 @@ class Plan:
     workers: int
     retries: int = 1
     retry_delay_seconds: float = 300
+    max_age_hours: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Validate the plan.
@@ -66,18 +73,35 @@ class Plan:
             if number < 1:
                 message = f"{name} must be 1 or more"
                 raise ValueError(message)
-        for field in ("code", "schema"):
-            if len({getattr(school, field) for school in self.schools}) < len(self.schools):
-                message = f"two schools have the same {field}"
+        schemas = [school.schema for school in self.schools]
+        schemas += [school.models_schema for school in self.schools if school.models_schema]
+        for name, values in {
+            "code": [school.code for school in self.schools],
+            "schema": schemas,
+        }.items():
+            if len(set(values)) < len(values):
+                message = f"two schools have the same {name}"
                 raise ValueError(message)
 
-    def workers_for(self, school: School) -> int:
-        """Return how many groups of a school may run at once; each needs at least one export."""
-        return min(self.workers, len(self.groups), school.max_concurrent_exports)
 
-    def exports_per_worker(self, school: School) -> int:
-        """Return how many exports each group may have; together they stay within the limit."""
-        return school.max_concurrent_exports // self.workers_for(school)
+def streams_of(group: str) -> tuple[str, ...]:
+    """Return the streams that a group selects by name in `meltano.yml`.
+
+    Those of API 1.1 are selected by patterns, because not every school has them.
+    """
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    extractor, *_ = task_of(group).split()
+    plugins = project["plugins"]["extractors"]
+    patterns = next(plugin["select"] for plugin in plugins if plugin["name"] == extractor)
+    names = [pattern.removesuffix(".*") for pattern in patterns]
+    return tuple(name for name in names if name.isidentifier() and f"!{name}" not in names)
+
+
+def task_of(group: str) -> str:
+    """Return the task of a job in `meltano.yml`: an extractor and a loader."""
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    (task, *_) = next(job["tasks"] for job in project["jobs"] if job["name"] == group)
+    return str(task)
 
 
 def load() -> Plan:

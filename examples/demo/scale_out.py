@@ -7,6 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -18,7 +19,7 @@ from tests.support import pipeline
 from tests.support.postgres import postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.support.postgres import Postgres
 
@@ -43,13 +44,15 @@ def prepare(
         schools: The schools by PostgreSQL schema; missing schemas are created.
         database: Where to load to; also Meltano's system database.
         home: An empty folder.
-        **plan: Further keys of the plan; `max_concurrent_exports` applies to each school.
+        **plan: Further keys of the plan; `max_concurrent_exports` applies to each school, and
+            `with_models` adds the dbt models of each.
 
     Raises:
         ForeignDatabaseError: If Meltano would load into another database.
     """
     workspace = pipeline.Workspace(home, database=database)
     limit = plan.pop("max_concurrent_exports", MAX_CONCURRENT_EXPORTS)
+    with_models = plan.pop("with_models", False)
     secrets = {f"{schema.upper()}_SECRET": school.api_secret for schema, school in schools.items()}
     entries = [
         {
@@ -58,6 +61,7 @@ def prepare(
             "schema": schema,
             "max_concurrent_exports": limit,
             "api_url": school.url,
+            "models_schema": f"{schema}_analytics" if with_models else None,
         }
         for (schema, school), variable in zip(schools.items(), secrets, strict=True)
     ]
@@ -92,6 +96,32 @@ def step_events(home: Path) -> list[tuple[datetime, str, str]]:
             for record in instance.all_logs(run.dagster_run.run_id)
             if record.dagster_event is not None and record.dagster_event.event_type in _EVENTS
         ]
+
+
+def results(home: Path) -> tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], str]]:
+    """Return the first rows of each stream, and the reasons of the checks that failed last."""
+    rows: dict[tuple[str, ...], int] = {}
+    failed: dict[tuple[str, ...], str] = {}
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        for run in instance.get_run_records(ascending=True):
+            for record in instance.all_logs(run.dagster_run.run_id):
+                event = record.dagster_event
+                if event is None:
+                    continue
+                if event.is_step_materialization and event.asset_key:
+                    metadata = event.step_materialization_data.materialization.metadata
+                    if "rows" in metadata:
+                        # A retry reads only the lookback again.
+                        rows.setdefault(
+                            tuple(event.asset_key.path), int(str(metadata["rows"].value))
+                        )
+                elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+                    check = event.asset_check_evaluation_data
+                    key = tuple(check.asset_key.path)
+                    failed.pop(key, None)
+                    if not check.passed:
+                        failed[key] = check.description or ""
+    return rows, failed
 
 
 def main(
@@ -142,6 +172,20 @@ def main(
         if not is_complete:
             print(finished.output, file=sys.stderr)  # noqa: T201
         return 0 if is_complete else 1
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float = 1800) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        TimeoutError: If it does not hold in time.
+    """
+    deadline = monotonic() + seconds
+    while not condition():
+        if monotonic() > deadline:
+            message = f"the demo made no progress for {seconds:.0f} s"
+            raise TimeoutError(message)
+        sleep(0.5)
 
 
 def write(line: str) -> None:

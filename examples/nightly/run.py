@@ -60,6 +60,18 @@ def problem(
         return f"the tap wrote no report to {report}. Remove run_report from meltano.yml."
     if run["status"] != "complete":
         return "the loader exited before the tap had read everything. Check the log."
+    if missing := unconfirmed(run, state_id, environment=environment):
+        return (
+            f"the state '{state_id}' does not have the last bookmarks of {', '.join(missing)}: the"
+            " loader exited early, or Meltano could not store the state. Check the log."
+        )
+    return None
+
+
+def unconfirmed(
+    run: dict[str, Any], state_id: str, *, environment: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the streams of a run report whose last bookmark the loader has not confirmed."""
     stored = subprocess.run(  # noqa: S603 - a fixed command
         [_MELTANO, "--log-level=error", "state", "get", state_id],
         env=environment,
@@ -69,13 +81,7 @@ def problem(
     )
     state = json.loads(stored.stdout or "{}").get("singer_state") or {}
     bookmarks = state.get("bookmarks", {})
-    missing = [name for name, one in run["bookmarks"].items() if bookmarks.get(name) != one]
-    if missing:
-        return (
-            f"the state '{state_id}' does not have the last bookmarks of {', '.join(missing)}: the"
-            " loader exited early, or Meltano could not store the state. Check the log."
-        )
-    return None
+    return [name for name, one in run["bookmarks"].items() if bookmarks.get(name) != one]
 
 
 if __name__ == "__main__":

@@ -56,12 +56,12 @@ def test_reason_is_the_error_of_the_plugin_that_failed_first(
 def test_documented_reasons_are_those_of_the_adapter() -> None:
     source = "".join(
         (PROJECT / f"examples/dagster/{name}.py").read_text(encoding="utf-8")
-        for name in ("lock", "steps")
+        for name in ("definitions", "lock", "steps")
     )
     source = source.replace("{VARIABLE}", VARIABLE).replace("{name}", "group")
     section = documents.section("docs/scale-out.md", "Many schools with Dagster")
     reasons = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
-    assert len(reasons) == 6
+    assert len(reasons) == 7
     for reason in reasons:
         for part in reason.split("…"):
             assert part.strip() in source, reason

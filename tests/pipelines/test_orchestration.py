@@ -14,12 +14,16 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
+from dagster import DagsterInstance
 
+from examples.dagster.definitions import exports_per_step
 from examples.dagster.errors import StepRefusedError
 from examples.dagster.lock import VARIABLE, lock
-from examples.dagster.plan import Plan, School, load
+from examples.dagster.plan import Plan, School, load, streams_of
 from examples.dagster.steps import environment
 from examples.demo import scale_out
+from tap_campusgroups.config import ApiVersion
+from tap_campusgroups.streams import STREAMS
 from tests.simulator import Dataset, Simulator, Status, StillRunning
 from tests.support.harness import wait_until
 from tests.support.pipeline import database_states
@@ -179,6 +183,17 @@ def test_failed_group_is_retried_and_a_refused_one_is_not(night: Night) -> None:
 
 
 @pytest.mark.slow
+def test_page_shows_rows_of_loaded_streams_and_the_reason_of_the_others(night: Night) -> None:
+    rows, failed = scale_out.results(night.home)
+    assert rows == {
+        (schema, stream): SCHOOLS[schema] for schema in SCHOOLS for stream in night.streams(schema)
+    }
+    ((stream, reason),) = failed.items()
+    assert stream == ("south", DENIED)
+    assert "HTTP 403" in reason
+
+
+@pytest.mark.slow
 def test_failed_group_reports_the_error_of_the_tap(night: Night) -> None:
     refused, reason = sorted(set(re.findall(r"dagster\..*Failure: (.*)", night.finished.output)))
     assert refused == IN_PROGRESS
@@ -229,15 +244,25 @@ def school(max_exports: int = 4, code: str = "a") -> School:
     return School(code, f"{code.upper()}_SECRET", code, max_exports)
 
 
-def test_exports_of_all_workers_use_the_limit_and_stay_within_it() -> None:
-    assert set(load().groups) == {"events", "people", "money", "content"}
-    for limit, workers, groups in product(range(1, 10), range(1, 10), (1, 4)):
-        plan = Plan((school(limit),), tuple("abcd"[:groups]), workers)
-        at_once = plan.workers_for(plan.schools[0])
-        exports = plan.exports_per_worker(plan.schools[0])
-        assert 1 <= at_once <= workers
-        assert exports >= 1
-        assert at_once * exports <= limit < at_once * (exports + 1)
+def test_streams_of_all_groups_are_those_of_the_tap() -> None:
+    plan = load()
+    assert set(plan.groups) == {"events", "people", "money", "content"}
+    streams = [stream for group in plan.groups for stream in streams_of(group)]
+    assert sorted(streams) == sorted(STREAMS[ApiVersion.V1_0])
+
+
+def test_exports_of_all_steps_use_the_limit_and_stay_within_it() -> None:
+    with DagsterInstance.ephemeral() as instance:
+        with pytest.raises(StepRefusedError, match=r"^The concurrency pool 'a' does not limit"):
+            exports_per_step(school(), instance)
+        for steps, limit in product(range(1, 5), range(1, 5)):
+            instance.event_log_storage.set_concurrency_slots("a", steps)
+            if steps > limit:
+                with pytest.raises(StepRefusedError, match=f"school 'a' to {limit}"):
+                    exports_per_step(school(limit), instance)
+            else:
+                exports = exports_per_step(school(limit), instance)
+                assert steps * exports <= limit < steps * (exports + 1)
 
 
 def test_plan_that_mixes_schools_is_rejected() -> None:
@@ -250,12 +275,13 @@ def test_environment_of_a_step_holds_only_the_secret_of_its_school(
 ) -> None:
     one, other = school(), school(code="b")
     plan = Plan((one, other), ("events",), 2)
+    exports = 2
     monkeypatch.setenv("MELTANO_SYS_DIR_ROOT", str(tmp_path))
     monkeypatch.setenv("A_SECRET", "alpha")
-    variables = environment(plan, one, "events")
+    variables = environment(plan, one, "events", exports)
     assert "alpha" in variables.values()
     monkeypatch.setenv("B_SECRET", "beta")
-    assert "beta" not in environment(plan, one, "events").values()
+    assert "beta" not in environment(plan, one, "events", exports).values()
     monkeypatch.delenv("A_SECRET")
     with pytest.raises(StepRefusedError, match=r"^A_SECRET is not set\. "):
-        environment(plan, one, "events")
+        environment(plan, one, "events", exports)

@@ -33,7 +33,7 @@ PAGES = sorted(
     str(path.relative_to(ROOT))
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob(".github/*.md"))
 )
-IMAGES = sorted((ROOT / "docs" / "images").iterdir())
+IMAGES = sorted((ROOT / "docs" / "images").glob("*.svg"))
 
 
 def table(heading: str) -> list[list[str]]:
@@ -220,7 +220,7 @@ def test_generated_file_is_up_to_date(name: str) -> None:
     assert documents.read(name) == FILES[name](), f"{name} is out of date; run `make generate`"
 
 
-def test_pictures_refer_to_nothing_outside() -> None:
+def test_drawn_pictures_refer_to_nothing_outside() -> None:
     names = ("architecture", "demo", "overview", "state")
     expected = {f"{name}-{theme}.svg" for name in names for theme in ("light", "dark")}
     assert {path.name for path in IMAGES} == expected

@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -253,14 +253,41 @@ class Workspace:
 
     def dagster(self, *command: str) -> Finished:
         """Run Dagster, with the same exceptions as `meltano`."""
+        words = [sys.executable, "-m", "dagster", *command]
+        return self._run(words, self.dagster_variables())
+
+    def dagster_variables(self) -> dict[str, str]:
+        """Return the environment variables of Dagster; its home is created if necessary."""
         home = self._home / "dagster"
         if not home.exists():
             home.mkdir()
             shutil.copy(self.folder / "examples" / "dagster" / "dagster.yaml", home)
         # Dagster imports the workspace's copy of `examples`, not this project's.
         path = os.pathsep.join((str(self.folder), self.environment["PYTHONPATH"]))
-        words = [sys.executable, "-m", "dagster", *command]
-        return self._run(words, {"DAGSTER_HOME": str(home), "PYTHONPATH": path})
+        return {"DAGSTER_HOME": str(home), "PYTHONPATH": path}
+
+    @contextmanager
+    def background(
+        self, words: Sequence[str], variables: Mapping[str, str], log: Path
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run a program of another environment until the end of a block."""
+        with (
+            log.open("a", encoding="utf-8") as output,
+            subprocess.Popen(
+                words,
+                cwd=self.folder,
+                env={**self.environment, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                text=True,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                _end(process)
 
     def shell(
         self,
