@@ -35,7 +35,7 @@ def loader_settings() -> dict[str, Any]:
 def pipeline(bench: Bench, name: str, settings: Mapping[str, Any], database: Postgres) -> Candidate:
     """Return the tap piped into target-postgres, which loads into the schema `name`."""
     config, status = bench.home / f"{name}.json", bench.home / f"{name}.status"
-    values = {"sqlalchemy_url": database.loader_url, **settings, "default_target_schema": name}
+    values = {"sqlalchemy_url": database.sqlalchemy_url, **settings, "default_target_schema": name}
     config.write_bytes(msgspec.json.encode(values))
     tap, loader = bench.taps()[0], plugin("target-postgres")
     # Isolated, because PYTHONPATH has the tap's SDK.

@@ -93,7 +93,7 @@ def test_recipes_remove_vanished_rows(database: Postgres, tmp_path: Path) -> Non
 def load(output: list[dict[str, Any]], database: Postgres, folder: Path) -> dict[str, Any]:
     """Load messages with target-postgres, without hard deletes, and return the last state."""
     config = folder / "target.json"
-    settings = {"sqlalchemy_url": database.loader_url, "default_target_schema": SCHEMA}
+    settings = {"sqlalchemy_url": database.sqlalchemy_url, "default_target_schema": SCHEMA}
     config.write_text(json.dumps({**settings, "validate_records": False}), encoding="utf-8")
     loaded = subprocess.run(
         [pipeline.plugin("target-postgres"), "--config", config],

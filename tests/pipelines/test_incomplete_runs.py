@@ -42,11 +42,13 @@ WAITING, ENDED = f"Export running: stream={LAST}", "Summary: 3/3 streams"
 """The tap waits for an export, or has emitted everything."""
 
 STEP = f"""
+import sys
+
 from examples.dagster.plan import load
 from examples.dagster.steps import run
 
 plan = load()
-run(plan, plan.schools[0], "{GROUP}")
+sys.exit(run(plan, plan.schools[0], "{GROUP}", 2).problem)
 """
 
 

@@ -114,7 +114,7 @@ def user_settings(root: Path, service: Simulator, warehouse: Postgres) -> dict[s
     return {
         **tap_settings(service),
         "TAP_CAMPUSGROUPS__LOAD_SCHEMA": "of_the_user",
-        "TARGET_POSTGRES_SQLALCHEMY_URL": warehouse.loader_url,
+        "TARGET_POSTGRES_SQLALCHEMY_URL": warehouse.sqlalchemy_url,
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "of_the_user",
         "TARGET_JSONL_DESTINATION_PATH": str(user),
         "CAMPUSGROUPS_PSEUDONYM_KEY": "pseudonym key of the user",

@@ -189,7 +189,7 @@ def test_loader_blocks_equal_meltano_yml_and_need_nothing_from_the_hub() -> None
     "name", ["meltano.yml", ".env.example", WAREHOUSES, "docs/troubleshooting.md"]
 )
 def test_documented_loader_url_has_the_tested_driver(name: str) -> None:
-    url = Postgres("postgresql://user:password@host:5432/").loader_url
+    url = Postgres("postgresql://user:password@host:5432/").sqlalchemy_url
     assert url in documents.read(name)
 
 

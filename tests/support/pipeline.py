@@ -212,7 +212,7 @@ class Workspace:
         if database is not None:
             parts = conninfo_to_dict(database.url)
             variables = {
-                "TARGET_POSTGRES_SQLALCHEMY_URL": database.loader_url,
+                "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
                 **{
                     f"DBT_POSTGRES_{name.upper()}": str(parts[name])
                     for name in ("host", "port", "user", "password", "dbname")

@@ -43,13 +43,8 @@ class Postgres:
 
     @property
     def sqlalchemy_url(self) -> str:
-        """URL in SQLAlchemy's form, for Meltano."""
+        """URL in SQLAlchemy's form, for Meltano and the loader."""
         return self.url.replace("postgresql:", "postgresql+psycopg:", 1)
-
-    @property
-    def loader_url(self) -> str:
-        """URL in SQLAlchemy's form, with the driver that docs/warehouses.md has for the loader."""
-        return self.url.replace("postgresql:", "postgresql+psycopg2:", 1)
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a connection in autocommit mode."""

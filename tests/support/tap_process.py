@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -141,9 +142,11 @@ class TapProcess:
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pipesize=pipe_size,
         )
         assert self._process.stdout is not None
+        if pipe_size > 0 and sys.platform == "linux":
+            # Not the log's pipe, which a short log would fill.
+            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, pipe_size)
         self.stdout = self._process.stdout
         self._watch: ExitWatch | None = None
         self._lines: list[str] = []
