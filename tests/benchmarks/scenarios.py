@@ -107,9 +107,10 @@ def load(bench: Bench) -> Report:
     settings = warehouse.loader_settings()
     dataset = _dataset(bench.scale * 0.375)
     with postgres() as database, _serve(dataset) as service:
+        other_driver = database.sqlalchemy_url.replace("psycopg:", "psycopg2:")
         variants: Mapping[str, Mapping[str, object]] = {
             "documented": {},
-            "psycopg2": {"sqlalchemy_url": database.sqlalchemy_url.replace("psycopg:", "psycopg2:")},
+            "psycopg2": {"sqlalchemy_url": other_driver},
             "validating": {"validate_records": True},
         }
         candidates = [
