@@ -37,6 +37,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.mapper import StreamMap
 
     from tap_campusgroups.exports.export import Page
     from tap_campusgroups.exports.scheduler import StreamExports
@@ -251,18 +252,21 @@ class CampusGroupsStream(RangedStream):
         raise StreamError(msg)
 
     @cached_property
+    def _writing_maps(self) -> dict[str, StreamMap]:
+        """The stream maps that write records, by name of the output."""
+        return {one.stream_alias: one for one in full_reads.writing_maps(self.stream_maps)}
+
+    @cached_property
     def _column_types(self) -> dict[str, ColumnTypes]:
         """The types of the columns that stream maps may have changed, by name of the output."""
         return {
-            one.stream_alias: {}
-            if type(one) is SameRecordTransform
-            else column_types(one.transformed_schema)
-            for one in self.stream_maps
+            alias: {} if type(one) is SameRecordTransform else column_types(one.transformed_schema)
+            for alias, one in self._writing_maps.items()
         }
 
     def _as_written(self, record: Record, alias: str) -> Record:
         """Return a record in the form of its SCHEMA, after its stream map."""
-        (one,) = (one for one in self.stream_maps if one.stream_alias == alias)
+        one = self._writing_maps[alias]
         return text_record(
             record,
             one.transformed_schema["properties"],

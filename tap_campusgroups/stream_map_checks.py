@@ -66,7 +66,7 @@ def set_up_mapper(
 ) -> PluginMapper:
     """Return the SDK's mapper; raise an error for anything in it that would fail or do nothing.
 
-    It has the selected streams: a deselected one may have any schema.
+    Only selected streams are checked: a deselected one may have any schema.
     """
     masks = {name: entry.metadata.resolve_selection() for name, entry in catalog.items()}
     masks = {name: mask for name, mask in masks.items() if mask[()] and name in streams}
